@@ -154,6 +154,23 @@ test("a late packet is refused once the head passed it `seconds` ago, and not be
   assert.equal(accept(window, 22n, 90_000), V.accept);
 });
 
+test("under steady traffic a late packet is refused at `seconds`, at most a sixteenth later", () => {
+  const sliceMs = Math.ceil(1000 / 16);
+  for (const missing of [2, 31, 32, 33, 100, 500, 1000, 1499]) {
+    const window = new ReplayWindow({ packets: 8192, seconds: 1 });
+    let expiredMs = Number.POSITIVE_INFINITY;
+    for (let ms = 1; ms < 4000; ms++) {
+      if (ms !== missing) assert.equal(window.accept(0, ms, ms), V.accept);
+      const isExpired = ms > missing && window.mayAccept(0, missing, ms) === V.expired;
+      if (isExpired && expiredMs > ms) expiredMs = ms;
+      assert.equal(isExpired, expiredMs <= ms, "once expired, always expired");
+    }
+    const passedMs = missing + 1;
+    assert.ok(expiredMs >= passedMs + 1000, `${missing} expired at ${expiredMs}`);
+    assert.ok(expiredMs <= passedMs + 1000 + sliceMs, `${missing} expired at ${expiredMs}`);
+  }
+});
+
 const idStep = fc.record({
   from: fc.constantFrom("head", "head", "head", "seen"),
   // Mostly near the head on both sides; now and then one of the traps.
