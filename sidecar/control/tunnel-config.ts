@@ -1,0 +1,111 @@
+/**
+ * What one tunnel's data plane is started with: every reference resolved, every default filled
+ * in, every key at hand. Made from the resources (`documents.ts`) or from an administrator's
+ * `.ovpn` profile; nothing behind this type reads YAML again.
+ */
+
+/** One tunnel, ready to start. */
+export interface TunnelConfig {
+  readonly namespace: string;
+  readonly name: string;
+  readonly role: ListenConfig | DialConfig;
+  /** Segment: many peers, a learning switch. TwoPeer: frames go straight across. */
+  readonly link: "Segment" | "TwoPeer";
+  readonly device: DeviceConfig;
+  readonly transport: TransportConfig;
+  readonly security: SecurityConfig;
+}
+
+/** We are the OpenVPN server of this tunnel. */
+export interface ListenConfig {
+  readonly kind: "listen";
+  /** UDP port, 1 to 65535. */
+  readonly port: number;
+  readonly peers: readonly PeerConfig[];
+  /** The segment's networks, pushed as `ifconfig` and `ifconfig-ipv6`; absent: nothing is pushed. */
+  readonly segment4?: { readonly address: string; readonly prefixBits: number };
+  readonly segment6?: { readonly address: string; readonly prefixBits: number };
+}
+
+/** One identity that may connect; known by the common name of its certificate. */
+export interface PeerConfig {
+  readonly name: string;
+  readonly commonName: string;
+  /** Address pushed to it, fixed or from the pool; absent: none is pushed. */
+  readonly address4?: string;
+  readonly address6?: string;
+  /** MAC addresses nobody else may claim. */
+  readonly stations: readonly string[];
+}
+
+/** We are the OpenVPN client of this tunnel. */
+export interface DialConfig {
+  readonly kind: "dial";
+  readonly remotes: readonly { readonly host: string; readonly port: number }[];
+  readonly order: "Listed" | "Random";
+  /** UDP source port to keep; absent: the kernel chooses (`nobind`). */
+  readonly localPort?: number;
+  /** Username and password, where the profile asks for them. */
+  readonly userPass?: { readonly username: string; readonly password: string };
+}
+
+/** The kernel interface of this end, and what is done with it. */
+export interface DeviceConfig {
+  /** Interface name, at most 15 bytes; absent: the program names it `fl-<tunnel>`. */
+  readonly name?: string;
+  /** Existing bridge or NIC that this end's segment is part of. */
+  readonly bridge?: { readonly interface: string };
+  /** Our own addresses on the segment; absent on a dialling end: what the server pushes. */
+  readonly address4?: { readonly address: string; readonly prefixBits: number };
+  readonly address6?: { readonly address: string; readonly prefixBits: number };
+  /** Multicast networks routed into the segment, in the namespace the program runs in. */
+  readonly multicastRoutes: readonly string[];
+  /** Inner MTU in bytes (IP bytes in one frame), or Auto. */
+  readonly mtu: "Auto" | number;
+}
+
+/** How packets travel. */
+export interface TransportConfig {
+  /** Clamp for the MSS of TCP SYN segments: the largest outer UDP payload as --mssfix; 0: off. */
+  readonly mssFixBytes: number;
+  readonly replayWindow: { readonly packets: "Auto" | number; readonly seconds: number };
+  readonly keepalive: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
+  /** Seconds between renegotiations; 0: never by time. */
+  readonly renegotiateSeconds: number;
+}
+
+/** AEAD of the data channel, by OpenVPN's names. */
+export type DataCipher = "AES-256-GCM" | "AES-128-GCM" | "CHACHA20-POLY1305";
+
+/** Who we are, whom we believe, and what wraps the control channel. */
+export interface SecurityConfig {
+  /** Most wanted first. */
+  readonly dataCiphers: readonly DataCipher[];
+  readonly wrap: ControlWrapConfig;
+  readonly certificatePem: string;
+  readonly privateKeyPem: string;
+  /** Authorities that the other end's certificate must chain to; absent only with fingerprints. */
+  readonly caPem?: string;
+  readonly crlPem?: string;
+  /** SHA-256 of acceptable peer certificates, 32 bytes in upper-case hex with colons. */
+  readonly peerFingerprints: readonly string[];
+  /** The other end's certificate must be for this use (`remote-cert-tls`); absent: not checked. */
+  readonly remoteCertTls?: "server" | "client";
+  /** The other end's common name must equal this (`verify-x509-name … name`). */
+  readonly verifyName?: string;
+  readonly tlsVersionMin: "1.2" | "1.3";
+  readonly tlsVersionMax?: "1.2" | "1.3";
+}
+
+/** tls-crypt, tls-auth or nothing around control packets; `key` is OpenVPN's 256-byte static key. */
+export type ControlWrapConfig =
+  | { readonly kind: "None" }
+  | { readonly kind: "TlsCrypt"; readonly key: Uint8Array }
+  | {
+      readonly kind: "TlsAuth";
+      readonly key: Uint8Array;
+      /** key-direction; absent: bidirectional. */
+      readonly direction?: 0 | 1;
+      /** `--auth`: digest of the control HMAC. */
+      readonly digest: "SHA1" | "SHA256" | "SHA512";
+    };
