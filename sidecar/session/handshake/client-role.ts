@@ -1,0 +1,250 @@
+/**
+ * The dialling end's part of the control channel: believe the server or not, ask for its
+ * options, take them or say why not. One invariant: data keys exist only after PUSH_REPLY named
+ * the cipher, and every later key uses the same one.
+ */
+import { randomBytes } from "node:crypto";
+import type { DataCipher } from "../../control/tunnel-config.ts";
+import type { ControlSession, SessionRole } from "./control-session.ts";
+import {
+  DATA_KEYS_LABEL,
+  expandKeyMaterial,
+  KEY_MATERIAL_BYTES,
+  splitKeyMaterial,
+} from "./data-keys.ts";
+import type { KeyNegotiation } from "./key-negotiation.ts";
+import { clientPeerInfo, optionsString, parseOptionsString } from "./peer-info.ts";
+import { type PushedOptions, parsePushReply } from "./push-options.ts";
+import type { SessionEvents } from "./session-outcome.ts";
+
+/** What the dialling end is set to. */
+export interface ClientSettings {
+  readonly version: string;
+  readonly ciphers: readonly DataCipher[];
+  /** Inner MTU in bytes, or whatever the server says. */
+  readonly mtu: "Auto" | number;
+  readonly mtuBytesDefault: number;
+  readonly isIpv6: boolean;
+  readonly userPass?: { readonly username: string; readonly password: string };
+}
+
+/** Stock asks again every five seconds. */
+const PUSH_REQUEST_MS = 5000;
+/** Options of one PUSH_REPLY with all its continuations. */
+const PUSH_OPTIONS_MAX = 1000;
+
+/** The client side of one control session. */
+export class ClientRole implements SessionRole {
+  readonly name = "client";
+  readonly #session: ControlSession;
+  readonly #settings: ClientSettings;
+  readonly #events: SessionEvents;
+  #pushOptions: string[] = [];
+  #pushed: PushedOptions | undefined;
+  #cipher: DataCipher | undefined;
+  #first: KeyNegotiation | undefined;
+  #pushRequestDueMs = Infinity;
+
+  constructor(session: ControlSession, settings: ClientSettings, events: SessionEvents) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#events = events;
+  }
+
+  get usesExitMessage(): boolean {
+    return this.#pushed?.usesExitMessage ?? false;
+  }
+
+  secure(key: KeyNegotiation): void {
+    if (key.peer?.problem !== undefined) {
+      this.#events.ended("certificateRefused", `the server is refused: ${key.peer.problem}`);
+      return;
+    }
+    const { version, ciphers, isIpv6, mtu, mtuBytesDefault, userPass } = this.#settings;
+    const mtuBytes = mtu === "Auto" ? mtuBytesDefault : mtu;
+    const cipher = this.#cipher ?? ciphers[0] ?? "AES-256-GCM";
+    key.writeKeyMethod({
+      preMaster: randomBytes(48),
+      random1: randomBytes(32),
+      random2: randomBytes(32),
+      options: optionsString({ role: "client", mtuBytes, cipher, isIpv6 }),
+      username: userPass?.username ?? "",
+      password: userPass?.password ?? "",
+      peerInfo: clientPeerInfo(version, ciphers),
+    });
+  }
+
+  keyMethod(key: KeyNegotiation): void {
+    if (this.#cipher !== undefined && this.#pushed !== undefined) {
+      this.#deriveKeys(key, this.#cipher, this.#pushed);
+      return;
+    }
+    this.#first = key;
+    this.#pushRequestDueMs = 0;
+    key.writeText("PUSH_REQUEST");
+  }
+
+  text(text: string): void {
+    const comma = text.indexOf(",");
+    const word = comma < 0 ? text : text.slice(0, comma);
+    const rest = comma < 0 ? "" : text.slice(comma + 1);
+    switch (word) {
+      case "PUSH_REPLY":
+        this.#takePush(rest === "" ? [] : rest.split(","));
+        return;
+      case "AUTH_FAILED":
+        this.#takeAuthFailed(rest);
+        return;
+      case "RESTART":
+        this.#events.ended("peerRestarts", "the server asks for a new session");
+        return;
+      case "EXIT":
+      case "HALT":
+        this.#events.ended("peerLeft", "the server ends the session");
+        return;
+      default:
+        this.#events.notice(`the server says: ${printable(text)}`);
+    }
+  }
+
+  step(nowMs: number): void {
+    if (this.#first === undefined || nowMs < this.#pushRequestDueMs) return;
+    if (this.#pushRequestDueMs > 0) this.#first.writeText("PUSH_REQUEST");
+    this.#pushRequestDueMs = nowMs + PUSH_REQUEST_MS;
+  }
+
+  get nextDueMs(): number {
+    return this.#pushRequestDueMs;
+  }
+
+  sendWith(key: KeyNegotiation): void {
+    this.#events.sendWith(key.keyId);
+  }
+
+  retire(key: KeyNegotiation): void {
+    this.#events.retireKey(key.keyId);
+  }
+
+  renegotiated(): void {
+    this.#events.renegotiated();
+  }
+
+  failed(code: string, message: string): void {
+    const cause = code === "HAND_WINDOW" ? "handshakeTimeout" : "tlsFailed";
+    this.#events.ended(cause, `the handshake with the server failed: ${message} (${code})`);
+  }
+
+  #takePush(options: readonly string[]): void {
+    if (this.#pushed !== undefined || this.#first === undefined) return;
+    this.#pushOptions.push(...options);
+    if (this.#pushOptions.length > PUSH_OPTIONS_MAX) {
+      this.#events.ended("protocolError", "the server pushes more than 1000 options");
+      return;
+    }
+    if (options.includes("push-continuation 2")) return;
+    const pushed = parsePushReply(this.#pushOptions);
+    const key = this.#first;
+    const remote = parseOptionsString(key.remoteKeyMethod?.options ?? "");
+    const refusal = this.#refusalOf(pushed, remote.mtuBytes);
+    if (refusal !== undefined) {
+      this.#events.ended(refusal.cause, refusal.message);
+      return;
+    }
+    this.#accept(key, pushed, remote.mtuBytes);
+  }
+
+  #accept(key: KeyNegotiation, pushed: PushedOptions, remoteMtuBytes: number | undefined): void {
+    const cipher = pushed.cipher;
+    if (cipher === undefined || pushed.peerId === undefined) return;
+    this.#pushed = pushed;
+    this.#cipher = cipher;
+    this.#first = undefined;
+    this.#pushRequestDueMs = Infinity;
+    this.#pushOptions = [];
+    this.#deriveKeys(key, cipher, pushed);
+    const mtuBytes = pushed.mtuBytes ?? remoteMtuBytes;
+    this.#events.established({
+      cipher,
+      tlsVersion: key.peer?.protocol ?? "unknown",
+      commonName: key.peer?.commonName,
+      fingerprint: key.peer?.fingerprint,
+      validTo: key.peer?.validTo,
+      peerId: pushed.peerId,
+      pushed,
+      ...(mtuBytes === undefined ? {} : { remoteMtuBytes: mtuBytes }),
+    });
+  }
+
+  #refusalOf(
+    pushed: PushedOptions,
+    optionsMtuBytes: number | undefined,
+  ):
+    | {
+        cause: "noCommonCipher" | "mtuMismatch" | "optionRefused" | "protocolError";
+        message: string;
+      }
+    | undefined {
+    const { ciphers, mtu } = this.#settings;
+    if (pushed.compression !== undefined) {
+      const message = `the server pushes "${pushed.compression}": compression leaks what is encrypted; take it out of the server's configuration`;
+      return { cause: "optionRefused", message };
+    }
+    if (pushed.usesEpoch) {
+      return {
+        cause: "optionRefused",
+        message: "the server uses epoch keys without being asked to",
+      };
+    }
+    if (pushed.cipher === undefined || !ciphers.includes(pushed.cipher)) {
+      const theirs = pushed.cipherUnknown ?? pushed.cipher ?? "none that it names";
+      const message = `no common cipher: the server uses ${printable(theirs)}, this end has ${ciphers.join(", ")}; set data-ciphers on one of them`;
+      return { cause: "noCommonCipher", message };
+    }
+    if (pushed.peerId === undefined) {
+      return {
+        cause: "protocolError",
+        message: "the server pushes no peer-id: it is older than OpenVPN 2.4",
+      };
+    }
+    const mtuBytes = pushed.mtuBytes ?? optionsMtuBytes;
+    if (mtu !== "Auto" && mtuBytes !== undefined && mtuBytes !== mtu) {
+      const message = `MTU mismatch: the server's segment has ${mtuBytes} bytes, transport.mtu says ${mtu}; set both alike, or transport.mtu: Auto`;
+      return { cause: "mtuMismatch", message };
+    }
+    return undefined;
+  }
+
+  #takeAuthFailed(reason: string): void {
+    const isCipher = reason.startsWith("Data channel cipher negotiation failed");
+    const why = reason === "" ? "it gives no reason" : printable(reason);
+    if (isCipher) {
+      const message = `no common cipher: the server shares none of ${this.#settings.ciphers.join(", ")}`;
+      this.#events.ended("noCommonCipher", message);
+      return;
+    }
+    this.#events.ended("authenticationFailed", `the server refuses this end: ${why}`);
+  }
+
+  #deriveKeys(key: KeyNegotiation, cipher: DataCipher, pushed: PushedOptions): void {
+    const material = pushed.usesKeyExport
+      ? key.exportKeyingMaterial(KEY_MATERIAL_BYTES, DATA_KEYS_LABEL)
+      : this.#expandedMaterial(key);
+    if (material === undefined) return;
+    this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "client"));
+    key.hasDataKeys = true;
+  }
+
+  #expandedMaterial(key: KeyNegotiation): Buffer | undefined {
+    const { localKeyMethod: client, remoteKeyMethod: server } = key;
+    const serverSessionId = this.#session.remoteSessionId;
+    if (client === undefined || server === undefined || serverSessionId === undefined)
+      return undefined;
+    const clientSessionId = this.#session.sessionId;
+    return expandKeyMaterial({ client, server, clientSessionId, serverSessionId });
+  }
+}
+
+/** Text from the other end, fit for a log line. */
+export function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 200);
+}

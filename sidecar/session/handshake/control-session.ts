@@ -1,0 +1,296 @@
+/**
+ * One peer's control channel: its session ids, the wrapping, the key negotiations in it, and
+ * when each key is received with, sent with and retired. No I/O, no clock: datagrams and
+ * `nowMs` come in, datagrams and orders go to the host. One invariant: packets of the data plane
+ * are sent with a key only once the other end surely has it (its key-method-2 message
+ * arrived and ours was acknowledged), and a key is received with from the moment it exists.
+ */
+import {
+  type ControlPacket,
+  controlBody,
+  controlHeader,
+  Opcode,
+  parseControlPacket,
+} from "../../wire/control-packet.ts";
+import { ControlReplay } from "./control-replay.ts";
+import type { ControlWrap } from "./control-wrap.ts";
+import { KeyNegotiation, type KeyNegotiationHandlers } from "./key-negotiation.ts";
+import type { TlsEngineFactory } from "./tls-engine.ts";
+
+/** What became of a control datagram; all but "accepted" have a counter of the same meaning. */
+export type ControlVerdict =
+  | "accepted"
+  | "unverified"
+  | "replayed"
+  | "malformed"
+  | "otherSession"
+  | "unexpected";
+
+/** What a control session needs from around it. */
+export interface ControlHost {
+  readonly createTls: TlsEngineFactory;
+  /** Puts a datagram on the session's current path. */
+  readonly send: (datagram: Buffer) => void;
+  /** A TLS callback queued something: call `step` from the event loop. */
+  readonly wake: () => void;
+}
+
+/** Decisions that differ between dialling and listening. */
+export interface SessionRole {
+  readonly name: "client" | "server";
+  /** TLS of a key is up; the client writes its key-method-2 message now. */
+  secure(key: KeyNegotiation): void;
+  /** Both random halves are known as far as this end is concerned. */
+  keyMethod(key: KeyNegotiation): void;
+  text(text: string): void;
+  /** Repeats what is due; `nextDueMs` says when to call again. */
+  step(nowMs: number): void;
+  readonly nextDueMs: number;
+  /** Hand the new sending key to the data plane. */
+  sendWith(key: KeyNegotiation): void;
+  /** This key id is no longer received with. */
+  retire(key: KeyNegotiation): void;
+  renegotiated(key: KeyNegotiation): void;
+  failed(code: string, message: string): void;
+}
+
+/** Time a negotiation may take, as stock's --hand-window. */
+export const HAND_WINDOW_MS = 60_000;
+/** An old key is kept this long beside its successor: stock may send with it for 60 s. */
+const OLD_KEY_MS = 65_000;
+const KEY_IDS = 8;
+
+/** The control channel with one peer. */
+export class ControlSession {
+  readonly sessionId: Buffer;
+  readonly #wrap: ControlWrap;
+  readonly #host: ControlHost;
+  readonly #replay = new ControlReplay();
+  readonly #startSeconds: number;
+  #role: SessionRole | undefined;
+  #remoteSessionId: Buffer | undefined;
+  #nextPacketId: number;
+  #active: KeyNegotiation | undefined;
+  #next: KeyNegotiation | undefined;
+  #old: { key: KeyNegotiation; untilMs: number } | undefined;
+  #isClosed = false;
+  #nowMs = 0;
+
+  constructor(options: {
+    readonly sessionId: Buffer;
+    /** Known from the start on a listening end: the cookie exchange told it. */
+    readonly remoteSessionId?: Buffer;
+    readonly wrap: ControlWrap;
+    readonly host: ControlHost;
+    /** Wall clock in seconds, for the packet ids of the wrapping. */
+    readonly startSeconds: number;
+    readonly firstPacketId: number;
+  }) {
+    this.sessionId = options.sessionId;
+    this.#remoteSessionId = options.remoteSessionId;
+    this.#wrap = options.wrap;
+    this.#host = options.host;
+    this.#startSeconds = options.startSeconds;
+    this.#nextPacketId = options.firstPacketId;
+  }
+
+  get remoteSessionId(): Buffer | undefined {
+    return this.#remoteSessionId;
+  }
+
+  /** The newest key that is in use; its TLS carries our control messages. */
+  get active(): KeyNegotiation | undefined {
+    return this.#active;
+  }
+
+  get isRenegotiating(): boolean {
+    return this.#next !== undefined;
+  }
+
+  /** Starts key 0: with a reset (client), or behind one that was answered statelessly (server). */
+  start(role: SessionRole, nowMs: number): void {
+    this.#role = role;
+    this.#nowMs = nowMs;
+    const key = this.#createKey(0);
+    if (role.name === "client") key.reset(Opcode.hardResetClientV2);
+    else key.channel.skipResets();
+    this.#next = key;
+  }
+
+  /** Starts the next key id; false while one is being negotiated or none is in use yet. */
+  renegotiate(nowMs: number): boolean {
+    if (this.#active === undefined || this.#next !== undefined || this.#isClosed) return false;
+    this.#nowMs = nowMs;
+    this.#next = this.#createKey(nextKeyId(this.#active.keyId));
+    this.#next.reset(Opcode.softReset);
+    return true;
+  }
+
+  /** Takes in a control datagram; call `step` afterwards. */
+  receive(datagram: Buffer, nowMs: number): ControlVerdict {
+    if (this.#isClosed) return "unexpected";
+    this.#nowMs = nowMs;
+    const unwrapped = this.#wrap.unwrap(datagram);
+    if (unwrapped === undefined) return "unverified";
+    const packet = parseControlPacket(unwrapped.header, unwrapped.body);
+    if (packet === undefined) return "malformed";
+    if (unwrapped.packetId !== undefined && !this.#replay.accept(unwrapped.packetId)) {
+      return "replayed";
+    }
+    if (packet.ackSessionId !== undefined && !packet.ackSessionId.equals(this.sessionId)) {
+      return "otherSession";
+    }
+    this.#remoteSessionId ??= this.#adoptedSessionId(packet);
+    if (this.#remoteSessionId === undefined || !packet.sessionId.equals(this.#remoteSessionId)) {
+      return "otherSession";
+    }
+    return this.#receiveMessage(packet);
+  }
+
+  /** Does what is due: retransmissions, acknowledgements, switching and retiring of keys. */
+  step(nowMs: number): void {
+    this.#nowMs = nowMs;
+    if (this.#isClosed) return;
+    this.#role?.step(nowMs);
+    this.#promote();
+    if (this.#old !== undefined && nowMs >= this.#old.untilMs) this.#retireOld();
+    if (this.#next !== undefined && nowMs - this.#next.startedMs >= HAND_WINDOW_MS) {
+      this.#role?.failed("HAND_WINDOW", "the handshake did not complete within 60 s");
+      return;
+    }
+    for (const key of this.#keys()) this.#flush(key);
+  }
+
+  /** When `step` is to be called again; Infinity for never. */
+  get nextDueMs(): number {
+    if (this.#isClosed) return Infinity;
+    let dueMs = Math.min(this.#old?.untilMs ?? Infinity, this.#role?.nextDueMs ?? Infinity);
+    if (this.#next !== undefined) dueMs = Math.min(dueMs, this.#next.startedMs + HAND_WINDOW_MS);
+    for (const key of this.#keys()) {
+      dueMs = Math.min(dueMs, key.channel.hasPendingAcks ? 0 : key.channel.nextDueMs);
+    }
+    return dueMs;
+  }
+
+  /** Sends a control message on the newest TLS that can carry it. */
+  sendText(text: string): void {
+    (this.#active ?? this.#next)?.writeText(text);
+  }
+
+  /** Ends it at once; nothing more is sent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const key of this.#keys()) {
+      if (key.hasDataKeys) this.#role?.retire(key);
+      key.destroy();
+    }
+  }
+
+  #keys(): KeyNegotiation[] {
+    return [this.#next, this.#active, this.#old?.key].filter((key) => key !== undefined);
+  }
+
+  #createKey(keyId: number): KeyNegotiation {
+    const handlers: KeyNegotiationHandlers = {
+      secure: (key) => this.#role?.secure(key),
+      keyMethod: (key) => this.#role?.keyMethod(key),
+      text: (_key, text) => this.#role?.text(text),
+      failed: (key, code, message) => {
+        // An old key's TLS may end as it likes: its keys live until they are retired.
+        if (key !== this.#old?.key) this.#role?.failed(code, message);
+      },
+      wake: () => this.#host.wake(),
+    };
+    const role = this.#role?.name ?? "client";
+    const { createTls } = this.#host;
+    return new KeyNegotiation({ keyId, role, nowMs: this.#nowMs, createTls, handlers });
+  }
+
+  /** A client learns the server's session id from the reply to its reset, and only from that. */
+  #adoptedSessionId(packet: ControlPacket): Buffer | undefined {
+    const isReply = packet.opcode === Opcode.hardResetServerV2 && packet.ackSessionId !== undefined;
+    return isReply ? Buffer.from(packet.sessionId) : undefined;
+  }
+
+  #receiveMessage(packet: ControlPacket): ControlVerdict {
+    let key = this.#keys().find((candidate) => candidate.keyId === packet.keyId);
+    if (key === undefined || (packet.opcode === Opcode.softReset && key === this.#old?.key)) {
+      key = this.#acceptSoftReset(packet);
+    }
+    if (key === undefined) return "unexpected";
+    key.channel.acknowledge(packet.acks);
+    if (packet.messageId === undefined) return "accepted";
+    // `receive` keeps the payload until its turn: it was copied out of the datagram already.
+    const verdict = key.channel.receive(packet.messageId, packet.opcode, packet.payload);
+    if (verdict === "new") key.deliver();
+    return verdict === "refused" ? "unexpected" : "accepted";
+  }
+
+  /** The peer begins the next key id: only that one, and only behind a key that is in use. */
+  #acceptSoftReset(packet: ControlPacket): KeyNegotiation | undefined {
+    if (packet.opcode !== Opcode.softReset || packet.messageId !== 0) return undefined;
+    if (this.#active === undefined || this.#next !== undefined) return undefined;
+    if (packet.keyId !== nextKeyId(this.#active.keyId)) return undefined;
+    this.#next = this.#createKey(packet.keyId);
+    this.#next.reset(Opcode.softReset);
+    return this.#next;
+  }
+
+  /** Moves sending to the new key once both ends have it. */
+  #promote(): void {
+    const key = this.#next;
+    if (key === undefined || !key.hasDataKeys || !key.isKeyMethodAcked) return;
+    key.isSending = true;
+    const previous = this.#active;
+    this.#active = key;
+    this.#next = undefined;
+    this.#role?.sendWith(key);
+    if (previous === undefined) return;
+    this.#retireOld();
+    this.#old = { key: previous, untilMs: this.#nowMs + OLD_KEY_MS };
+    this.#role?.renegotiated(key);
+  }
+
+  #retireOld(): void {
+    const old = this.#old;
+    if (old === undefined) return;
+    this.#old = undefined;
+    this.#role?.retire(old.key);
+    old.key.destroy();
+  }
+
+  #flush(key: KeyNegotiation): void {
+    for (const message of key.takeDue(this.#nowMs)) {
+      this.#sendPacket(key, message.opcode, message);
+    }
+    while (key.channel.hasPendingAcks) this.#sendPacket(key, Opcode.ack);
+  }
+
+  #sendPacket(
+    key: KeyNegotiation,
+    opcode: number,
+    message?: { readonly messageId: number; readonly payload: Buffer },
+  ): void {
+    const acks = this.#remoteSessionId === undefined ? [] : key.channel.takeAcks(opcode);
+    const packet: ControlPacket = {
+      opcode,
+      keyId: key.keyId,
+      sessionId: this.sessionId,
+      acks,
+      ...(this.#remoteSessionId === undefined || acks.length === 0
+        ? {}
+        : { ackSessionId: this.#remoteSessionId }),
+      ...(message === undefined ? {} : { messageId: message.messageId }),
+      payload: message?.payload ?? Buffer.alloc(0),
+    };
+    const packetId = { id: this.#nextPacketId, timeSeconds: this.#startSeconds };
+    this.#nextPacketId += 1;
+    this.#host.send(this.#wrap.wrap(controlHeader(packet), controlBody(packet), packetId));
+  }
+}
+
+/** Key ids run 0, 1 … 7 and then 1 again: 0 marks the first key of a session. */
+export function nextKeyId(keyId: number): number {
+  return (keyId % (KEY_IDS - 1)) + 1;
+}

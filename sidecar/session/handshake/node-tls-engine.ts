@@ -1,0 +1,205 @@
+/**
+ * Node's TLS over an in-memory Duplex, as either end of an OpenVPN control channel. One
+ * invariant: a peer without `problem` chained to our authority (where there is one), matched a
+ * pinned fingerprint (where there are any), and had the asked-for use and name. A certificate
+ * that fails still completes TLS, so that the reason can be sent as AUTH_FAILED: Node itself
+ * would cut the connection without an alert.
+ */
+import { constants, type X509Certificate } from "node:crypto";
+import { Duplex } from "node:stream";
+import tls from "node:tls";
+import type { SecurityConfig } from "../../control/tunnel-config.ts";
+import type { TlsEngine, TlsEngineFactory, TlsHandlers, TlsPeer } from "./tls-engine.ts";
+
+const EXTENDED_KEY_USAGE = { server: "1.3.6.1.5.5.7.3.1", client: "1.3.6.1.5.5.7.3.2" } as const;
+/** A ClientHello of 334 bytes instead of 1568: one control packet, not two. */
+const CURVES = "X25519:P-256:P-384:P-521";
+
+/** An engine factory for one tunnel's identity and the peers that it believes. */
+export function nodeTlsEngines(security: SecurityConfig): TlsEngineFactory {
+  const context = {
+    cert: security.certificatePem,
+    key: security.privateKeyPem,
+    ...(security.caPem === undefined ? { ca: [] } : { ca: security.caPem }),
+    ...(security.crlPem === undefined ? {} : { crl: security.crlPem }),
+    minVersion: `TLSv${security.tlsVersionMin}` as const,
+    ...(security.tlsVersionMax === undefined
+      ? {}
+      : { maxVersion: `TLSv${security.tlsVersionMax}` as const }),
+    ecdhCurve: CURVES,
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    requestCert: true,
+    // Judged in `judgePeer`, in one place for both ends; nothing passes without it.
+    rejectUnauthorized: false,
+  };
+  return (role, handlers) => {
+    const pipe = new MemoryPipe(handlers.ciphertext);
+    if (role === "client") {
+      const socket = tls.connect({
+        ...context,
+        socket: pipe,
+        checkServerIdentity: () => undefined,
+      });
+      socket.once("secureConnect", () => handlers.secure(judgePeer(socket, security)));
+      return new NodeTlsEngine(pipe, handlers, socket);
+    }
+    // A bare server-side TLSSocket judges every certificate alike: only tls.Server is right.
+    const server = tls.createServer(context);
+    const engine = new NodeTlsEngine(pipe, handlers);
+    server.once("secureConnection", (socket) => {
+      engine.adopt(socket);
+      handlers.secure(judgePeer(socket, security));
+    });
+    server.on("tlsClientError", (error: NodeJS.ErrnoException) => engine.fail(error));
+    server.emit("connection", pipe);
+    return engine;
+  };
+}
+
+/** Every check of the other end's certificate; OpenVPN's own, since names are not host names. */
+function judgePeer(socket: tls.TLSSocket, security: SecurityConfig): TlsPeer {
+  const protocol = socket.getProtocol() ?? "unknown";
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return { protocol, problem: "it sent no certificate" };
+  const commonName = commonNameOf(certificate);
+  const peer = {
+    protocol,
+    fingerprint: certificate.fingerprint256,
+    validTo: certificate.validTo,
+    ...(commonName === undefined ? {} : { commonName }),
+  };
+  const problem = certificateProblem(socket, certificate, security);
+  return problem === undefined ? peer : { ...peer, problem };
+}
+
+function certificateProblem(
+  socket: tls.TLSSocket,
+  certificate: X509Certificate,
+  security: SecurityConfig,
+): string | undefined {
+  const hasPins = security.peerFingerprints.length > 0;
+  if (security.caPem === undefined && !hasPins)
+    return "there is no authority or fingerprint to judge it by";
+  if (security.caPem !== undefined && socket.authorized !== true) {
+    return describeVerifyError(String(socket.authorizationError ?? "not verified"), certificate);
+  }
+  if (hasPins && !security.peerFingerprints.includes(certificate.fingerprint256)) {
+    return `its fingerprint ${certificate.fingerprint256} is not among the accepted ones`;
+  }
+  if (security.caPem === undefined && Date.parse(certificate.validTo) < Date.now()) {
+    return describeVerifyError("CERT_HAS_EXPIRED", certificate);
+  }
+  const use = security.remoteCertTls;
+  if (use !== undefined && !(certificate.keyUsage ?? []).includes(EXTENDED_KEY_USAGE[use])) {
+    return `its certificate is not for use as a ${use} (extended key usage)`;
+  }
+  const name = commonNameOf(certificate);
+  if (security.verifyName !== undefined && name !== security.verifyName) {
+    return `its name is ${name ?? "missing"}, not ${security.verifyName}`;
+  }
+  return undefined;
+}
+
+function describeVerifyError(code: string, certificate: X509Certificate): string {
+  switch (code) {
+    case "CERT_HAS_EXPIRED":
+      return `its certificate expired on ${certificate.validTo}`;
+    case "CERT_NOT_YET_VALID":
+      return `its certificate is not valid before ${certificate.validFrom}: compare both clocks`;
+    case "CERT_REVOKED":
+      return "its certificate is revoked";
+    case "INVALID_PURPOSE":
+      return "its certificate is for another purpose (extended key usage)";
+    default:
+      return `its certificate is not from a trusted authority (${code})`;
+  }
+}
+
+function commonNameOf(certificate: X509Certificate): string | undefined {
+  const line = certificate.subject?.split("\n").find((part) => part.startsWith("CN="));
+  return line?.slice(3);
+}
+
+class NodeTlsEngine implements TlsEngine {
+  readonly #pipe: MemoryPipe;
+  readonly #handlers: TlsHandlers;
+  #socket: tls.TLSSocket | undefined;
+  #queue: Buffer[] = [];
+  #isWriting = false;
+  #isDone = false;
+
+  constructor(pipe: MemoryPipe, handlers: TlsHandlers, socket?: tls.TLSSocket) {
+    this.#pipe = pipe;
+    this.#handlers = handlers;
+    pipe.on("error", (error) => this.fail(error));
+    if (socket !== undefined) this.adopt(socket);
+  }
+
+  adopt(socket: tls.TLSSocket): void {
+    this.#socket = socket;
+    socket.on("data", (bytes: Buffer) => {
+      if (!this.#isDone) this.#handlers.plaintext(bytes);
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => this.fail(error));
+  }
+
+  receive(bytes: Buffer): void {
+    if (!this.#isDone) this.#pipe.push(bytes);
+  }
+
+  write(bytes: Buffer): void {
+    this.#queue.push(bytes);
+    this.#writeNext();
+  }
+
+  exportKeyingMaterial(bytes: number, label: string): Buffer {
+    if (this.#socket === undefined) throw new Error("the TLS handshake is not complete");
+    // The context must be omitted, not empty (RFC 5705); the types ask for it.
+    const exporter = this.#socket as unknown as {
+      exportKeyingMaterial: (length: number, label: string) => Buffer;
+    };
+    return exporter.exportKeyingMaterial(bytes, label);
+  }
+
+  destroy(): void {
+    this.#isDone = true;
+    this.#queue = [];
+    this.#socket?.destroy();
+    this.#pipe.destroy();
+  }
+
+  fail(error: NodeJS.ErrnoException): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#handlers.failed(error.code ?? error.name, error.message);
+  }
+
+  /** One at a time: Node puts writes that wait together into one record, stock reads one message. */
+  #writeNext(): void {
+    if (this.#isWriting || this.#isDone || this.#socket === undefined) return;
+    const bytes = this.#queue.shift();
+    if (bytes === undefined) return;
+    this.#isWriting = true;
+    this.#socket.write(bytes, () => {
+      this.#isWriting = false;
+      this.#writeNext();
+    });
+  }
+}
+
+/** The "network" of a TLS connection: what TLS writes goes to a function, what arrives is pushed. */
+class MemoryPipe extends Duplex {
+  readonly #ciphertext: (bytes: Buffer) => void;
+
+  constructor(ciphertext: (bytes: Buffer) => void) {
+    super({ allowHalfOpen: true });
+    this.#ciphertext = ciphertext;
+  }
+
+  override _read(): void {}
+
+  override _write(bytes: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#ciphertext(bytes);
+    done();
+  }
+}

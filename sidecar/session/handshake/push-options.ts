@@ -1,0 +1,199 @@
+/**
+ * PUSH_REPLY: what a server tells a client to use (openvpn-rfc, "pushreply"). One invariant:
+ * nothing pushed runs anything or touches a file; what is not understood is named and ignored.
+ */
+import { isIPv4, isIPv6 } from "node:net";
+import type { DataCipher } from "../../control/tunnel-config.ts";
+import { DATA_CIPHERS } from "./data-ciphers.ts";
+
+/** What a client takes from a PUSH_REPLY. */
+export interface PushedOptions {
+  readonly address4?: { readonly address: string; readonly prefixBits: number };
+  readonly address6?: { readonly address: string; readonly prefixBits: number };
+  readonly routeGateway?: string;
+  /** Peer-id to put on data packets; absent: the server is too old for DATA_V2. */
+  readonly peerId?: number;
+  readonly cipher?: DataCipher;
+  /** A cipher that we do not have, by the server's name for it. */
+  readonly cipherUnknown?: string;
+  readonly usesKeyExport: boolean;
+  readonly usesExitMessage: boolean;
+  readonly usesEpoch: boolean;
+  readonly pingSeconds?: number;
+  readonly pingRestartSeconds?: number;
+  readonly mtuBytes?: number;
+  readonly topology?: string;
+  /** A compression that would change our packets, as pushed: refused by the caller. */
+  readonly compression?: string;
+  /** Options that were understood by nobody here. */
+  readonly ignored: readonly string[];
+}
+
+type Draft = { -readonly [Key in keyof PushedOptions]: PushedOptions[Key] } & { ignored: string[] };
+
+/** Options in one control message at the most (stock's bundle is 1024 B, with its NUL). */
+const MESSAGE_BYTES_MAX = 1000;
+const MTU_BYTES_MIN = 576;
+const MTU_BYTES_MAX = 65535;
+const SECONDS_MAX = 86400;
+
+const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boolean> = {
+  ifconfig: (draft, [address = "", mask = ""]) => {
+    const prefixBits = prefixOfMask(mask);
+    if (!isIPv4(address) || prefixBits === undefined) return false;
+    draft.address4 = { address, prefixBits };
+    return true;
+  },
+  "ifconfig-ipv6": (draft, [network = ""]) => {
+    const [address = "", bits = ""] = network.split("/");
+    const prefixBits = integer(bits, 0, 128);
+    if (!isIPv6(address) || prefixBits === undefined) return false;
+    draft.address6 = { address, prefixBits };
+    return true;
+  },
+  "route-gateway": (draft, [gateway = ""]) => {
+    if (!isIPv4(gateway)) return gateway === "dhcp";
+    draft.routeGateway = gateway;
+    return true;
+  },
+  "peer-id": (draft, [id = ""]) => number(id, { min: 0, max: 0xffffff }, (n) => (draft.peerId = n)),
+  cipher: (draft, [name = ""]) => {
+    const cipher = DATA_CIPHERS.find((known) => known === name.toUpperCase());
+    if (cipher === undefined) draft.cipherUnknown = name;
+    else draft.cipher = cipher;
+    return true;
+  },
+  "protocol-flags": (draft, flags) => {
+    draft.usesKeyExport ||= flags.includes("tls-ekm");
+    draft.usesExitMessage ||= flags.includes("cc-exit");
+    draft.usesEpoch ||= flags.includes("aead-epoch");
+    return true;
+  },
+  "key-derivation": (draft, [how]) => {
+    draft.usesKeyExport ||= how === "tls-ekm";
+    return how === "tls-ekm";
+  },
+  ping: (draft, [seconds = ""]) =>
+    number(seconds, { min: 0, max: SECONDS_MAX }, (n) => (draft.pingSeconds = n)),
+  "ping-restart": (draft, [seconds = ""]) =>
+    number(seconds, { min: 0, max: SECONDS_MAX }, (n) => (draft.pingRestartSeconds = n)),
+  "tun-mtu": (draft, [bytes = ""]) =>
+    number(bytes, { min: MTU_BYTES_MIN, max: MTU_BYTES_MAX }, (n) => (draft.mtuBytes = n)),
+  topology: (draft, [name = ""]) => {
+    draft.topology = name;
+    return true;
+  },
+  compress: (draft, words) => refuseCompression(draft, "compress", words),
+  "comp-lzo": (draft, words) => refuseCompression(draft, "comp-lzo", words),
+};
+
+/** Reads the options of a whole PUSH_REPLY, continuations joined. */
+export function parsePushReply(options: readonly string[]): PushedOptions {
+  const draft: Draft = {
+    usesKeyExport: false,
+    usesExitMessage: false,
+    usesEpoch: false,
+    ignored: [],
+  };
+  for (const option of options) {
+    const [name = "", ...words] = option.trim().split(/\s+/);
+    if (name === "" || name === "push-continuation") continue;
+    const handler = Object.hasOwn(HANDLERS, name) ? HANDLERS[name] : undefined;
+    if (handler?.(draft, words) !== true) draft.ignored.push(option.trim());
+  }
+  return draft;
+}
+
+/** PUSH_REPLY as control messages, split with `push-continuation` where one is too long. */
+export function pushReplyMessages(options: readonly string[]): string[] {
+  const groups: string[][] = [[]];
+  let bytes = 0;
+  for (const option of options) {
+    if (bytes + option.length + 1 > MESSAGE_BYTES_MAX) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(option);
+    bytes += option.length + 1;
+  }
+  return groups.map((group, index) => {
+    const isLast = index === groups.length - 1;
+    const mark = groups.length === 1 ? [] : [`push-continuation ${isLast ? 1 : 2}`];
+    return ["PUSH_REPLY", ...group, ...mark].join(",");
+  });
+}
+
+/** What a server pushes to one client. */
+export function pushedTo(options: {
+  readonly address4?: { readonly address: string; readonly prefixBits: number };
+  readonly address6?: { readonly address: string; readonly prefixBits: number };
+  readonly gateway4?: string;
+  readonly gateway6?: string;
+  readonly peerId: number;
+  readonly cipher: DataCipher;
+  readonly hasKeyExport: boolean;
+  readonly hasProtocolFlags: boolean;
+  readonly mtuBytes?: number;
+  readonly pingSeconds: number;
+  readonly pingRestartSeconds: number;
+}): string[] {
+  const lines: string[] = [];
+  if (options.gateway4 !== undefined) lines.push(`route-gateway ${options.gateway4}`);
+  if (options.pingSeconds > 0) {
+    lines.push(`ping ${options.pingSeconds}`, `ping-restart ${options.pingRestartSeconds}`);
+  }
+  if (options.address4 !== undefined) {
+    lines.push(`ifconfig ${options.address4.address} ${maskOfPrefix(options.address4.prefixBits)}`);
+  }
+  if (options.address6 !== undefined) {
+    const { address, prefixBits } = options.address6;
+    // Stock wants two operands; "::" says that the far end has no address of its own.
+    lines.push(`ifconfig-ipv6 ${address}/${prefixBits} ${options.gateway6 ?? "::"}`);
+  }
+  lines.push(`peer-id ${options.peerId}`, `cipher ${options.cipher}`);
+  if (options.hasProtocolFlags) {
+    lines.push(`protocol-flags cc-exit${options.hasKeyExport ? " tls-ekm" : ""}`);
+  } else if (options.hasKeyExport) {
+    lines.push("key-derivation tls-ekm");
+  }
+  if (options.mtuBytes !== undefined) lines.push(`tun-mtu ${options.mtuBytes}`);
+  return lines;
+}
+
+function refuseCompression(draft: Draft, name: string, words: readonly string[]): boolean {
+  const how = words[0] ?? "";
+  // These two only ask for framing that is off by default or for nothing at all.
+  if (how === "no" || how === "migrate") return true;
+  draft.compression = [name, ...words].join(" ");
+  return true;
+}
+
+function number(
+  text: string,
+  range: { readonly min: number; readonly max: number },
+  keep: (value: number) => unknown,
+): boolean {
+  const value = integer(text, range.min, range.max);
+  if (value === undefined) return false;
+  keep(value);
+  return true;
+}
+
+function integer(text: string, min: number, max: number): number | undefined {
+  if (!/^\d{1,9}$/.test(text)) return undefined;
+  const value = Number.parseInt(text, 10);
+  return value >= min && value <= max ? value : undefined;
+}
+
+function prefixOfMask(mask: string): number | undefined {
+  if (!isIPv4(mask)) return undefined;
+  const word = mask.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
+  const bits = word.toString(2).padStart(32, "0");
+  return /^1*0*$/.test(bits) ? bits.replaceAll("0", "").length : undefined;
+}
+
+/** Dotted netmask of a prefix, 0 to 32 bits. */
+export function maskOfPrefix(prefixBits: number): string {
+  const bits = "1".repeat(prefixBits).padEnd(32, "0");
+  return [0, 8, 16, 24].map((at) => Number.parseInt(bits.slice(at, at + 8), 2)).join(".");
+}

@@ -1,0 +1,217 @@
+/**
+ * The listening end's part of the control channel: judge the client, choose the cipher, push
+ * its options. One invariant: nobody gets data keys whose certificate was refused or whose name
+ * is not a peer of this tunnel; they get the reason (AUTH_FAILED) and nothing else.
+ */
+import { randomBytes } from "node:crypto";
+import type { DataCipher } from "../../control/tunnel-config.ts";
+import { printable } from "./client-role.ts";
+import type { ControlSession, SessionRole } from "./control-session.ts";
+import { chooseCipher } from "./data-ciphers.ts";
+import {
+  DATA_KEYS_LABEL,
+  expandKeyMaterial,
+  KEY_MATERIAL_BYTES,
+  splitKeyMaterial,
+} from "./data-keys.ts";
+import type { KeyNegotiation } from "./key-negotiation.ts";
+import {
+  optionsString,
+  type PeerInfo,
+  Proto,
+  parseOptionsString,
+  parsePeerInfo,
+} from "./peer-info.ts";
+import { pushReplyMessages } from "./push-options.ts";
+import type { EndCause, SessionEvents } from "./session-outcome.ts";
+
+/** What the listening end is set to, for one session. */
+export interface ServerSettings {
+  readonly ciphers: readonly DataCipher[];
+  readonly mtuBytes: number;
+  readonly isIpv6: boolean;
+  readonly peerId: number;
+  /** Undefined when the name may connect, else why not. */
+  readonly refusalOf: (commonName: string | undefined) => string | undefined;
+  /** Options for the PUSH_REPLY of this client. */
+  readonly pushFor: (commonName: string, agreed: PushAgreement) => string[];
+}
+
+/** What the PUSH_REPLY depends on beside the peer itself. */
+export interface PushAgreement {
+  readonly cipher: DataCipher;
+  readonly peerInfo: PeerInfo;
+}
+
+/** The server side of one control session. */
+export class ServerRole implements SessionRole {
+  readonly name = "server";
+  readonly #session: ControlSession;
+  readonly #settings: ServerSettings;
+  readonly #events: SessionEvents;
+  #cipher: DataCipher | undefined;
+  #peerInfo: PeerInfo | undefined;
+  #commonName: string | undefined;
+  #pushReply: string[] | undefined;
+
+  constructor(session: ControlSession, settings: ServerSettings, events: SessionEvents) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#events = events;
+  }
+
+  get usesExitMessage(): boolean {
+    return ((this.#peerInfo?.proto ?? 0) & Proto.exitNotify) !== 0;
+  }
+
+  /** The client speaks first: nothing to do before its key-method-2 message. */
+  secure(): void {}
+
+  keyMethod(key: KeyNegotiation): void {
+    const info = parsePeerInfo(key.remoteKeyMethod?.peerInfo ?? "");
+    const cipher = this.#cipher ?? chooseCipher(this.#settings.ciphers, info.ciphers);
+    this.#writeKeyMethod(key, cipher);
+    const refusal = this.#refusalOf(key, cipher, info);
+    if (refusal !== undefined || cipher === undefined) {
+      this.#refuse(key, refusal ?? { cause: "noCommonCipher", reason: "no cipher", message: "" });
+      return;
+    }
+    const isFirst = this.#cipher === undefined;
+    this.#cipher = cipher;
+    this.#peerInfo = info;
+    this.#commonName = key.peer?.commonName;
+    this.#deriveKeys(key, cipher, info);
+    if (isFirst) this.#establish(key, cipher, info);
+  }
+
+  text(text: string): void {
+    if (text === "PUSH_REQUEST") {
+      this.#push();
+      return;
+    }
+    if (text === "EXIT") {
+      this.#events.ended("peerLeft", "it ends the session");
+      return;
+    }
+    this.#events.notice(`it says: ${printable(text)}`);
+  }
+
+  step(): void {}
+
+  get nextDueMs(): number {
+    return Infinity;
+  }
+
+  sendWith(key: KeyNegotiation): void {
+    this.#events.sendWith(key.keyId);
+  }
+
+  retire(key: KeyNegotiation): void {
+    this.#events.retireKey(key.keyId);
+  }
+
+  renegotiated(): void {
+    this.#events.renegotiated();
+  }
+
+  failed(code: string, message: string): void {
+    const cause = code === "HAND_WINDOW" ? "handshakeTimeout" : "tlsFailed";
+    this.#events.ended(cause, `the handshake failed: ${message} (${code})`);
+  }
+
+  #writeKeyMethod(key: KeyNegotiation, cipher: DataCipher | undefined): void {
+    const { mtuBytes, isIpv6, ciphers } = this.#settings;
+    key.writeKeyMethod({
+      random1: randomBytes(32),
+      random2: randomBytes(32),
+      options: optionsString({
+        role: "server",
+        mtuBytes,
+        cipher: cipher ?? ciphers[0] ?? "AES-256-GCM",
+        isIpv6,
+      }),
+      username: "",
+      password: "",
+      peerInfo: "",
+    });
+  }
+
+  #refusalOf(
+    key: KeyNegotiation,
+    cipher: DataCipher | undefined,
+    info: PeerInfo,
+  ): { cause: EndCause; reason: string; message: string } | undefined {
+    const problem = key.peer?.problem;
+    if (problem !== undefined) {
+      return {
+        cause: "certificateRefused",
+        reason: `certificate refused: ${problem}`,
+        message: problem,
+      };
+    }
+    const name = key.peer?.commonName;
+    const isRenamed = this.#cipher !== undefined && name !== this.#commonName;
+    const reason = isRenamed ? "the certificate's name changed" : this.#settings.refusalOf(name);
+    if (reason !== undefined) return { cause: "authenticationFailed", reason, message: reason };
+    if (cipher !== undefined) return undefined;
+    const theirs = info.ciphers.length > 0 ? info.ciphers.map(printable).join(", ") : "none";
+    return {
+      cause: "noCommonCipher",
+      reason: "Data channel cipher negotiation failed (no shared cipher)",
+      message: `no common cipher: it offers ${theirs}, this end has ${this.#settings.ciphers.join(", ")}`,
+    };
+  }
+
+  #refuse(
+    key: KeyNegotiation,
+    refusal: { cause: EndCause; reason: string; message: string },
+  ): void {
+    key.writeText(`AUTH_FAILED,${refusal.reason}`);
+    this.#events.ended(refusal.cause, refusal.message);
+  }
+
+  #establish(key: KeyNegotiation, cipher: DataCipher, info: PeerInfo): void {
+    const remote = parseOptionsString(key.remoteKeyMethod?.options ?? "");
+    const commonName = this.#commonName ?? "";
+    this.#pushReply = pushReplyMessages(
+      this.#settings.pushFor(commonName, { cipher, peerInfo: info }),
+    );
+    this.#events.established({
+      cipher,
+      tlsVersion: key.peer?.protocol ?? "unknown",
+      commonName,
+      fingerprint: key.peer?.fingerprint,
+      validTo: key.peer?.validTo,
+      peerId: this.#settings.peerId,
+      peerInfo: info,
+      ...(remote.mtuBytes === undefined ? {} : { remoteMtuBytes: remote.mtuBytes }),
+    });
+    if ((info.proto & Proto.requestPush) !== 0) this.#push(key);
+  }
+
+  #push(key?: KeyNegotiation): void {
+    for (const message of this.#pushReply ?? []) {
+      if (key === undefined) this.#session.sendText(message);
+      else key.writeText(message);
+    }
+  }
+
+  #deriveKeys(key: KeyNegotiation, cipher: DataCipher, info: PeerInfo): void {
+    const material =
+      (info.proto & Proto.tlsKeyExport) !== 0
+        ? key.exportKeyingMaterial(KEY_MATERIAL_BYTES, DATA_KEYS_LABEL)
+        : this.#expandedMaterial(key);
+    if (material === undefined) return;
+    this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "server"));
+    key.hasDataKeys = true;
+  }
+
+  #expandedMaterial(key: KeyNegotiation): Buffer | undefined {
+    const { localKeyMethod: server, remoteKeyMethod: client } = key;
+    const clientSessionId = this.#session.remoteSessionId;
+    if (client === undefined || server === undefined || clientSessionId === undefined)
+      return undefined;
+    const serverSessionId = this.#session.sessionId;
+    return expandKeyMaterial({ client, server, clientSessionId, serverSessionId });
+  }
+}
