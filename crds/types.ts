@@ -1,0 +1,1025 @@
+/**
+ * The kinds of fairlead.dev as TypeScript, made from the CustomResourceDefinitions beside this file
+ * by `node crds/generate.ts`: do not edit. They describe a validated object, in which every
+ * default is filled in, so a field with a default is never absent.
+ */
+
+/**
+ * One segment (Bridged) or one routed link (Routed) carried over OpenVPN.
+ */
+export interface VpnTunnel {
+  apiVersion: "fairlead.dev/v1alpha1";
+  kind: "VpnTunnel";
+  /**
+   * Name, namespace and what else Kubernetes keeps about every object.
+   */
+  metadata: {
+    name: string;
+    namespace: string;
+    labels?: {
+      [k: string]: string;
+    };
+    annotations?: {
+      [k: string]: string;
+    };
+    [k: string]: unknown;
+  };
+  /**
+   * What the tunnel shall be.
+   */
+  spec: {
+    /**
+     * Bridged carries Ethernet frames (tap), so every protocol of the segment works; Routed carries IP packets (tun). Cannot change while the tunnel exists.
+     */
+    mode: "Bridged" | "Routed";
+    /**
+     * We connect to a server. Exactly one of dial and listen.
+     */
+    dial?: {
+      /**
+       * The server's addresses, all of them tried. Absent: those of the profile.
+       */
+      remotes?: {
+        /**
+         * Name or IP address of the server.
+         */
+        host: string;
+        /**
+         * UDP port of the server.
+         */
+        port: number;
+      }[];
+      /**
+       * Listed tries the remotes from the top, Random in a new order each time. Absent: Random if the profile says remote-random, else Listed.
+       */
+      order?: "Listed" | "Random";
+      /**
+       * The client profile (.ovpn) with inline blocks, as the server's administrator gave it.
+       */
+      profileSecretRef: {
+        /**
+         * Name of the Secret in the same namespace.
+         */
+        name: string;
+        /**
+         * Key inside the Secret.
+         */
+        key: string;
+      };
+    };
+    /**
+     * We are the server. Exactly one of dial and listen.
+     */
+    listen?: {
+      /**
+       * UDP port to listen on.
+       */
+      port: number;
+      /**
+       * Where peers reach this server, written into their profiles as remotes. In the cluster, absent means the addresses of the service.
+       */
+      advertise?: {
+        /**
+         * Name or IP address, as peers see it.
+         */
+        host: string;
+        /**
+         * UDP port as peers see it. Absent: listen.port.
+         */
+        port?: number;
+      }[];
+      /**
+       * In which order peers try the advertised addresses.
+       */
+      order: "Listed" | "Random";
+      /**
+       * The Service in front of the gateway, in the cluster.
+       */
+      service?: {
+        /**
+         * Kind of Service, or None for no Service at all.
+         */
+        type: "LoadBalancer" | "NodePort" | "ClusterIP" | "None";
+        /**
+         * Fixed node port.
+         */
+        nodePort?: number;
+        /**
+         * Annotations for the Service, such as a load balancer's settings.
+         */
+        annotations?: {
+          [k: string]: string;
+        };
+      };
+    };
+    /**
+     * Segment connects many peers through a learning switch; TwoPeer carries everything straight across, with nothing to learn.
+     */
+    link: "Segment" | "TwoPeer";
+    /**
+     * The UplinkSet to use. Absent: the default route.
+     */
+    uplinks?: {
+      /**
+       * Name of an UplinkSet in the same namespace.
+       */
+      name: string;
+    };
+    /**
+     * The program (in the cluster, the pod) that holds the tunnel.
+     */
+    gateway?: {
+      /**
+       * Pods, one of them active and the others warm. Absent: 2.
+       */
+      replicas?: number;
+      /**
+       * Pod uses the pod network, Host the node's own. Absent: Pod.
+       */
+      network?: "Pod" | "Host";
+      /**
+       * Join the segment to an interface of this machine.
+       */
+      bridge?: {
+        /**
+         * An existing bridge or network card.
+         */
+        interface: string;
+      };
+      /**
+       * Labels of the nodes that may run the gateway.
+       */
+      nodeSelector?: {
+        [k: string]: string;
+      };
+      /**
+       * As in a pod.
+       */
+      tolerations?: {
+        /**
+         * Taint key.
+         */
+        key?: string;
+        /**
+         * Exists or Equal.
+         */
+        operator?: "Exists" | "Equal";
+        /**
+         * Taint value.
+         */
+        value?: string;
+        /**
+         * Taint effect.
+         */
+        effect?: "NoSchedule" | "PreferNoSchedule" | "NoExecute";
+        /**
+         * How long the taint is tolerated.
+         */
+        tolerationSeconds?: number;
+      }[];
+      /**
+       * As in a container.
+       */
+      resources?: {
+        /**
+         * What the gateway is sure to get.
+         */
+        requests?: {
+          [k: string]: number | string;
+        };
+        /**
+         * What the gateway may use at most.
+         */
+        limits?: {
+          [k: string]: number | string;
+        };
+      };
+    };
+    /**
+     * Who is who on the segment.
+     */
+    addresses?: {
+      /**
+       * The segment's IPv4 network.
+       */
+      segment?: string;
+      /**
+       * First and last IPv4 address given to peers without a fixed one.
+       */
+      pool?: string;
+      /**
+       * Our own IPv4 address on the segment. Absent: none.
+       */
+      gateway?: string;
+      /**
+       * The segment's IPv6 network.
+       */
+      segment6?: string;
+      /**
+       * First and last IPv6 address given to peers without a fixed one.
+       */
+      pool6?: string;
+      /**
+       * Our own IPv6 address on the segment. Absent: none.
+       */
+      gateway6?: string;
+      /**
+       * Ask the segment's own DHCP server for the addresses of workloads.
+       */
+      dhcp?: boolean;
+    };
+    /**
+     * Programs that get an interface on the segment. Run by `fairlead up`, this machine is the workload.
+     */
+    workloads?: {
+      /**
+       * Pods that get an interface. Absent: none.
+       */
+      podSelector?: {
+        /**
+         * Labels and values that all must match.
+         */
+        matchLabels?: {
+          [k: string]: string;
+        };
+        /**
+         * Conditions that all must hold.
+         */
+        matchExpressions?: {
+          /**
+           * Label.
+           */
+          key: string;
+          /**
+           * How the label is compared.
+           */
+          operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+          /**
+           * Values to compare with.
+           */
+          values?: string[];
+        }[];
+      };
+      /**
+       * Name of the interface in the workload. Absent: fl- and the tunnel's name.
+       */
+      interface?: string;
+      /**
+       * Hold starts the program only once a frame has crossed, Start at once.
+       */
+      onTunnelDown: "Hold" | "Start";
+    };
+    /**
+     * Multicast on the segment.
+     */
+    multicast: {
+      /**
+       * Multicast networks routed into the segment, in workloads only. An empty list routes none.
+       */
+      routes: string[];
+      /**
+       * Send a group only where it was joined (IGMP, MLD).
+       */
+      snooping?: boolean;
+      /**
+       * Auto asks for memberships only when nobody else on the segment does.
+       */
+      querier?: "Auto" | "Always" | "Never";
+      /**
+       * What happens to groups that nobody has joined.
+       */
+      unknownGroups?: "Flood" | "Drop";
+      /**
+       * Act as an IGMP and MLD proxy (Routed only).
+       */
+      proxy?: boolean;
+    };
+    /**
+     * What each peer may send at most, such as 10Mbit.
+     */
+    stormLimits?: {
+      /**
+       * Limit of broadcast.
+       */
+      broadcast?: string;
+      /**
+       * Limit of unicast to unknown stations.
+       */
+      unknownUnicast?: string;
+      /**
+       * Limit of multicast.
+       */
+      multicast?: string;
+    };
+    /**
+     * How packets travel.
+     */
+    transport: {
+      /**
+       * IP bytes in one inner frame, or Auto.
+       */
+      mtu: number | "Auto";
+      /**
+       * Largest UDP payload, as OpenVPN's fragment. Absent: no fragmenting.
+       */
+      fragmentBytes?: number;
+      /**
+       * Largest UDP payload that TCP connections inside are told to fill, as OpenVPN's mssfix; 0 leaves them alone.
+       */
+      mssFixBytes: number;
+      /**
+       * Copy the inner packet's DSCP to the outer one.
+       */
+      copyDscp?: boolean;
+      /**
+       * Outer protocol. Absent: Udp.
+       */
+      protocol?: "Udp" | "Tcp";
+      /**
+       * How late a packet may come.
+       */
+      replayWindow: {
+        /**
+         * Packets, or Auto to size the window by measured skew.
+         */
+        packets: number | "Auto";
+        /**
+         * Seconds.
+         */
+        seconds: number;
+      };
+      /**
+       * How a dead peer is noticed.
+       */
+      keepalive: {
+        /**
+         * Seconds of silence before a ping.
+         */
+        intervalSeconds: number;
+        /**
+         * Seconds of silence before the peer counts as gone.
+         */
+        timeoutSeconds: number;
+      };
+      /**
+       * Seconds between new session keys; 0 changes them only when their limit is near.
+       */
+      renegotiateSeconds: number;
+    };
+    /**
+     * Keys, ciphers and whom to believe.
+     */
+    security: {
+      /**
+       * Ciphers for data, most wanted first.
+       */
+      dataCiphers: ("AES-256-GCM" | "AES-128-GCM" | "CHACHA20-POLY1305")[];
+      /**
+       * What hides the control channel from strangers (of a listening tunnel; a dialling one follows its profile).
+       */
+      controlWrap: "TlsCryptV2" | "TlsCrypt" | "TlsAuth" | "None";
+      /**
+       * Oldest TLS version accepted.
+       */
+      tlsVersionMin: "1.2" | "1.3";
+      /**
+       * Your own authority: a Secret with tls.crt and tls.key. Absent: Fairlead keeps one of its own.
+       */
+      caSecretRef?: {
+        /**
+         * Name of the Secret in the same namespace.
+         */
+        name: string;
+      };
+      /**
+       * A cert-manager issuer that makes the certificates.
+       */
+      issuerRef?: {
+        /**
+         * Name of the issuer.
+         */
+        name: string;
+        /**
+         * Kind of the issuer.
+         */
+        kind: "Issuer" | "ClusterIssuer";
+        /**
+         * Group of the issuer.
+         */
+        group: string;
+      };
+      /**
+       * List of revoked certificates.
+       */
+      crlSecretRef?: {
+        /**
+         * Name of the Secret in the same namespace.
+         */
+        name: string;
+        /**
+         * Key inside the Secret.
+         */
+        key: string;
+      };
+      /**
+       * A Secret with username and password, for a server that asks for them.
+       */
+      userPassSecretRef?: {
+        /**
+         * Name of the Secret in the same namespace.
+         */
+        name: string;
+      };
+    };
+    /**
+     * What is reached through a routed tunnel.
+     */
+    routes?: {
+      /**
+       * Networks at the far end that this side may reach.
+       */
+      toSegment?: string[];
+      /**
+       * Networks at this side that the far end may reach.
+       */
+      fromSegment?: string[];
+      /**
+       * Whether peers reach each other.
+       */
+      peerToPeer: boolean;
+      /**
+       * Whether traffic leaves with the gateway's address.
+       */
+      masquerade: boolean;
+    };
+  };
+  /**
+   * What the tunnel is, as last seen.
+   */
+  status?: {
+    /**
+     * The generation of the spec that this status is about.
+     */
+    observedGeneration?: number;
+    /**
+     * What holds and what does not, each with its reason.
+     */
+    conditions?: {
+      /**
+       * Name of the condition.
+       */
+      type: string;
+      /**
+       * Whether it holds.
+       */
+      status: "True" | "False" | "Unknown";
+      /**
+       * The generation this is about.
+       */
+      observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
+      lastTransitionTime: string;
+      /**
+       * One word for programs.
+       */
+      reason: string;
+      /**
+       * One sentence for people.
+       */
+      message: string;
+    }[];
+    /**
+     * The gateway that forwards.
+     */
+    active?: {
+      /**
+       * Name of the pod.
+       */
+      pod?: string;
+      /**
+       * Name of its node.
+       */
+      node?: string;
+      /**
+       * Since when it forwards.
+       */
+      since?: string;
+    };
+    /**
+     * IP bytes that fit into one frame of the segment.
+     */
+    mtuBytes?: number;
+    /**
+     * Peers of the tunnel.
+     */
+    peers?: {
+      /**
+       * Connected now.
+       */
+      connected?: number;
+      /**
+       * Declared.
+       */
+      total?: number;
+    };
+    /**
+     * The same figures as text, for kubectl get.
+     */
+    summary?: {
+      /**
+       * Connected and declared peers, such as 3/4.
+       */
+      peers?: string;
+      /**
+       * Paths that are up and all paths, such as 2/3.
+       */
+      paths?: string;
+      /**
+       * Round trip of the best path, such as 11.2ms.
+       */
+      rtt?: string;
+      /**
+       * Loss of the best path, such as 0.4%.
+       */
+      loss?: string;
+    };
+    /**
+     * One entry for each local and remote address in use.
+     */
+    paths?: {
+      /**
+       * Name of the uplink.
+       */
+      uplink?: string;
+      /**
+       * Our address.
+       */
+      local?: string;
+      /**
+       * The other end's address.
+       */
+      remote?: string;
+      /**
+       * Whether packets cross.
+       */
+      state?: "Up" | "Down" | "Unknown";
+      /**
+       * Round trip in milliseconds.
+       */
+      rttMs?: number;
+      /**
+       * Lost probes in percent.
+       */
+      lossPercent?: number;
+      /**
+       * Largest UDP payload that crosses.
+       */
+      mtuBytes?: number;
+    }[];
+    /**
+     * Multicast groups and who joined them.
+     */
+    groups?: {
+      /**
+       * Group address.
+       */
+      group: string;
+      /**
+       * Who joined it.
+       */
+      joinedBy?: string[];
+    }[];
+  };
+}
+
+/**
+ * Several ways out of a machine, and how a tunnel uses them.
+ */
+export interface UplinkSet {
+  apiVersion: "fairlead.dev/v1alpha1";
+  kind: "UplinkSet";
+  /**
+   * Name, namespace and what else Kubernetes keeps about every object.
+   */
+  metadata: {
+    name: string;
+    namespace: string;
+    labels?: {
+      [k: string]: string;
+    };
+    annotations?: {
+      [k: string]: string;
+    };
+    [k: string]: unknown;
+  };
+  /**
+   * What the uplinks are and how they are used.
+   */
+  spec: {
+    /**
+     * The ways out.
+     */
+    uplinks: {
+      /**
+       * Name in status and logs.
+       */
+      name: string;
+      /**
+       * The uplink is this interface.
+       */
+      interface?: string;
+      /**
+       * The uplink is whatever interface has an address in this network.
+       */
+      sourceAddress?: string;
+      /**
+       * The uplink is this Multus attachment, as namespace/name.
+       */
+      network?: string;
+      /**
+       * Lower is used first.
+       */
+      priority: number;
+      /**
+       * Every byte costs: used only when needed.
+       */
+      metered: boolean;
+      /**
+       * Next hop where it cannot be found out.
+       */
+      gateway?: string;
+    }[];
+    /**
+     * Failover uses the best uplink; Duplicate sends copies over several; Fec adds parity; Balance spreads flows.
+     */
+    policy: "Failover" | "Duplicate" | "Fec" | "Balance";
+    /**
+     * How copies are sent.
+     */
+    duplicate?: {
+      /**
+       * Copies of each packet.
+       */
+      copies: number;
+      /**
+       * DSCP classes that are copied. Absent: everything.
+       */
+      classes?: string[];
+    };
+    /**
+     * How parity is sent.
+     */
+    fec?: {
+      /**
+       * Data packets in one block.
+       */
+      dataPackets: number;
+      /**
+       * Parity packets for a full block.
+       */
+      parityPackets: number;
+      /**
+       * Milliseconds after which a short block is closed.
+       */
+      maxDelayMs: number;
+      /**
+       * Follow the measured loss.
+       */
+      adaptive: boolean;
+    };
+    /**
+     * How traffic is spread.
+     */
+    balance?: {
+      /**
+       * What stays together.
+       */
+      by: "Flow";
+    };
+    /**
+     * Putting packets back in order. Absent means off.
+     */
+    reorder?: {
+      /**
+       * Milliseconds a packet waits at most.
+       */
+      maxDelayMs: number;
+      /**
+       * What is kept in order.
+       */
+      per: "Flow";
+    };
+    /**
+     * How uplinks are watched.
+     */
+    probe: {
+      /**
+       * Milliseconds between probes.
+       */
+      intervalMs: number;
+      /**
+       * Lost probes in a row that mean down.
+       */
+      downAfter: number;
+      /**
+       * Answered probes in a row that mean up.
+       */
+      upAfter: number;
+      /**
+       * Loss above which an uplink is left.
+       */
+      maxLossPercent: number;
+      /**
+       * Probes over which loss is counted.
+       */
+      lossWindow: number;
+    };
+  };
+  /**
+   * How the uplinks do, for each tunnel that uses them.
+   */
+  status?: {
+    /**
+     * The generation of the spec that this status is about.
+     */
+    observedGeneration?: number;
+    /**
+     * What holds and what does not, each with its reason.
+     */
+    conditions?: {
+      /**
+       * Name of the condition.
+       */
+      type: string;
+      /**
+       * Whether it holds.
+       */
+      status: "True" | "False" | "Unknown";
+      /**
+       * The generation this is about.
+       */
+      observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
+      lastTransitionTime: string;
+      /**
+       * One word for programs.
+       */
+      reason: string;
+      /**
+       * One sentence for people.
+       */
+      message: string;
+    }[];
+    /**
+     * The tunnels that use this set.
+     */
+    tunnels?: {
+      /**
+       * Name of the tunnel.
+       */
+      name: string;
+      /**
+       * How each uplink does.
+       */
+      uplinks?: {
+        /**
+         * Name of the uplink.
+         */
+        name: string;
+        /**
+         * Whether packets cross.
+         */
+        state?: "Up" | "Down" | "Unknown";
+        /**
+         * Our address on it.
+         */
+        sourceAddress?: string;
+        /**
+         * Median round trip in milliseconds.
+         */
+        rttMsP50?: number;
+        /**
+         * 99th percentile of the round trip in milliseconds.
+         */
+        rttMsP99?: number;
+        /**
+         * Lost probes in percent.
+         */
+        lossPercent?: number;
+        /**
+         * Packets that came out of order.
+         */
+        reorderedPackets?: number;
+        /**
+         * Bytes received.
+         */
+        receivedBytes?: number;
+        /**
+         * Bytes sent.
+         */
+        sentBytes?: number;
+        /**
+         * Packets that only a copy brought.
+         */
+        duplicatesSaved?: number;
+        /**
+         * Packets that parity brought back.
+         */
+        fecRecovered?: number;
+        /**
+         * Packets that parity could not bring back.
+         */
+        fecUnrecoverable?: number;
+        /**
+         * When the state last changed.
+         */
+        lastChange?: string;
+        /**
+         * Why it changed.
+         */
+        lastChangeCause?: string;
+      }[];
+    }[];
+  };
+}
+
+/**
+ * One identity that may connect to a listening tunnel: a testbed box, a laptop, a pod. Deleting it revokes it.
+ */
+export interface VpnPeer {
+  apiVersion: "fairlead.dev/v1alpha1";
+  kind: "VpnPeer";
+  /**
+   * Name, namespace and what else Kubernetes keeps about every object.
+   */
+  metadata: {
+    name: string;
+    namespace: string;
+    labels?: {
+      [k: string]: string;
+    };
+    annotations?: {
+      [k: string]: string;
+    };
+    [k: string]: unknown;
+  };
+  /**
+   * What the peer shall be.
+   */
+  spec: {
+    /**
+     * The tunnel it may connect to. Cannot change.
+     */
+    tunnel: {
+      /**
+       * Name of a listening VpnTunnel in the same namespace.
+       */
+      name: string;
+    };
+    /**
+     * Assigned gives the peer its fixed address or one from the tunnel's pool. None gives it no address: it bridges a LAN whose machines have their own.
+     */
+    addressing: "Assigned" | "None";
+    /**
+     * Fixed IPv4 address. Absent: one from the pool.
+     */
+    address?: string;
+    /**
+     * Fixed IPv6 address. Absent: one from the IPv6 pool, if there is one.
+     */
+    address6?: string;
+    /**
+     * Networks behind the peer (Routed only).
+     */
+    networks?: string[];
+    /**
+     * MAC addresses behind the peer that nobody else may claim (Bridged only).
+     */
+    stations?: string[];
+    /**
+     * The peer's certificate.
+     */
+    certificate: {
+      /**
+       * Days it is valid.
+       */
+      lifetimeDays: number;
+      /**
+       * Days before its end when a new one is made.
+       */
+      renewBeforeDays: number;
+    };
+  };
+  /**
+   * What the peer is, as last seen.
+   */
+  status?: {
+    /**
+     * The generation of the spec that this status is about.
+     */
+    observedGeneration?: number;
+    /**
+     * What holds and what does not, each with its reason.
+     */
+    conditions?: {
+      /**
+       * Name of the condition.
+       */
+      type: string;
+      /**
+       * Whether it holds.
+       */
+      status: "True" | "False" | "Unknown";
+      /**
+       * The generation this is about.
+       */
+      observedGeneration?: number;
+      /**
+       * When the status last changed.
+       */
+      lastTransitionTime: string;
+      /**
+       * One word for programs.
+       */
+      reason: string;
+      /**
+       * One sentence for people.
+       */
+      message: string;
+    }[];
+    /**
+     * Whether it is connected now.
+     */
+    connected?: boolean;
+    /**
+     * Since when.
+     */
+    since?: string;
+    /**
+     * The uplink it is reached by.
+     */
+    uplink?: string;
+    /**
+     * Where its packets come from.
+     */
+    sourceAddress?: string;
+    /**
+     * Its IPv4 address on the segment.
+     */
+    address?: string;
+    /**
+     * Its IPv6 address on the segment.
+     */
+    address6?: string;
+    /**
+     * Data cipher in use.
+     */
+    cipher?: string;
+    /**
+     * Bytes received from it.
+     */
+    receivedBytes?: number;
+    /**
+     * Bytes sent to it.
+     */
+    sentBytes?: number;
+    /**
+     * Its certificate.
+     */
+    certificate?: {
+      /**
+       * SHA-256 of the certificate.
+       */
+      fingerprint?: string;
+      /**
+       * When it ends.
+       */
+      expires?: string;
+    };
+    /**
+     * The Secret with its complete profile.
+     */
+    profileSecretRef?: {
+      /**
+       * Name of the Secret.
+       */
+      name?: string;
+      /**
+       * Key inside the Secret.
+       */
+      key?: string;
+    };
+    /**
+     * MAC addresses learnt behind it.
+     */
+    stations?: string[];
+    /**
+     * Multicast groups it joined.
+     */
+    groups?: string[];
+  };
+}
