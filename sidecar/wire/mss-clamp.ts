@@ -1,0 +1,194 @@
+/**
+ * Lowers the MSS that a TCP SYN announces, so that what comes back fits the tunnel. One
+ * invariant: any bytes may come in; a frame is changed only if its headers hold together, and
+ * then only the MSS and the TCP checksum (incrementally, RFC 1624, 3): a sum that was right stays
+ * right, a wrong one stays wrong. MSS option: RFC 9293, 3.7.1; IPv6 headers: RFC 8200, 4.
+ */
+
+import * as ethernet from "./ethernet.ts";
+
+/** The most bytes of TCP payload in one segment, by IP version. */
+export interface MssMaxima {
+  readonly ipv4: number;
+  readonly ipv6: number;
+}
+
+/** What the outer packet may weigh, and how much of it is ours. */
+export interface MssBudget {
+  /** Limit of the outer packet in bytes. */
+  readonly outerBytesMax: number;
+  /** `packet`: the limit is for the whole IP packet (`--mssfix N mtu`); `payload`: UDP payload. */
+  readonly outerKind: "packet" | "payload";
+  readonly outerFamily: 4 | 6;
+  /** Bytes around the inner frame in the UDP payload, as `DATA_V2_AEAD_BYTES`. */
+  readonly overheadBytes: number;
+  readonly device: "tap" | "tun";
+}
+
+/** OpenVPN's default is `--mssfix 1492 mtu`. */
+export const MSSFIX_DEFAULT_BYTES = 1492;
+/** Opcode and peer id (4), packet id (4), tag (16). */
+export const DATA_V2_AEAD_BYTES = 24;
+/** Opcode and peer id (4), epoch and packet id (8), tag (16). */
+export const DATA_V2_AEAD_EPOCH_BYTES = 28;
+
+const UDP_HEADER_BYTES = 8;
+const TCP_HEADER_BYTES_MIN = 20;
+const IPV4_HEADER_BYTES_MIN = 20;
+const IPV6_HEADER_BYTES = 40;
+/** What is left with a budget too small for anything; the outer packets are then fragmented. */
+const MSS_BYTES_MIN = 64;
+
+/** The MSS with which a full segment, tunnelled, just meets the budget. */
+export function mssMaxima(budget: MssBudget): MssMaxima {
+  const outerIpBytes = budget.outerFamily === 4 ? IPV4_HEADER_BYTES_MIN : IPV6_HEADER_BYTES;
+  const outerHeaderBytes = budget.outerKind === "packet" ? outerIpBytes + UDP_HEADER_BYTES : 0;
+  const frameHeaderBytes = budget.device === "tap" ? ethernet.ETHERNET_HEADER_BYTES : 0;
+  const innerBytes =
+    budget.outerBytesMax - outerHeaderBytes - budget.overheadBytes - frameHeaderBytes;
+  return {
+    ipv4: Math.max(MSS_BYTES_MIN, innerBytes - IPV4_HEADER_BYTES_MIN - TCP_HEADER_BYTES_MIN),
+    ipv6: Math.max(MSS_BYTES_MIN, innerBytes - IPV6_HEADER_BYTES - TCP_HEADER_BYTES_MIN),
+  };
+}
+
+const IP_PROTOCOL_TCP = 6;
+/** More fragments bit and fragment offset. */
+const IPV4_FRAGMENT_MASK = 0x3fff;
+const IPV6_HOP_BY_HOP = 0;
+const IPV6_ROUTING = 43;
+const IPV6_DESTINATION = 60;
+/** More extension headers than a SYN has any use for are let through as they are. */
+const IPV6_EXTENSIONS_MAX = 4;
+/** Two stacked VLAN tags (802.1ad) are looked behind. */
+const VLAN_TAGS_MAX = 2;
+
+const TCP_FLAGS = 13;
+const TCP_FLAG_SYN = 0x02;
+const TCP_CHECKSUM = 16;
+const OPTION_END = 0;
+const OPTION_NOTHING = 1;
+const OPTION_MSS = 2;
+const OPTION_MSS_BYTES = 4;
+
+/** Clamps an Ethernet frame in place; true when something was lowered. */
+export function clampFrameMss(
+  view: DataView,
+  start: number,
+  limit: number,
+  maxima: MssMaxima,
+): boolean {
+  // HOT PATH
+  if (!ethernet.isFrame(start, limit)) return false;
+  let type = ethernet.headerType(view, start);
+  let payload = start + ethernet.ETHERNET_HEADER_BYTES;
+  for (let tags = 0; tags < VLAN_TAGS_MAX && ethernet.isTagType(type); tags++) {
+    if (limit - payload < ethernet.VLAN_TAG_BYTES) return false;
+    type = view.getUint16(payload + 2);
+    payload += ethernet.VLAN_TAG_BYTES;
+  }
+  // A tag takes its bytes out of the same outer packet.
+  const tagBytes = payload - start - ethernet.ETHERNET_HEADER_BYTES;
+  if (type === ethernet.EtherType.ipv4)
+    return clampIpv4(view, payload, limit, maxima.ipv4 - tagBytes);
+  if (type === ethernet.EtherType.ipv6)
+    return clampIpv6(view, payload, limit, maxima.ipv6 - tagBytes);
+  return false;
+}
+
+/** Clamps an IP packet in place; true when something was lowered. */
+export function clampPacketMss(
+  view: DataView,
+  start: number,
+  limit: number,
+  maxima: MssMaxima,
+): boolean {
+  // HOT PATH
+  if (limit <= start) return false;
+  const version = view.getUint8(start) >>> 4;
+  if (version === 4) return clampIpv4(view, start, limit, maxima.ipv4);
+  if (version === 6) return clampIpv6(view, start, limit, maxima.ipv6);
+  return false;
+}
+
+function clampIpv4(view: DataView, start: number, limit: number, mssMax: number): boolean {
+  // HOT PATH
+  if (limit - start < IPV4_HEADER_BYTES_MIN) return false;
+  const first = view.getUint8(start);
+  if (first >>> 4 !== 4 || view.getUint8(start + 9) !== IP_PROTOCOL_TCP) return false;
+  if ((view.getUint16(start + 6) & IPV4_FRAGMENT_MASK) !== 0) return false;
+  const headerBytes = (first & 15) * 4;
+  const totalBytes = view.getUint16(start + 2);
+  if (headerBytes < IPV4_HEADER_BYTES_MIN || totalBytes < headerBytes) return false;
+  // Ethernet pads short frames: what counts is the length in the IP header.
+  if (start + totalBytes > limit) return false;
+  return clampTcp(view, start + headerBytes, start + totalBytes, mssMax);
+}
+
+function clampIpv6(view: DataView, start: number, limit: number, mssMax: number): boolean {
+  // HOT PATH
+  if (limit - start < IPV6_HEADER_BYTES || view.getUint8(start) >>> 4 !== 6) return false;
+  const packetLimit = start + IPV6_HEADER_BYTES + view.getUint16(start + 4);
+  if (packetLimit > limit) return false;
+  let next = view.getUint8(start + 6);
+  let at = start + IPV6_HEADER_BYTES;
+  for (let count = 0; next !== IP_PROTOCOL_TCP; count++) {
+    // Fragments end here too: their header is none of these.
+    const isPassed = next === IPV6_HOP_BY_HOP || next === IPV6_ROUTING || next === IPV6_DESTINATION;
+    if (!isPassed || count === IPV6_EXTENSIONS_MAX || packetLimit - at < 8) return false;
+    next = view.getUint8(at);
+    at += (view.getUint8(at + 1) + 1) * 8;
+  }
+  return clampTcp(view, at, packetLimit, mssMax);
+}
+
+function clampTcp(view: DataView, start: number, limit: number, mssMax: number): boolean {
+  // HOT PATH
+  if (limit - start < TCP_HEADER_BYTES_MIN) return false;
+  if ((view.getUint8(start + TCP_FLAGS) & TCP_FLAG_SYN) === 0) return false;
+  const optionsLimit = start + (view.getUint8(start + 12) >>> 4) * 4;
+  if (optionsLimit > limit) return false;
+
+  let at = start + TCP_HEADER_BYTES_MIN;
+  while (at < optionsLimit) {
+    const kind = view.getUint8(at);
+    if (kind === OPTION_END) return false;
+    if (kind === OPTION_NOTHING) {
+      at += 1;
+      continue;
+    }
+    if (optionsLimit - at < 2) return false;
+    const bytes = view.getUint8(at + 1);
+    if (bytes < 2 || bytes > optionsLimit - at) return false;
+    if (kind === OPTION_MSS) {
+      return bytes === OPTION_MSS_BYTES && lowerMss(view, start, at + 2, mssMax);
+    }
+    at += bytes;
+  }
+  return false;
+}
+
+/** Writes `mssMax` at `at` if what stands there is greater, and carries the checksum along. */
+function lowerMss(view: DataView, tcpStart: number, at: number, mssMax: number): boolean {
+  // HOT PATH
+  const mss = view.getUint16(at);
+  if (mss <= mssMax) return false;
+  view.setUint16(at, mssMax);
+  // The sum runs over 16-bit words: at an odd offset (after a single no-operation) both bytes
+  // of the MSS count in the other half of their words.
+  const isOdd = ((at - tcpStart) & 1) !== 0;
+  const oldWord = isOdd ? swapBytes(mss) : mss;
+  const newWord = isOdd ? swapBytes(mssMax) : mssMax;
+  const checksum = view.getUint16(tcpStart + TCP_CHECKSUM);
+  // RFC 1624, equation 3: HC' = ~(~HC + ~m + m')
+  let sum = (~checksum & 0xffff) + (~oldWord & 0xffff) + newWord;
+  sum = (sum & 0xffff) + (sum >>> 16);
+  sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(tcpStart + TCP_CHECKSUM, ~sum & 0xffff);
+  return true;
+}
+
+function swapBytes(word: number): number {
+  // HOT PATH
+  return ((word & 0xff) << 8) | (word >>> 8);
+}
