@@ -44,6 +44,8 @@ export const Word = {
   headerBytes: 13,
   /** Traffic class byte (DSCP and ECN) of the outer packet; -1 leaves the socket's default. */
   trafficClass: 14,
+  /** Segmentation of the frame, as (virtio flags << 8) | virtio gso type; 0 for a whole frame. */
+  offload: 15,
 } as const;
 
 /** What a descriptor asks for (`open`), or what the addon made of it (the rest; errno are < 0). */
@@ -81,6 +83,11 @@ export const Ready = { control: 1, socketShift: 1, tapShift: 9 } as const;
 export const LANE_SOCKETS_MAX = 8;
 /** Taps one lane can hold. */
 export const LANE_TAPS_MAX = 8;
+
+/** Key slots of the process, shared by all its threads. */
+export const KEY_SLOTS = 4096;
+/** Datagrams one system call carries at most; `udpReceive` returns no more than this. */
+export const BATCH_MAX = 256;
 
 /** Bytes that stay free in front of what a read writes into a slot, for headers put there later. */
 export const HEADROOM_BYTES = 128;

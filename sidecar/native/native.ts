@@ -1,0 +1,188 @@
+/**
+ * The one face of the addon: system calls, AEAD over batches and netlink. Nothing here throws but
+ * `new Lane` over memory that is not shared, and a call with a value of another type than is
+ * declared. Numbers of any value are safe: what is out of range is refused with EINVAL or EBADF.
+ *
+ * errno is positive and 0 when all went well; functions that return a count return -errno.
+ */
+
+import { createRequire } from "node:module";
+
+/** Whether a call succeeded. */
+export interface Result {
+  /** 0, or the positive errno. */
+  readonly errno: number;
+}
+
+/** A descriptor kept in the addon's table, named by a small positive integer. */
+export interface HandleResult extends Result {
+  /** Valid only when errno is 0. */
+  readonly handle: number;
+}
+
+/** What became of opening something in several steps. */
+export interface OpenResult extends HandleResult {
+  /** The call that failed, such as "TUNSETIFF" or "bind"; empty when none did. */
+  readonly operation: string;
+}
+
+/** An opened tap or tun device. */
+export interface TapOpenResult extends OpenResult {
+  /** The interface's name as the kernel made it. */
+  readonly name: string;
+}
+
+/** An opened UDP socket. */
+export interface UdpOpenResult extends OpenResult {
+  /** The port it is bound to. */
+  readonly port: number;
+}
+
+/** A tap device to open; `name` may be empty or hold `%d`, then the kernel chooses. */
+export interface TapWish {
+  readonly name: string;
+  readonly mode: "tap" | "tun";
+}
+
+/** A UDP socket to open. */
+export interface UdpWish {
+  /** Address to bind to, with `%interface` behind a link-local one; "" for any. */
+  readonly address: string;
+  /** 0 lets the kernel choose. */
+  readonly port: number;
+  /** 6 carries IPv4 as well when `address` is "". */
+  readonly family: 4 | 6;
+  /** Interface to bind to, for sending and receiving. */
+  readonly interface?: string;
+  /** 0 leaves the kernel's default; past the system's limit only with CAP_NET_ADMIN. */
+  readonly receiveBufferBytes: number;
+  readonly sendBufferBytes: number;
+}
+
+/** Ciphers of the data channel, by their names in OpenVPN. */
+export type Cipher = "AES-256-GCM" | "AES-128-GCM" | "CHACHA20-POLY1305";
+
+/** A key of one direction and where it goes. The addon copies it; the caller wipes its own. */
+export interface KeyWish {
+  /** 0 to KEY_SLOTS - 1. */
+  readonly slot: number;
+  /** Rows name it beside the slot; any integer of 32 bits. */
+  readonly generation: number;
+  readonly cipher: Cipher;
+  readonly key: Uint8Array;
+  /** 8 bytes for the short format, 12 for the epoch format. */
+  readonly implicitIv: Uint8Array;
+  readonly format: "short" | "epoch";
+}
+
+/**
+ * One thread's sockets, taps and epoll, over memory laid out as `layout.ts` says. Used only by
+ * the thread that made it. Rows behind a table's last whole row do not exist.
+ */
+export interface Lane {
+  /** Wakes `wait` when the eventfd is kicked; 0 or errno. */
+  attachControl(handle: number): number;
+  /** The socket's index in this lane, or -errno. It stays open until detached and closed. */
+  attachSocket(handle: number): number;
+  attachTap(handle: number): number;
+  detachSocket(index: number): number;
+  detachTap(index: number): number;
+  /** Mask of `Ready` bits, 0 after the time (-1: never) or a signal, or -errno. */
+  wait(timeoutMs: number): number;
+  /** Datagrams received (BATCH_MAX at most), -EAGAIN for none; see `layout.ts` for the rows. */
+  udpReceive(socket: number, first: number, count: number): number;
+  /** Opens rows of `received` whose verdict is `open`, in place; how many were opened. */
+  openBatch(first: number, count: number): number;
+  /**
+   * Seals and sends rows 0 to count - 1 of `orders`; how many left. Each row's verdict becomes
+   * `done` or -errno: ENOKEY for a key that is not in the table, EBADF for a socket that is not
+   * attached, EMSGSIZE above 65535 bytes. EAGAIN says the socket's buffer is full, and is then
+   * the verdict of all later rows for that socket. Order is kept per socket. A row that differs
+   * from the one before it only by its path (and traffic class) sends the same bytes, sealed once.
+   */
+  send(count: number): number;
+  /** Frames read, -EAGAIN for none. A frame longer than its row's room is `malformed`. */
+  tapRead(tap: number, first: number, count: number): number;
+  /** Writes rows 0 to count - 1 of `writes`; how many were written. */
+  tapWrite(count: number): number;
+}
+
+/** The constructor of `Lane`; all views are over SharedArrayBuffers, or it throws. */
+export type LaneConstructor = new (
+  slab: Uint8Array,
+  received: Int32Array,
+  arrivals: Int32Array,
+  frames: Int32Array,
+  orders: Int32Array,
+  writes: Int32Array,
+  paths: Int32Array,
+) => Lane;
+
+/** What the Rust side exports. */
+interface Addon {
+  readonly Lane: LaneConstructor;
+  layout(): Record<string, number>;
+  eventOpen(): HandleResult;
+  kick(handle: number): number;
+  handleClose(handle: number): number;
+  tapOpen(name: string, isTap: boolean): TapOpenResult;
+  udpOpen(wish: UdpWish): UdpOpenResult;
+  keyInstall(wish: KeyWish): number;
+  keyRemove(slot: number): number;
+}
+
+function load(): Addon {
+  try {
+    return createRequire(import.meta.url)("./fairlead.node");
+  } catch (cause) {
+    throw new Error(
+      "the native addon sidecar/native/fairlead.node cannot be loaded; run ./fairlead, which builds it",
+      { cause },
+    );
+  }
+}
+
+const addon: Addon = load();
+
+/** See the interface of the same name. */
+export const Lane: LaneConstructor = addon.Lane;
+
+/** The constants of the Rust side by their names in `layout.ts`, such as "Word.start". */
+export function layout(): Record<string, number> {
+  return addon.layout();
+}
+
+/** Opens an eventfd, which wakes the lane it is attached to. */
+export function eventOpen(): HandleResult {
+  return addon.eventOpen();
+}
+
+/** Wakes the lane an eventfd is attached to, from any thread of the process; 0 or errno. */
+export function kick(handle: number): number {
+  return addon.kick(handle);
+}
+
+/** Forgets a handle; its descriptor is closed once no lane has it attached. 0 or errno. */
+export function handleClose(handle: number): number {
+  return addon.handleClose(handle);
+}
+
+/** Opens a tap or tun device in the calling thread's network namespace. */
+export function tapOpen(wish: TapWish): TapOpenResult {
+  return addon.tapOpen(wish.name, wish.mode === "tap");
+}
+
+/** Opens a UDP socket that tells where datagrams arrive. */
+export function udpOpen(wish: UdpWish): UdpOpenResult {
+  return addon.udpOpen(wish);
+}
+
+/** Puts a key into its slot, in place of what was there; 0 or errno. */
+export function keyInstall(wish: KeyWish): number {
+  return addon.keyInstall(wish);
+}
+
+/** Empties a key slot; 0, or ENOENT when it was empty. */
+export function keyRemove(slot: number): number {
+  return addon.keyRemove(slot);
+}

@@ -1,0 +1,275 @@
+//! One thread's way through the kernel: an epoll instance, its sockets and taps, and the memory
+//! it shares with TypeScript. One invariant: a lane is used by the one JavaScript thread that
+//! made it, and keeps alive everything its pointers name.
+
+use crate::boundary::{Errno, checked, count, guard_count, guard_errno, integer};
+use crate::handles::{self, Handle, Kind};
+use crate::keys::Held;
+use crate::layout::size::{LANE_SOCKETS_MAX, LANE_TAPS_MAX};
+use crate::layout::{ready, verdict, word};
+use crate::open::open_row;
+use crate::receive::{Receiver, Request};
+use crate::send::{Sender, Sockets, Sources};
+use crate::slab::{SharedBytes, SharedWords, Slab, Table};
+use crate::tap;
+use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, epoll_event};
+use napi::{Error, Result};
+use napi_derive::napi;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// Descriptors one lane can wait for: the control eventfd, sockets, taps.
+const EVENTS_MAX: usize = 1 + LANE_SOCKETS_MAX + LANE_TAPS_MAX;
+
+/// See `native.ts`.
+#[napi]
+pub struct Lane {
+    slab: Slab,
+    received: Table,
+    arrivals: Table,
+    frames: Table,
+    orders: Table,
+    writes: Table,
+    paths: Table,
+    epoll: OwnedFd,
+    control: Option<Handle>,
+    sockets: Sockets,
+    taps: [Option<Handle>; LANE_TAPS_MAX],
+    receiver: Receiver,
+    sender: Sender,
+}
+
+/// Puts a descriptor in the first free place and under epoll; its index.
+fn attach(
+    epoll: &OwnedFd,
+    places: &mut [Option<Handle>],
+    handle: Handle,
+    shift: usize,
+) -> core::result::Result<usize, Errno> {
+    let index = places.iter().position(Option::is_none).ok_or(libc::ENOSPC)?;
+    watch(epoll, &handle, (shift + index) as u64)?;
+    places[index] = Some(handle);
+    Ok(index)
+}
+
+/// Lets epoll report a descriptor as ready to read under a bit number.
+fn watch(epoll: &OwnedFd, handle: &Handle, bit: u64) -> core::result::Result<(), Errno> {
+    let mut event = epoll_event { events: libc::EPOLLIN as u32, u64: bit };
+    let descriptor = handle.descriptor.as_raw_fd();
+    // SAFETY: both descriptors are open and the event lives through the call.
+    let result =
+        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), EPOLL_CTL_ADD, descriptor, &raw mut event) };
+    checked(result.into()).map(drop)
+}
+
+/// Takes a descriptor out of its place and from epoll.
+fn detach(
+    epoll: &OwnedFd,
+    places: &mut [Option<Handle>],
+    index: usize,
+) -> core::result::Result<(), Errno> {
+    let handle = places.get_mut(index).and_then(Option::take).ok_or(libc::EBADF)?;
+    let descriptor = handle.descriptor.as_raw_fd();
+    // SAFETY: both descriptors are open; a null event is allowed for this operation.
+    let result = unsafe {
+        libc::epoll_ctl(epoll.as_raw_fd(), EPOLL_CTL_DEL, descriptor, std::ptr::null_mut())
+    };
+    checked(result.into()).map(drop)
+}
+
+#[napi]
+impl Lane {
+    /// Takes views of SharedArrayBuffers; anything else is refused with an exception.
+    #[napi(constructor)]
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        slab: SharedBytes,
+        received: SharedWords,
+        arrivals: SharedWords,
+        frames: SharedWords,
+        orders: SharedWords,
+        writes: SharedWords,
+        paths: SharedWords,
+    ) -> Result<Self> {
+        // SAFETY: plain system call; the result is checked before it becomes an OwnedFd.
+        let result = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        checked(result.into())
+            .map_err(|errno| Error::from_reason(format!("epoll_create1: errno {errno}")))?;
+        // SAFETY: the descriptor was just opened and nobody else owns it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(result) };
+        Ok(Self {
+            slab: Slab::new(slab)?,
+            received: Table::new(received),
+            arrivals: Table::new(arrivals),
+            frames: Table::new(frames),
+            orders: Table::new(orders),
+            writes: Table::new(writes),
+            paths: Table::new(paths),
+            epoll,
+            control: None,
+            sockets: Default::default(),
+            taps: Default::default(),
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+        })
+    }
+
+    #[napi]
+    pub fn attach_control(&mut self, handle: f64) -> i32 {
+        guard_errno(|| {
+            let handle = handles::get(integer(handle)?)?;
+            if handle.kind != Kind::Event {
+                return Err(libc::EBADF);
+            }
+            if self.control.is_some() {
+                return Err(libc::EEXIST);
+            }
+            watch(&self.epoll, &handle, 0)?;
+            self.control = Some(handle);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn attach_socket(&mut self, handle: f64) -> i32 {
+        guard_count(|| {
+            let handle = handles::get(integer(handle)?)?;
+            if !matches!(handle.kind, Kind::SocketV4 | Kind::SocketV6) {
+                return Err(libc::EBADF);
+            }
+            attach(&self.epoll, &mut self.sockets, handle, ready::SOCKET_SHIFT)
+        })
+    }
+
+    #[napi]
+    pub fn attach_tap(&mut self, handle: f64) -> i32 {
+        guard_count(|| {
+            let handle = handles::get(integer(handle)?)?;
+            if handle.kind != Kind::Tap {
+                return Err(libc::EBADF);
+            }
+            attach(&self.epoll, &mut self.taps, handle, ready::TAP_SHIFT)
+        })
+    }
+
+    #[napi]
+    pub fn detach_socket(&mut self, index: f64) -> i32 {
+        guard_errno(|| detach(&self.epoll, &mut self.sockets, count(index)?))
+    }
+
+    #[napi]
+    pub fn detach_tap(&mut self, index: f64) -> i32 {
+        guard_errno(|| detach(&self.epoll, &mut self.taps, count(index)?))
+    }
+
+    /// Waits until something can be read; a mask of `Ready` bits, 0 after the time or a signal.
+    #[napi]
+    pub fn wait(&mut self, timeout_ms: f64) -> i32 {
+        guard_count(|| {
+            let mut events = [epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
+            // SAFETY: the array has room for the events said; the descriptor is open.
+            let result = unsafe {
+                libc::epoll_wait(
+                    self.epoll.as_raw_fd(),
+                    events.as_mut_ptr(),
+                    EVENTS_MAX as i32,
+                    integer(timeout_ms)?,
+                )
+            };
+            let filled = match checked(result.into()) {
+                Err(libc::EINTR) => 0,
+                other => other?,
+            };
+            let mask = events.iter().take(filled).fold(0, |mask, event| mask | 1usize << event.u64);
+            if mask & ready::CONTROL as usize != 0 {
+                self.drain_control();
+            }
+            Ok(mask)
+        })
+    }
+
+    /// Sets the control eventfd back to 0, so that it is silent until the next kick.
+    fn drain_control(&self) {
+        if let Some(control) = &self.control {
+            let mut counter = [0u8; 8];
+            let descriptor = control.descriptor.as_raw_fd();
+            // SAFETY: the array has the 8 bytes an eventfd gives. The result does not matter: it
+            // fails only when another lane has drained the same eventfd in between.
+            let _ = unsafe { libc::read(descriptor, counter.as_mut_ptr().cast(), counter.len()) };
+        }
+    }
+
+    #[napi]
+    pub fn udp_receive(&mut self, socket: f64, first: f64, count_max: f64) -> i32 {
+        guard_count(|| {
+            let socket = count(socket)?;
+            let handle = self.sockets.get(socket).and_then(Option::as_ref).ok_or(libc::EBADF)?;
+            let request = Request {
+                descriptor: handle.descriptor.as_fd(),
+                socket,
+                first: count(first)?,
+                count: count(count_max)?,
+            };
+            self.receiver.receive(&self.slab, (&self.received, &self.arrivals), &request)
+        })
+    }
+
+    #[napi]
+    pub fn open_batch(&mut self, first: f64, row_count: f64) -> i32 {
+        guard_count(|| {
+            let (first, row_count) = (count(first)?, count(row_count)?);
+            self.received.check(first, row_count)?;
+            let mut held = Held::default();
+            let mut opened = 0;
+            for index in first..first + row_count {
+                let row = self.received.row(index)?;
+                opened += usize::from(open_row(&self.slab, row, &mut held));
+            }
+            Ok(opened)
+        })
+    }
+
+    #[napi]
+    pub fn send(&mut self, row_count: f64) -> i32 {
+        guard_count(|| {
+            let sources = Sources {
+                slab: &self.slab,
+                orders: &self.orders,
+                paths: &self.paths,
+                sockets: &self.sockets,
+            };
+            self.sender.send(&sources, count(row_count)?)
+        })
+    }
+
+    #[napi]
+    pub fn tap_read(&mut self, tap: f64, first: f64, row_count: f64) -> i32 {
+        guard_count(|| {
+            let index = count(tap)?;
+            let handle = self.taps.get(index).and_then(Option::as_ref).ok_or(libc::EBADF)?;
+            let rows = (count(first)?, count(row_count)?);
+            let memory = (&self.slab, &self.frames);
+            tap::read(handle.descriptor.as_fd(), memory, rows, index as i32)
+        })
+    }
+
+    #[napi]
+    pub fn tap_write(&mut self, row_count: f64) -> i32 {
+        guard_count(|| {
+            let row_count = count(row_count)?;
+            self.writes.check(0, row_count)?;
+            let mut written = 0;
+            for index in 0..row_count {
+                let row = self.writes.row(index)?;
+                let port = usize::try_from(row.get(word::PORT)).ok();
+                let handle = port.and_then(|port| self.taps.get(port)?.as_ref());
+                let result = match handle {
+                    Some(handle) => tap::write(handle.descriptor.as_fd(), &self.slab, row),
+                    None => Err(libc::EBADF),
+                };
+                written += usize::from(result.is_ok());
+                row.set(word::VERDICT, result.err().map_or(verdict::DONE, |errno| -errno));
+            }
+            Ok(written)
+        })
+    }
+}
