@@ -1,0 +1,48 @@
+/**
+ * The maximum of every queue, table, pool, loop per turn and retry of the data plane, each with
+ * the sum that justifies it and what happens when it is full. One invariant: full means drop or
+ * refuse, add one to a named counter and go on; never wait, never grow.
+ */
+
+/**
+ * Peers of one tunnel. The addon has 4096 key slots for the whole process and a session holds up
+ * to three (sending, receiving under the old and under the new key): 1365 fit. Full: the next
+ * stranger is turned away.
+ */
+export const SESSIONS_MAX = 1024;
+
+/** Ports of a tunnel's switch: the tap is port 0, session n is port n. */
+export const PORTS_MAX: number = 1 + SESSIONS_MAX;
+
+/**
+ * Stations that a switch remembers. A segment of four /20 networks; with the declared ones and
+ * at half load, 65536 rows of 16 bytes, 1 MiB of shared memory. Full: the station is not learnt
+ * (`switch.macTableFull`) and frames to it are flooded, as before it was seen.
+ */
+export const STATIONS_MAX = 16_384;
+
+/**
+ * Stations behind the tap: half of the table, since a whole LAN may be there, and the other half
+ * stays for the peers. Full: not learnt (`switch.macPortFull`), flooded.
+ */
+export const STATIONS_PER_TAP_MAX: number = STATIONS_MAX / 2;
+
+/**
+ * Stations behind one peer: a testbed box that bridges a LAN. Stock OpenVPN takes 256; one
+ * sixteenth of the table lets eight peers misbehave beside a full tap before others go unlearnt.
+ * Full: not learnt (`switch.macPortFull`), flooded; nobody else's station is evicted.
+ */
+export const STATIONS_PER_PEER_MAX: number = STATIONS_MAX / 16;
+
+/** Declared stations: four for each peer. Full: the declaration is refused by `declare`. */
+export const STATIONS_DECLARED_MAX: number = 4 * SESSIONS_MAX;
+
+/** A silent station is forgotten after this long (IEEE 802.1Q, table 8-6: 300 s). */
+export const STATION_AGE_MS = 300_000;
+
+/**
+ * Rows of the MAC table looked at in one sweep. Every 100 ms, 65536 rows take 6.4 s: a station
+ * is forgotten at 300 to 307 s. A sweep takes about 2 us of a turn.
+ */
+export const STATION_SWEEP_ROWS = 1024;
+export const STATION_SWEEP_INTERVAL_MS = 100;
