@@ -1,0 +1,92 @@
+/**
+ * The lab: the whole thing on one machine. Builds the hosts and the tunnel, runs a scenario or
+ * shows the traffic live, prints one JSON line at the end, and leaves nothing behind.
+ */
+import { Network, sweepNamespaces } from "../support/netns.ts";
+import { ensureCommands } from "../support/packages.ts";
+import { Scratch } from "../support/scratch.ts";
+import { type FlowCount, RunningFlows } from "./flows.ts";
+import { LabContext } from "./lab-context.ts";
+import { runS3 } from "./scenario-s3.ts";
+import { Screen } from "./screen.ts";
+import type { PeerKind, Segment } from "./segment.ts";
+import { startStockSegment } from "./stock-segment.ts";
+import { buildTopology, type Topology } from "./topology.ts";
+
+/** The scenarios that can be run by name. */
+export const SCENARIOS = ["S3"] as const;
+
+/** A scenario's name. */
+export type ScenarioName = (typeof SCENARIOS)[number];
+
+/** What the lab is asked for. */
+export interface LabOptions {
+  readonly peer: PeerKind | "openvpn-only";
+  /** How long frames are counted; Infinity: until stopped. */
+  readonly seconds: number;
+  readonly scenario?: ScenarioName;
+}
+
+/** The outcome; everything in it is printed. */
+export interface LabResult {
+  readonly pass: boolean;
+  readonly frames: number;
+}
+
+/** The outcome without a scenario. */
+interface TrafficResult extends LabResult {
+  readonly peer: string;
+  readonly pingMs: number;
+  readonly flows: readonly FlowCount[];
+}
+
+/** Runs the lab; `signal` ends it early and resolves to undefined. */
+export async function runLab(
+  options: LabOptions,
+  signal: AbortSignal,
+): Promise<LabResult | undefined> {
+  await using stack = new AsyncDisposableStack();
+  const stopped = new Promise<undefined>((resolve) => {
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+  const work = runIn(stack, options);
+  // What is still under way when the lab is stopped fails as its hosts vanish.
+  work.catch(() => undefined);
+  return await Promise.race([work, stopped]);
+}
+
+async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<LabResult> {
+  const screen = new Screen(process.stderr);
+  const sweptCount = await sweepNamespaces();
+  if (sweptCount > 0) screen.step(`removed ${sweptCount} hosts of a lab that was killed`);
+  await ensureCommands(["ip", "socat", "ping", "openssl", "openvpn"]);
+  const scratch = stack.use(await Scratch.create());
+  const network = stack.use(await Network.create());
+  screen.step("building the hosts gw, tb, lan and app");
+  const topology = await buildTopology(network);
+  screen.step("starting the tunnel");
+  const segment = stack.use(await startSegment(options.peer, topology, scratch.path));
+  screen.step(segment.description);
+  const context = new LabContext({ topology, segment, screen, peer: options.peer });
+  if (options.scenario === "S3") return await runS3(context, options.seconds);
+  return await showTraffic(context, options.seconds);
+}
+
+async function showTraffic(context: LabContext, seconds: number): Promise<TrafficResult> {
+  const pingMs = await context.attach({ multicastRoutes: true });
+  context.screen.step(`the workload reaches the LAN host in ${pingMs} ms; multicast starts`);
+  await using flows = await RunningFlows.start(context.topology);
+  await context.watch(flows, seconds);
+  const counts = flows.counts();
+  const frames = counts.reduce((total, flow) => total + flow.received, 0);
+  const pass = counts.every((flow) => flow.received > 0);
+  return { pass, frames, peer: context.peer, pingMs, flows: counts };
+}
+
+async function startSegment(
+  _peer: LabOptions["peer"],
+  topology: Topology,
+  folder: string,
+): Promise<Segment> {
+  return await startStockSegment(topology, folder);
+}

@@ -1,0 +1,67 @@
+/**
+ * The system programs that tests, lab and bench use, and the Debian packages they come from. As
+ * root on Debian what is missing is installed, and said; elsewhere one line names it.
+ */
+
+import { spawnSync } from "node:child_process";
+import { statSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+const DEBIAN_PACKAGES = {
+  ip: "iproute2",
+  iperf: "iperf",
+  iperf3: "iperf3",
+  mmdebstrap: "mmdebstrap",
+  nft: "nftables",
+  openssl: "openssl",
+  openvpn: "openvpn",
+  ping: "iputils-ping",
+  setpriv: "util-linux",
+  socat: "socat",
+  tcpdump: "tcpdump",
+} as const;
+
+/** A program this module knows the package of. */
+export type SystemCommand = keyof typeof DEBIAN_PACKAGES;
+
+/** A program is missing and could not be installed. */
+export class MissingProgramError extends Error {}
+
+/** Makes sure that the programs are there, or throws one line that names what to install. */
+export async function ensureCommands(commands: readonly SystemCommand[]): Promise<void> {
+  const missing = commands.filter((command) => !isInstalled(command));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((command) => DEBIAN_PACKAGES[command]))];
+  const names = packages.join(" ");
+  if (process.getuid?.() !== 0 || !isInstalled("apt-get")) {
+    throw new MissingProgramError(
+      `${missing.join(", ")} not found: install ${names} (names of Debian's packages)`,
+    );
+  }
+  process.stderr.write(`fairlead: installing system packages: ${names}\n`);
+  if (aptInstall(packages)) return;
+  const isUpdated = aptGet(["update"]);
+  if (!isUpdated || !aptInstall(packages)) {
+    throw new MissingProgramError(`apt-get could not install ${names}; its lines above say why`);
+  }
+}
+
+function isInstalled(command: string): boolean {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  return folders.some((folder) => {
+    const stat = statSync(join(folder, command), { throwIfNoEntry: false });
+    return stat?.isFile() === true && (stat.mode & 0o111) !== 0;
+  });
+}
+
+function aptInstall(packages: readonly string[]): boolean {
+  return aptGet(["install", "-y", "--no-install-recommends", ...packages]);
+}
+
+function aptGet(parameters: readonly string[]): boolean {
+  const { status } = spawnSync("apt-get", ["-q", ...parameters], {
+    stdio: ["ignore", process.stderr.fd, process.stderr.fd],
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+  return status === 0;
+}
