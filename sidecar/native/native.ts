@@ -118,6 +118,68 @@ export type LaneConstructor = new (
   paths: Int32Array,
 ) => Lane;
 
+/** A network interface. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** "bridge", "tun" (taps too), "veth", ...; "" for hardware and the loopback. */
+  readonly kind: string;
+  /** Index of the bridge it belongs to, 0 for none. */
+  readonly master: number;
+  readonly mtu: number;
+  readonly isUp: boolean;
+  readonly hasCarrier: boolean;
+  /** Lower case with colons; "" where the link has none. */
+  readonly mac: string;
+  readonly alias: string;
+}
+
+/** What to change of a link; what is absent stays. */
+export interface LinkChange {
+  readonly index: number;
+  readonly isUp?: boolean;
+  readonly mtu?: number;
+  /** 0 takes it out of its bridge. */
+  readonly master?: number;
+  readonly mac?: string;
+  /** At most 255 bytes. */
+  readonly alias?: string;
+}
+
+/** An IP address of an interface. */
+export interface Address {
+  readonly index: number;
+  readonly address: string;
+  readonly prefixBits: number;
+}
+
+/** A route to set or to take away. */
+export interface RouteWish {
+  /** "0.0.0.0" or "::" with 0 prefix bits is the default route. */
+  readonly destination: string;
+  readonly prefixBits: number;
+  readonly index: number;
+  readonly gateway?: string;
+  /** Absent: the main table, 254. */
+  readonly table?: number;
+  /** Absent: 0, which IPv6 takes as 1024. */
+  readonly metric?: number;
+  /** Who set it; 250 is ours. */
+  readonly protocol: number;
+}
+
+/** A route that is there. */
+export interface Route extends RouteWish {
+  readonly family: 4 | 6;
+  readonly table: number;
+  readonly metric: number;
+}
+
+/** An address that is there. */
+export interface AddressEntry extends Address {
+  readonly family: 4 | 6;
+}
+
 /** What the Rust side exports. */
 interface Addon {
   readonly Lane: LaneConstructor;
@@ -129,6 +191,16 @@ interface Addon {
   udpOpen(wish: UdpWish): UdpOpenResult;
   keyInstall(wish: KeyWish): number;
   keyRemove(slot: number): number;
+  links(): Result & { readonly links: readonly Link[] };
+  linkAdd(name: string, kind: string): Result & { readonly index: number };
+  linkDelete(index: number): number;
+  linkSet(change: LinkChange): number;
+  addresses(): Result & { readonly addresses: readonly AddressEntry[] };
+  addressAdd(address: Address): number;
+  addressDelete(address: Address): number;
+  routes(): Result & { readonly routes: readonly Route[] };
+  routeAdd(route: RouteWish): number;
+  routeDelete(route: RouteWish): number;
 }
 
 function load(): Addon {
@@ -185,4 +257,57 @@ export function keyInstall(wish: KeyWish): number {
 /** Empties a key slot; 0, or ENOENT when it was empty. */
 export function keyRemove(slot: number): number {
   return addon.keyRemove(slot);
+}
+
+/** All interfaces of the calling thread's network namespace. */
+export function links(): Result & { readonly links: readonly Link[] } {
+  return addon.links();
+}
+
+/** Adds a bridge; its index. EEXIST when the name is taken. */
+export function linkAdd(wish: {
+  readonly name: string;
+  readonly kind: "bridge";
+}): Result & { readonly index: number } {
+  return addon.linkAdd(wish.name, wish.kind);
+}
+
+/** Deletes an interface; 0 or errno. */
+export function linkDelete(index: number): number {
+  return addon.linkDelete(index);
+}
+
+/** Changes an interface: MAC, MTU, alias, master, state in turn up to the first refusal. */
+export function linkSet(change: LinkChange): number {
+  return addon.linkSet(change);
+}
+
+/** All addresses of the namespace. */
+export function addresses(): Result & { readonly addresses: readonly AddressEntry[] } {
+  return addon.addresses();
+}
+
+/** Adds an address; 0, EEXIST when it is there, or another errno. */
+export function addressAdd(address: Address): number {
+  return addon.addressAdd(address);
+}
+
+/** Deletes an address; 0, EADDRNOTAVAIL when it is not there, or another errno. */
+export function addressDelete(address: Address): number {
+  return addon.addressDelete(address);
+}
+
+/** All routes of all tables but those the kernel makes of addresses (local, broadcast, ...). */
+export function routes(): Result & { readonly routes: readonly Route[] } {
+  return addon.routes();
+}
+
+/** Adds a route; 0, EEXIST when one to this destination is there, or another errno. */
+export function routeAdd(route: RouteWish): number {
+  return addon.routeAdd(route);
+}
+
+/** Deletes the route that is like this; 0, ESRCH when there is none, or another errno. */
+export function routeDelete(route: RouteWish): number {
+  return addon.routeDelete(route);
 }
