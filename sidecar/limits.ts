@@ -46,3 +46,43 @@ export const STATION_AGE_MS = 300_000;
  */
 export const STATION_SWEEP_ROWS = 1024;
 export const STATION_SWEEP_INTERVAL_MS = 100;
+
+/**
+ * Datagrams taken from a socket in one turn: two TCP bursts of 64 KiB. What is left waits in the
+ * socket's buffer for the next turn, so that tap and timers get theirs.
+ */
+export const PACKETS_PER_TURN_MAX = 128;
+
+/** Frames read from the tap in one turn, for the same reason. */
+export const FRAMES_PER_TURN_MAX = 64;
+
+/** Packets sealed and sent at once; full: they are sent, and filling goes on. */
+export const ORDERS_MAX = 256;
+
+/** Frames written to the tap at once; full: they are written, and filling goes on. */
+export const WRITES_MAX = 256;
+
+/**
+ * Bytes of each ring between main thread and worker: 256 control packets of 1.2 kB wait while
+ * the main thread does a TLS handshake of 3 ms. Full: dropped and counted, the peer repeats.
+ */
+export const RING_BYTES = 512 * 1024;
+
+/** Longest control datagram taken; stock sends 1206 bytes and accepts 1250 unless set otherwise. */
+export const CONTROL_DATAGRAM_BYTES_MAX = 2048;
+
+/**
+ * First packets of strangers handed on in a second, and at once: stock answers 100 in 10 s; a
+ * hundred clients that come back together after an outage are served in a second.
+ */
+export const STRANGERS_PER_SECOND = 200;
+export const STRANGERS_BURST = 200;
+
+/** Sessions that have not authenticated yet: 90 kB each after a ClientHello, 23 MB in all. */
+export const HALF_OPEN_MAX = 256;
+
+/** Socket buffers: 20 ms at 1.5 Gb/s. The kernel may allow less. */
+export const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** Longest that the worker sleeps when nothing is due. */
+export const WAIT_MS_MAX = 1000;

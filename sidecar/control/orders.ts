@@ -1,0 +1,98 @@
+/**
+ * What the main thread tells the data plane, as records of the shared ring. One invariant: no
+ * key bytes are in here: keys go into the addon's table, orders name slot and generation.
+ */
+
+/** A native key slot and the generation of its content. */
+export interface KeySlot {
+  readonly slot: number;
+  readonly generation: number;
+}
+
+/** Orders that are rare, carried as JSON. */
+export type Order =
+  | {
+      readonly kind: "openSession";
+      readonly index: number;
+      readonly peerId: number;
+      readonly isDialled: boolean;
+      /** A row of the path table. */
+      readonly path: readonly number[];
+      readonly pingIntervalMs: number;
+      readonly timeoutMs: number;
+    }
+  | {
+      readonly kind: "installKey";
+      readonly index: number;
+      readonly keyId: number;
+      readonly open: KeySlot;
+      readonly seal: KeySlot;
+    }
+  | { readonly kind: "sendWith"; readonly index: number; readonly keyId: number }
+  | { readonly kind: "retireKey"; readonly index: number; readonly keyId: number }
+  | { readonly kind: "closeSession"; readonly index: number }
+  /** Control packets with this session id are a live session's; index 0 withdraws it. */
+  | { readonly kind: "knowSession"; readonly sessionId: string; readonly index: number }
+  /** Sends OpenVPN's exit notification of old inside the data channel. */
+  | { readonly kind: "sendExit"; readonly index: number }
+  | {
+      readonly kind: "declareStation";
+      readonly index: number;
+      readonly mac: string;
+    }
+  | { readonly kind: "forgetStations"; readonly index: number }
+  | { readonly kind: "stop" };
+
+/** Kinds of records in the ring towards the worker. */
+export const OrderRecord = { json: 1, sendControl: 2 } as const;
+
+/** Kinds of records in the rings towards the main thread. */
+export const NoticeRecord = { json: 1, control: 2 } as const;
+
+/** What the data plane tells the main thread. */
+export type Notice =
+  /** An authenticated packet came by another path: answer there. */
+  | { readonly kind: "floated"; readonly index: number; readonly path: readonly number[] }
+  | { readonly kind: "silent"; readonly index: number }
+  | { readonly kind: "exited"; readonly index: number }
+  | { readonly kind: "needsKey"; readonly index: number }
+  | { readonly kind: "failed"; readonly operation: string; readonly errno: number };
+
+/** Bytes of the path row in front of a control datagram, in either direction. */
+export const CONTROL_ROW_BYTES = 64;
+
+/** A control datagram with its path row in front, as it travels in the rings. */
+export function joinControl(row: Int32Array, datagram: Uint8Array): Uint8Array {
+  const record = new Uint8Array(CONTROL_ROW_BYTES + datagram.length);
+  record.set(new Uint8Array(row.buffer, row.byteOffset, CONTROL_ROW_BYTES), 0);
+  record.set(datagram, CONTROL_ROW_BYTES);
+  return record;
+}
+
+/** The two parts again; undefined for a record that is too short. */
+export function splitControl(
+  record: Uint8Array,
+): { row: Int32Array; datagram: Buffer } | undefined {
+  if (record.length <= CONTROL_ROW_BYTES) return undefined;
+  const bytes = record.slice(0, CONTROL_ROW_BYTES);
+  const row = new Int32Array(bytes.buffer);
+  return { row, datagram: Buffer.from(record.subarray(CONTROL_ROW_BYTES)) };
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** JSON of an order or a notice. */
+export function encodeJson(message: Order | Notice): Uint8Array {
+  return encoder.encode(JSON.stringify(message));
+}
+
+/** An order back from the ring; only our own threads write there. */
+export function decodeOrder(payload: Uint8Array): Order {
+  return JSON.parse(decoder.decode(payload)) as Order;
+}
+
+/** A notice back from the ring; only our own threads write there. */
+export function decodeNotice(payload: Uint8Array): Notice {
+  return JSON.parse(decoder.decode(payload)) as Notice;
+}

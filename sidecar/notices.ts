@@ -1,0 +1,76 @@
+/**
+ * From the worker to the main thread: control packets and notices, by bounded rings. One
+ * invariant: strangers' first packets are rate-bound here and ride a ring of their own, so that
+ * no number of them delays or displaces a packet of a live session.
+ */
+
+import type { SharedRing } from "./buffer/shared-ring.ts";
+import { CONTROL_ROW_BYTES, encodeJson, type Notice, NoticeRecord } from "./control/orders.ts";
+import { Counter } from "./counters.ts";
+import { CONTROL_DATAGRAM_BYTES_MAX, STRANGERS_BURST, STRANGERS_PER_SECOND } from "./limits.ts";
+import { DESCRIPTOR_WORDS, Word } from "./native/layout.ts";
+import type { Plane } from "./plane.ts";
+import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts";
+
+/** Tokens of the strangers' bucket, in thousandths, and when they were last topped up. */
+const bucket = { milliTokens: STRANGERS_BURST * 1000, atMs: 0 };
+const scratch = new Uint8Array(CONTROL_ROW_BYTES + CONTROL_DATAGRAM_BYTES_MAX);
+
+/** Tells the main thread something; counted when its ring is full. */
+export function notice(plane: Plane, message: Notice): void {
+  const bytes = encodeJson(message);
+  if (!plane.toMain.push(NoticeRecord.json, bytes, 0, bytes.length)) {
+    plane.counters.add(Counter.ringNoticeFull, 1);
+    return;
+  }
+  plane.toMain.wake();
+}
+
+/** Hands the control packet in a received row on, or drops and counts it. */
+export function passControl(plane: Plane, index: number, opcode: number): void {
+  const { received, counters, slab } = plane;
+  const row = index * DESCRIPTOR_WORDS;
+  const start = received[row + Word.start] as number;
+  const length = received[row + Word.length] as number;
+  if (!isControlOpcode(opcode)) {
+    counters.add(Counter.rxBadOpcode, 1);
+    return;
+  }
+  if (length <= CONTROL_HEADER_BYTES) {
+    counters.add(Counter.rxTooShort, 1);
+    return;
+  }
+  if (length > CONTROL_DATAGRAM_BYTES_MAX) {
+    counters.add(Counter.rxControlTooLong, 1);
+    return;
+  }
+  const sessionId = Buffer.from(slab.buffer, start + 1, 8).toString("hex");
+  const isKnown = plane.isDialling || plane.known.has(sessionId);
+  if (!isKnown && !takeToken(plane.nowMs)) {
+    counters.add(Counter.rxStrangerLimited, 1);
+    return;
+  }
+  const arrival = plane.arrivals.subarray(row, row + DESCRIPTOR_WORDS);
+  scratch.set(new Uint8Array(arrival.buffer, arrival.byteOffset, CONTROL_ROW_BYTES), 0);
+  scratch.set(slab.subarray(start, start + length), CONTROL_ROW_BYTES);
+  const ring: SharedRing = isKnown ? plane.toMain : plane.strangers;
+  if (!ring.push(NoticeRecord.control, scratch, 0, CONTROL_ROW_BYTES + length)) {
+    counters.add(isKnown ? Counter.rxControlRingFull : Counter.rxStrangerRingFull, 1);
+    return;
+  }
+  counters.add(Counter.rxControlPackets, 1);
+  ring.wake();
+}
+
+/** A token bucket: `STRANGERS_PER_SECOND` on average, `STRANGERS_BURST` at once. */
+function takeToken(nowMs: number): boolean {
+  const passedMs = Math.max(0, (nowMs - bucket.atMs) | 0);
+  bucket.atMs = nowMs;
+  bucket.milliTokens = Math.min(
+    STRANGERS_BURST * 1000,
+    bucket.milliTokens + passedMs * STRANGERS_PER_SECOND,
+  );
+  if (bucket.milliTokens < 1000) return false;
+  bucket.milliTokens -= 1000;
+  return true;
+}

@@ -1,0 +1,171 @@
+/**
+ * The main thread's end of a data plane: starts its worker, gives it orders, hears what it
+ * says. One invariant: nothing here waits for the worker but `stop`; a full ring is a counted
+ * drop on either side.
+ */
+
+import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { SharedRing, sharedRingMemory } from "./buffer/shared-ring.ts";
+import type { ClockOrigin } from "./clock.ts";
+import {
+  decodeNotice,
+  encodeJson,
+  joinControl,
+  type Notice,
+  NoticeRecord,
+  type Order,
+  OrderRecord,
+  splitControl,
+} from "./control/orders.ts";
+import { Counter, Counters, countersSnapshot, type Traffic, TrafficTable } from "./counters.ts";
+import { PORTS_MAX, RING_BYTES } from "./limits.ts";
+import { kick } from "./native/native.ts";
+import { readStations, type Station } from "./switch/mac-table.ts";
+import type { WorkerData } from "./worker-data.ts";
+
+/** What the owner of a plane is told. */
+export interface PlaneEvents {
+  readonly control: (row: Int32Array, datagram: Buffer, isStranger: boolean) => void;
+  readonly notice: (notice: Notice) => void;
+  /** The worker is gone without having been asked to stop. */
+  readonly died: (error: Error) => void;
+}
+
+/** What a plane is started with, beside its memory. */
+export type PlaneOptions = Pick<
+  WorkerData,
+  | "isDialling"
+  | "link"
+  | "controlHandle"
+  | "tapHandle"
+  | "socketHandles"
+  | "replay"
+  | "mss"
+  | "frameBytesMax"
+> & { readonly clockOrigin: ClockOrigin };
+
+/** Records worked on before the event loop gets its turn. */
+const RECORDS_PER_TURN_MAX = 16;
+/** Rings are looked at this often even if a wake-up was lost. */
+const LOOK_MS = 1000;
+
+/** One tunnel's data plane, seen from the main thread. */
+export class PlaneLink {
+  readonly #orders: SharedRing;
+  readonly #notices: SharedRing;
+  readonly #strangers: SharedRing;
+  readonly #workerCounters: Counters;
+  readonly #counters = new Counters();
+  readonly #traffic: TrafficTable;
+  readonly #lastHeard: Int32Array;
+  readonly #controlHandle: number;
+  readonly #worker: Worker;
+  readonly #events: PlaneEvents;
+  #stations: SharedArrayBuffer | undefined;
+  #isStopped = false;
+
+  constructor(options: PlaneOptions, events: PlaneEvents) {
+    const memory = {
+      orders: sharedRingMemory(RING_BYTES),
+      notices: sharedRingMemory(RING_BYTES),
+      strangers: sharedRingMemory(RING_BYTES),
+      lastHeard: new Int32Array(new SharedArrayBuffer(PORTS_MAX * 4)),
+    };
+    this.#orders = new SharedRing(memory.orders);
+    this.#notices = new SharedRing(memory.notices);
+    this.#strangers = new SharedRing(memory.strangers);
+    this.#traffic = new TrafficTable(PORTS_MAX);
+    this.#workerCounters = new Counters();
+    this.#lastHeard = memory.lastHeard;
+    this.#controlHandle = options.controlHandle;
+    this.#events = events;
+    const workerData: WorkerData = {
+      ...options,
+      ...memory,
+      traffic: this.#traffic.memory,
+      counters: this.#workerCounters.values.buffer as SharedArrayBuffer,
+    };
+    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+    // The worker says one thing before it enters its loop: where its table of stations is.
+    this.#worker.once("message", (stations: SharedArrayBuffer | undefined) => {
+      this.#stations = stations;
+    });
+    this.#worker.on("error", (error: Error) => this.#events.died(error));
+    this.#worker.on("exit", (code) => {
+      if (!this.#isStopped) this.#events.died(new Error(`the data path ended (status ${code})`));
+    });
+    void this.#listen(this.#notices, false);
+    void this.#listen(this.#strangers, true);
+  }
+
+  /** Gives an order; counted when the ring is full. */
+  order(order: Order): void {
+    const bytes = encodeJson(order);
+    if (!this.#orders.push(OrderRecord.json, bytes, 0, bytes.length)) {
+      this.#counters.add(Counter.ringOrderFull, 1);
+    }
+    kick(this.#controlHandle);
+  }
+
+  /** Sends a control datagram by the path in `row`. */
+  sendControl(row: Int32Array, datagram: Buffer): void {
+    const record = joinControl(row, datagram);
+    if (!this.#orders.push(OrderRecord.sendControl, record, 0, record.length)) {
+      this.#counters.add(Counter.txControlRingFull, 1);
+    }
+    kick(this.#controlHandle);
+  }
+
+  /** Counters of both threads, by name. */
+  counters(): Record<string, number> {
+    return countersSnapshot([this.#workerCounters, this.#counters]);
+  }
+
+  count(counter: Counter): void {
+    this.#counters.add(counter, 1);
+  }
+
+  traffic(port: number): Traffic {
+    return this.#traffic.snapshot(port);
+  }
+
+  /** The stations of the segment; none between two peers. */
+  stations(): Station[] {
+    return this.#stations === undefined ? [] : (readStations(this.#stations) ?? []);
+  }
+
+  /** When session `index` was last heard, in the wrapping milliseconds of the shared clock. */
+  lastHeardMs(index: number): number {
+    return this.#lastHeard[index] ?? 0;
+  }
+
+  /** Ends the worker; what is in its ring is carried out first. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    const exited = once(this.#worker, "exit");
+    this.order({ kind: "stop" });
+    await exited;
+  }
+
+  async #listen(ring: SharedRing, isStranger: boolean): Promise<void> {
+    let count = 0;
+    while (!this.#isStopped) {
+      const record = ring.take();
+      if (record === undefined) {
+        await ring.whenPushed(LOOK_MS);
+        continue;
+      }
+      if (record.kind === NoticeRecord.json) {
+        this.#events.notice(decodeNotice(record.payload));
+      } else {
+        const parts = splitControl(record.payload);
+        if (parts !== undefined) this.#events.control(parts.row, parts.datagram, isStranger);
+      }
+      count += 1;
+      if (count % RECORDS_PER_TURN_MAX === 0) await setImmediate();
+    }
+  }
+}

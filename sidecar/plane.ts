@@ -1,0 +1,165 @@
+/**
+ * The memory and the parts of one tunnel's data plane, made once when its worker starts. One
+ * invariant: nothing here grows afterwards; a stage takes rows and slots from what is here.
+ *
+ * Slots lie one behind the other in the slab: one for constants (the ping), then those for
+ * received datagrams, then those for frames from the tap.
+ */
+
+import assert from "node:assert/strict";
+import type { SharedRing } from "./buffer/shared-ring.ts";
+import type { Counters, TrafficTable } from "./counters.ts";
+import {
+  FRAMES_PER_TURN_MAX,
+  ORDERS_MAX,
+  PACKETS_PER_TURN_MAX,
+  SESSIONS_MAX,
+  WRITES_MAX,
+} from "./limits.ts";
+import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
+import { type Lane, Lane as NativeLane } from "./native/native.ts";
+import { SessionTable } from "./session/session-table.ts";
+import type { Forwarding } from "./switch/forwarding.ts";
+import type { MacTable } from "./switch/mac-table.ts";
+import type { MssMaxima } from "./wire/mss-clamp.ts";
+
+/** Row of the path table that a control packet's path is written to, behind the sessions' rows. */
+export const CONTROL_PATH_ROW: number = SESSIONS_MAX + 1;
+/** The tap is the lane's only one. */
+export const TAP_INDEX = 0;
+
+/** In-tunnel magic (openvpn-rfc, ping; OCC exit is magic and 6). */
+const PING = Buffer.from("2a187bf3641eb4cb07ed2d0a981fc748", "hex");
+const OCC_EXIT = Buffer.from("287f346bd4ef7a812d56b8d3afc5459c06", "hex");
+/** Where the constants stand in the first slot. */
+export const PING_OFFSET = 0;
+export const PING_BYTES: number = PING.length;
+export const OCC_OFFSET = 64;
+export const OCC_EXIT_BYTES: number = OCC_EXIT.length;
+const PADDING_BYTES = 64;
+
+/** Everything that the stages of one data plane share. */
+export interface Plane {
+  readonly lane: Lane;
+  readonly isDialling: boolean;
+  readonly slab: Uint8Array;
+  readonly view: DataView;
+  readonly slotBytes: number;
+  /** Bytes that a read may fill in one slot. */
+  readonly roomBytes: number;
+  /** Longest frame that goes through, bytes with its Ethernet header and one VLAN tag. */
+  readonly frameBytesMax: number;
+  readonly received: Int32Array;
+  readonly arrivals: Int32Array;
+  readonly frames: Int32Array;
+  readonly orders: Int32Array;
+  readonly writes: Int32Array;
+  readonly paths: Int32Array;
+  readonly sessions: SessionTable;
+  readonly forwarding: Forwarding;
+  /** Stations of the segment; undefined between two peers. */
+  readonly stations: MacTable | undefined;
+  readonly counters: Counters;
+  /** Row 0: the tap; row n: session n. */
+  readonly traffic: TrafficTable;
+  readonly lastHeard: Int32Array;
+  readonly toMain: SharedRing;
+  readonly strangers: SharedRing;
+  /** Sessions whose control packets are the main thread's, by their session id in hex. */
+  readonly known: Map<string, number>;
+  readonly replay: { readonly packets: number; readonly seconds: number };
+  /** MSS to clamp to; undefined: off. */
+  readonly mss: MssMaxima | undefined;
+  /** The turn's time, set once before its first packet. */
+  nowMs: number;
+  orderCount: number;
+  writeCount: number;
+  /** Receive rows that the last turn used: they are to be given their room back. */
+  receivedCount: number;
+  frameCount: number;
+}
+
+/** Makes the memory and the lane. Throws only when the addon refuses the memory. */
+export function createPlane(
+  options: Pick<
+    Plane,
+    | "isDialling"
+    | "forwarding"
+    | "stations"
+    | "counters"
+    | "traffic"
+    | "lastHeard"
+    | "toMain"
+    | "strangers"
+    | "replay"
+    | "mss"
+    | "frameBytesMax"
+  >,
+): Plane {
+  // Opcode, packet id and tag around the frame, rounded up to whole cache lines.
+  const roomBytes = roundUp(options.frameBytesMax + PADDING_BYTES, PADDING_BYTES);
+  const slotBytes = HEADROOM_BYTES + roomBytes;
+  const slots = 1 + PACKETS_PER_TURN_MAX + FRAMES_PER_TURN_MAX;
+  const slab = new Uint8Array(new SharedArrayBuffer(slots * slotBytes));
+  slab.set(PING, PING_OFFSET);
+  slab.set(OCC_EXIT, OCC_OFFSET);
+  const tables = {
+    received: rows(PACKETS_PER_TURN_MAX),
+    arrivals: rows(PACKETS_PER_TURN_MAX),
+    frames: rows(FRAMES_PER_TURN_MAX),
+    orders: rows(ORDERS_MAX),
+    writes: rows(WRITES_MAX),
+    paths: rows(CONTROL_PATH_ROW + 1),
+  };
+  const { received, arrivals, frames, orders, writes, paths } = tables;
+  const lane = new NativeLane(slab, received, arrivals, frames, orders, writes, paths);
+  assert(OCC_OFFSET + OCC_EXIT.length <= slotBytes, "the constants fit the first slot");
+  return {
+    ...options,
+    ...tables,
+    lane,
+    slab,
+    view: new DataView(slab.buffer),
+    slotBytes,
+    roomBytes,
+    sessions: new SessionTable(SESSIONS_MAX),
+    known: new Map(),
+    nowMs: 0,
+    orderCount: 0,
+    writeCount: 0,
+    receivedCount: PACKETS_PER_TURN_MAX,
+    frameCount: FRAMES_PER_TURN_MAX,
+  };
+}
+
+/** Gives the receive rows of the last turn their slots and room back. */
+export function refillReceived(plane: Plane): void {
+  // HOT PATH
+  refill(plane, plane.received, plane.receivedCount, 1);
+  plane.receivedCount = 0;
+}
+
+/** The same for rows of frames from the tap. */
+export function refillFrames(plane: Plane): void {
+  // HOT PATH
+  refill(plane, plane.frames, plane.frameCount, 1 + PACKETS_PER_TURN_MAX);
+  plane.frameCount = 0;
+}
+
+function refill(plane: Plane, table: Int32Array, count: number, firstSlot: number): void {
+  // HOT PATH
+  for (let index = 0; index < count; index++) {
+    const row = index * DESCRIPTOR_WORDS;
+    table[row + Word.start] = (firstSlot + index) * plane.slotBytes + HEADROOM_BYTES;
+    table[row + Word.length] = plane.roomBytes;
+    table[row + Word.verdict] = 0;
+  }
+}
+
+function rows(count: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(count * DESCRIPTOR_WORDS * 4));
+}
+
+function roundUp(value: number, to: number): number {
+  return Math.ceil(value / to) * to;
+}

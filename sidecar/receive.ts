@@ -1,0 +1,217 @@
+/**
+ * What arrives, in the order in which it is worked on:
+ *
+ *   uplink    take datagrams from the socket; control packets go to the main thread
+ *   session   find the session by peer-id, never by address
+ *   replay    may this packet id be accepted? (reads only)
+ *   cipher    open the batch in place
+ *   replay    accept the ids of what is authentic; the peer was heard, by this path
+ *   switch    where does the frame go
+ *   tap       write what is for this end; the rest is sent on to other peers
+ *
+ * One invariant: nothing before "cipher" changes any state, and nothing after it sees a
+ * packet that was not authenticated.
+ */
+
+import { Counter } from "./counters.ts";
+import { PACKETS_PER_TURN_MAX } from "./limits.ts";
+import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
+import { notice, passControl } from "./notices.ts";
+import {
+  OCC_EXIT_BYTES,
+  OCC_OFFSET,
+  PING_BYTES,
+  PING_OFFSET,
+  type Plane,
+  refillReceived,
+} from "./plane.ts";
+import { ReplayVerdict } from "./replay/replay-window.ts";
+import { deliverFrame, flushOrders, flushWrites } from "./send.ts";
+import type { DataSession } from "./session/data-session.ts";
+import { answerOn, isSamePath, isSameRemote } from "./uplink/path-table.ts";
+import { Opcode } from "./wire/control-packet.ts";
+import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
+
+/** An in-tunnel magic is told from a frame by its first two words alone. */
+const MAGIC_WORDS = 4;
+
+/** One turn over a socket: how many datagrams there were, or -errno. */
+export function receive(plane: Plane, socket: number): number {
+  // HOT PATH
+  refillReceived(plane);
+  const count = plane.lane.udpReceive(socket, 0, PACKETS_PER_TURN_MAX);
+  if (count <= 0) return count;
+  plane.receivedCount = count;
+  for (let index = 0; index < count; index++) prepare(plane, index);
+  plane.lane.openBatch(0, count);
+  for (let index = 0; index < count; index++) finish(plane, index);
+  flushWrites(plane);
+  flushOrders(plane);
+  return count;
+}
+
+/** Uplink, session, replay: marks the row to be opened, or drops it. */
+function prepare(plane: Plane, index: number): void {
+  // HOT PATH
+  const { received, view, counters } = plane;
+  const row = index * DESCRIPTOR_WORDS;
+  if (received[row + Word.verdict] === Verdict.malformed) {
+    received[row + Word.verdict] = Verdict.none;
+    counters.add(Counter.rxMalformed, 1);
+    return;
+  }
+  const start = received[row + Word.start] as number;
+  const length = received[row + Word.length] as number;
+  if (length < 1) {
+    counters.add(Counter.rxTooShort, 1);
+    return;
+  }
+  const opcode = view.getUint8(start) >>> 3;
+  if (opcode !== Opcode.dataV2) {
+    passControl(plane, index, opcode);
+    return;
+  }
+  if (length <= DATA_V2_AEAD_BYTES) {
+    counters.add(Counter.rxTooShort, 1);
+    return;
+  }
+  const header = view.getUint32(start);
+  const session = plane.sessions.byPeerId(header & 0xff_ffff);
+  if (session === undefined) {
+    counters.add(Counter.rxUnknownPeer, 1);
+    return;
+  }
+  const keyId = (header >>> 24) & 7;
+  const window = session.windows[keyId];
+  if (window === undefined) {
+    counters.add(Counter.rxUnknownKey, 1);
+    return;
+  }
+  const packetId = view.getUint32(start + 4);
+  const verdict = window.mayAccept(0, packetId, plane.nowMs);
+  if (verdict > ReplayVerdict.acceptLate) {
+    counters.add(replayCounter(verdict), 1);
+    return;
+  }
+  received[row + Word.key] = session.openSlots[keyId] as number;
+  received[row + Word.generation] = session.openGenerations[keyId] as number;
+  received[row + Word.idLow] = packetId | 0;
+  received[row + Word.idHigh] = length;
+  received[row + Word.opcode] = header | 0;
+  received[row + Word.verdict] = Verdict.open;
+}
+
+/** Cipher's answer, replay, path, switch: takes in what is authentic. */
+function finish(plane: Plane, index: number): void {
+  // HOT PATH
+  const { received, counters } = plane;
+  const row = index * DESCRIPTOR_WORDS;
+  const opened = received[row + Word.verdict] as number;
+  if (opened === Verdict.none) return;
+  if (opened !== Verdict.opened) {
+    counters.add(openingCounter(opened), 1);
+    return;
+  }
+  const header = received[row + Word.opcode] as number;
+  const session = plane.sessions.byPeerId(header & 0xff_ffff);
+  const window = session?.windows[(header >>> 24) & 7];
+  if (session === undefined || window === undefined) {
+    counters.add(Counter.rxUnknownKey, 1);
+    return;
+  }
+  const verdict = window.accept(0, (received[row + Word.idLow] as number) >>> 0, plane.nowMs);
+  if (verdict > ReplayVerdict.acceptLate) {
+    counters.add(replayCounter(verdict), 1);
+    return;
+  }
+  if (verdict === ReplayVerdict.acceptLate) counters.add(Counter.rxAcceptedLate, 1);
+  const datagramBytes = received[row + Word.idHigh] as number;
+  counters.add(Counter.rxPackets, 1);
+  counters.add(Counter.rxBytes, datagramBytes);
+  plane.traffic.addIn(session.index, 1, datagramBytes);
+  session.lastHeardMs = plane.nowMs;
+  session.hasSaidSilent = false;
+  plane.lastHeard[session.index] = plane.nowMs;
+  followPath(plane, index, session, verdict === ReplayVerdict.accept);
+  takeFrame(plane, row, session);
+}
+
+/** An authentic, newest packet from another address moves a listening end's answers there. */
+function followPath(plane: Plane, index: number, session: DataSession, isNewest: boolean): void {
+  // HOT PATH
+  const { arrivals, paths } = plane;
+  if (plane.isDialling) {
+    // The server's other address may answer; where we send to is not its choice.
+    if (!isSameRemote(arrivals, index, paths, session.index)) {
+      plane.counters.add(Counter.rxFloats, 1);
+    }
+    return;
+  }
+  if (!isNewest || isSamePath(arrivals, index, paths, session.index)) return;
+  answerOn(arrivals, index, paths, session.index);
+  plane.counters.add(Counter.rxFloats, 1);
+  const row = session.index * DESCRIPTOR_WORDS;
+  notice(plane, {
+    kind: "floated",
+    index: session.index,
+    path: Array.from(paths.subarray(row, row + DESCRIPTOR_WORDS)),
+  });
+}
+
+/** Keeps in-tunnel messages, hands frames to the switch. */
+function takeFrame(plane: Plane, row: number, session: DataSession): void {
+  // HOT PATH
+  const start = plane.received[row + Word.start] as number;
+  const length = plane.received[row + Word.length] as number;
+  if (length === PING_BYTES && isMagic(plane, start, PING_OFFSET)) {
+    plane.counters.add(Counter.rxPings, 1);
+    return;
+  }
+  if (length >= PING_BYTES && isMagic(plane, start, OCC_OFFSET)) {
+    takeOcc(plane, start, length, session);
+    return;
+  }
+  if (length > plane.frameBytesMax) {
+    plane.counters.add(Counter.tapFrameTooBig, 1);
+    return;
+  }
+  deliverFrame(plane, session.index, start, length);
+}
+
+/** OpenVPN's in-band control messages of old: only "exit" means anything here. */
+function takeOcc(plane: Plane, start: number, length: number, session: DataSession): void {
+  const isExit =
+    length >= OCC_EXIT_BYTES &&
+    plane.view.getUint8(start + PING_BYTES) === plane.view.getUint8(OCC_OFFSET + PING_BYTES);
+  if (isExit) notice(plane, { kind: "exited", index: session.index });
+  else plane.counters.add(Counter.rxUnknownInner, 1);
+}
+
+function isMagic(plane: Plane, start: number, magic: number): boolean {
+  // HOT PATH
+  for (let word = 0; word < MAGIC_WORDS; word++) {
+    if (plane.view.getInt32(start + word * 4) !== plane.view.getInt32(magic + word * 4))
+      return false;
+  }
+  return true;
+}
+
+function replayCounter(verdict: number): Counter {
+  // HOT PATH
+  switch (verdict) {
+    case ReplayVerdict.duplicate:
+      return Counter.rxReplayDuplicate;
+    case ReplayVerdict.behind:
+      return Counter.rxReplayBehind;
+    case ReplayVerdict.expired:
+      return Counter.rxReplayExpired;
+    default:
+      return Counter.rxReplayZeroId;
+  }
+}
+
+function openingCounter(verdict: number): Counter {
+  // HOT PATH
+  if (verdict === Verdict.authenticationFailed) return Counter.rxAuthenticationFailed;
+  return verdict === Verdict.keyStale ? Counter.rxStaleKey : Counter.rxMalformed;
+}

@@ -1,0 +1,212 @@
+/**
+ * What leaves, in the order in which it is worked on:
+ *
+ *   tap       take frames from the kernel
+ *   switch    which ports get the frame: the tap, one peer, or all others
+ *   session   the sending key and the next packet id, one for each copy
+ *   cipher    seal the batch, out of place: a flooded frame is sealed for each peer
+ *   uplink    one sendmmsg for the batch, each packet by its session's path
+ *
+ * `deliverFrame` is where frames from peers come in: the same way out, from "switch" on.
+ * One invariant: every frame that is not sent or written has added one to a counter.
+ */
+
+import { Counter } from "./counters.ts";
+import { FRAMES_PER_TURN_MAX, ORDERS_MAX, WRITES_MAX } from "./limits.ts";
+import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
+import { notice } from "./notices.ts";
+import {
+  OCC_EXIT_BYTES,
+  OCC_OFFSET,
+  PING_BYTES,
+  PING_OFFSET,
+  type Plane,
+  refillFrames,
+  TAP_INDEX,
+} from "./plane.ts";
+import { type DataSession, NO_ID } from "./session/data-session.ts";
+import { clampFrameMss, DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
+
+/** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
+const EAGAIN = -11;
+const ENOBUFS = -105;
+const EMSGSIZE = -90;
+const ENOKEY = -126;
+/** The switch port of this end's tap; session n is port n. */
+const TAP_PORT = 0;
+
+/** One turn over the tap: how many frames there were, or -errno. */
+export function send(plane: Plane): number {
+  // HOT PATH
+  refillFrames(plane);
+  const { frames, lane, counters } = plane;
+  const count = lane.tapRead(TAP_INDEX, 0, FRAMES_PER_TURN_MAX);
+  if (count <= 0) return count;
+  plane.frameCount = count;
+  counters.add(Counter.tapFramesRead, count);
+  for (let index = 0; index < count; index++) {
+    const row = index * DESCRIPTOR_WORDS;
+    const length = frames[row + Word.length] as number;
+    if (frames[row + Word.verdict] === Verdict.malformed || length > plane.frameBytesMax) {
+      counters.add(Counter.tapFrameTooBig, 1);
+      continue;
+    }
+    plane.traffic.addIn(TAP_PORT, 1, length);
+    deliverFrame(plane, TAP_PORT, frames[row + Word.start] as number, length);
+  }
+  flushWrites(plane);
+  flushOrders(plane);
+  return count;
+}
+
+/** Switches one frame that came in by `port`; its bytes stay in the slab until the flushes. */
+export function deliverFrame(plane: Plane, port: number, start: number, length: number): void {
+  // HOT PATH
+  const { forwarding, view, counters } = plane;
+  const limit = start + length;
+  if (plane.mss !== undefined && clampFrameMss(view, start, limit, plane.mss)) {
+    counters.add(Counter.tapMssClamped, 1);
+  }
+  const count = forwarding.decide(view, start, limit, port);
+  for (let target = 0; target < count; target++) {
+    const to = forwarding.targets[target] as number;
+    if (to === TAP_PORT) writeFrame(plane, start, length);
+    else sendTo(plane, to, start, length);
+  }
+}
+
+/** Asks for a frame to be written to the tap with the next flush. */
+function writeFrame(plane: Plane, start: number, length: number): void {
+  // HOT PATH
+  if (plane.writeCount === WRITES_MAX) flushWrites(plane);
+  const row = plane.writeCount * DESCRIPTOR_WORDS;
+  plane.writes[row + Word.start] = start;
+  plane.writes[row + Word.length] = length;
+  plane.writes[row + Word.port] = TAP_INDEX;
+  plane.writeCount += 1;
+}
+
+function sendTo(plane: Plane, index: number, start: number, length: number): void {
+  // HOT PATH
+  const session = plane.sessions.at(index);
+  if (session === undefined) {
+    plane.counters.add(Counter.txNoSession, 1);
+    return;
+  }
+  sealFor(plane, session, start, length);
+}
+
+/** Asks for bytes of the slab to be sealed for a session and sent with the next flush. */
+function sealFor(plane: Plane, session: DataSession, start: number, length: number): void {
+  // HOT PATH
+  if (session.sealSlot < 0) {
+    plane.counters.add(Counter.txNoKey, 1);
+    return;
+  }
+  const id = session.takeId(length);
+  if (id === NO_ID) {
+    plane.counters.add(Counter.txIdExhausted, 1);
+    return;
+  }
+  if (session.needsNewKey()) notice(plane, { kind: "needsKey", index: session.index });
+  if (plane.orderCount === ORDERS_MAX) flushOrders(plane);
+  const { orders } = plane;
+  const row = plane.orderCount * DESCRIPTOR_WORDS;
+  orders[row + Word.start] = start;
+  orders[row + Word.length] = length;
+  orders[row + Word.key] = session.sealSlot;
+  orders[row + Word.generation] = session.sealGeneration;
+  orders[row + Word.idLow] = id | 0;
+  orders[row + Word.idHigh] = 0;
+  orders[row + Word.opcode] = session.opcodeWord;
+  orders[row + Word.path] = session.index;
+  orders[row + Word.segmentBytes] = 0;
+  orders[row + Word.trafficClass] = -1;
+  session.lastSentMs = plane.nowMs;
+  plane.orderCount += 1;
+}
+
+/** Sends a keepalive ping. */
+export function sendPing(plane: Plane, session: DataSession): void {
+  sealFor(plane, session, PING_OFFSET, PING_BYTES);
+  plane.counters.add(Counter.txPings, 1);
+  flushOrders(plane);
+}
+
+/** Sends OpenVPN's exit notification of old, inside the data channel. */
+export function sendExit(plane: Plane, session: DataSession): void {
+  sealFor(plane, session, OCC_OFFSET, OCC_EXIT_BYTES);
+  flushOrders(plane);
+}
+
+/** Sends bytes of the slab as they are, by a row of the path table. */
+export function sendPlain(plane: Plane, path: number, start: number, length: number): number {
+  const { orders } = plane;
+  orders[Word.start] = start;
+  orders[Word.length] = length;
+  orders[Word.key] = -1;
+  orders[Word.path] = path;
+  orders[Word.segmentBytes] = 0;
+  orders[Word.trafficClass] = -1;
+  plane.lane.send(1);
+  return orders[Word.verdict] as number;
+}
+
+/** Writes what was asked for to the tap. */
+export function flushWrites(plane: Plane): void {
+  // HOT PATH
+  const count = plane.writeCount;
+  if (count === 0) return;
+  plane.writeCount = 0;
+  const { writes, counters } = plane;
+  const written = plane.lane.tapWrite(count);
+  counters.add(Counter.tapFramesWritten, written);
+  let bytes = 0;
+  for (let index = 0; index < count; index++) {
+    const row = index * DESCRIPTOR_WORDS;
+    const verdict = writes[row + Word.verdict] as number;
+    if (verdict === Verdict.done) bytes += writes[row + Word.length] as number;
+    else if (verdict === EAGAIN || verdict === ENOBUFS) counters.add(Counter.tapWriteFull, 1);
+    else counters.add(Counter.tapWriteError, 1);
+  }
+  plane.traffic.addOut(TAP_PORT, written, bytes);
+}
+
+/** Seals and sends what was asked for. */
+export function flushOrders(plane: Plane): void {
+  // HOT PATH
+  const count = plane.orderCount;
+  if (count === 0) return;
+  plane.orderCount = 0;
+  const { orders, counters } = plane;
+  const sent = plane.lane.send(count);
+  counters.add(Counter.txPackets, sent);
+  let bytesSent = 0;
+  for (let index = 0; index < count; index++) {
+    const row = index * DESCRIPTOR_WORDS;
+    const verdict = orders[row + Word.verdict] as number;
+    if (verdict !== Verdict.done) {
+      counters.add(sendingCounter(verdict), 1);
+      continue;
+    }
+    const bytes = (orders[row + Word.length] as number) + DATA_V2_AEAD_BYTES;
+    plane.traffic.addOut(orders[row + Word.path] as number, 1, bytes);
+    bytesSent += bytes;
+  }
+  counters.add(Counter.txBytes, bytesSent);
+}
+
+/** The counter for a packet that did not leave. */
+export function sendingCounter(errno: number): Counter {
+  switch (errno) {
+    case EAGAIN:
+    case ENOBUFS:
+      return Counter.txSocketFull;
+    case EMSGSIZE:
+      return Counter.txTooBig;
+    case ENOKEY:
+      return Counter.txSealFailed;
+    default:
+      return Counter.txSocketError;
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * What the main thread hands to the data path's thread at its start: shared memory, handles of
+ * the addon's table, and settings that never change while it runs. No keys.
+ */
+
+import type { ClockOrigin } from "./clock.ts";
+import type { MssMaxima } from "./wire/mss-clamp.ts";
+
+/** `workerData` of the data path's thread. */
+export interface WorkerData {
+  readonly isDialling: boolean;
+  readonly link: "Segment" | "TwoPeer";
+  readonly clockOrigin: ClockOrigin;
+  readonly orders: SharedArrayBuffer;
+  readonly notices: SharedArrayBuffer;
+  readonly strangers: SharedArrayBuffer;
+  readonly counters: SharedArrayBuffer;
+  readonly traffic: SharedArrayBuffer;
+  /** Row n: when session n was last heard, wrapping milliseconds. */
+  readonly lastHeard: Int32Array;
+  readonly controlHandle: number;
+  readonly tapHandle: number;
+  readonly socketHandles: readonly number[];
+  readonly replay: { readonly packets: number; readonly seconds: number };
+  readonly mss: MssMaxima | undefined;
+  readonly frameBytesMax: number;
+}

@@ -1,0 +1,277 @@
+/**
+ * The data path's thread: blocks in epoll, moves packets, does nothing else. It never returns to
+ * its event loop while it runs, so control comes by a shared ring and an eventfd. One
+ * invariant: a turn is bounded (packets per turn, orders per turn), whatever arrives.
+ */
+
+import { randomInt } from "node:crypto";
+import { parentPort, workerData } from "node:worker_threads";
+import { SharedRing } from "./buffer/shared-ring.ts";
+import { type Clock, SystemClock } from "./clock.ts";
+import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
+import { Counter, Counters, TrafficTable } from "./counters.ts";
+import {
+  PORTS_MAX,
+  SESSIONS_MAX,
+  STATION_AGE_MS,
+  STATION_SWEEP_INTERVAL_MS,
+  STATION_SWEEP_ROWS,
+  STATIONS_DECLARED_MAX,
+  STATIONS_MAX,
+  STATIONS_PER_PEER_MAX,
+  STATIONS_PER_TAP_MAX,
+  WAIT_MS_MAX,
+} from "./limits.ts";
+import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
+import { notice } from "./notices.ts";
+import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
+import { receive } from "./receive.ts";
+import { ReplayWindow } from "./replay/replay-window.ts";
+import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
+import { DataSession } from "./session/data-session.ts";
+import { Forwarding } from "./switch/forwarding.ts";
+import { MacTable } from "./switch/mac-table.ts";
+import { TimerTable } from "./timer-table.ts";
+import { parseMac } from "./wire/ethernet.ts";
+import type { WorkerData } from "./worker-data.ts";
+
+/** Orders carried out in one turn: a burst of handshakes does not hold packets up. */
+const ORDERS_PER_TURN_MAX = 64;
+/** Timer 0 ages stations; timer n watches session n. */
+const SWEEP_TIMER = 0;
+/** The switch port of this end's tap. */
+const TAP_PORT = 0;
+const EAGAIN = -11;
+const EINTR = -4;
+
+class WorkerLoop {
+  readonly #plane: Plane;
+  readonly #clock: Clock;
+  readonly #timers: TimerTable;
+  readonly #orders: SharedRing;
+  #isStopped = false;
+
+  constructor(data: WorkerData) {
+    this.#clock = new SystemClock(data.clockOrigin);
+    this.#orders = new SharedRing(data.orders);
+    this.#timers = new TimerTable(SESSIONS_MAX + 1);
+    const counters = new Counters(data.counters);
+    const stations = data.link === "Segment" ? createStations() : undefined;
+    const table = stations === undefined ? {} : { table: stations };
+    parentPort?.postMessage(stations?.memory);
+    this.#plane = createPlane({
+      isDialling: data.isDialling,
+      forwarding: new Forwarding({ ...table, portsMax: PORTS_MAX, counters }),
+      stations,
+      counters,
+      traffic: new TrafficTable(data.traffic),
+      lastHeard: data.lastHeard,
+      toMain: new SharedRing(data.notices),
+      strangers: new SharedRing(data.strangers),
+      replay: data.replay,
+      mss: data.mss,
+      frameBytesMax: data.frameBytesMax,
+    });
+    const { lane, forwarding } = this.#plane;
+    forwarding.openPort(TAP_PORT);
+    this.#attach("control", lane.attachControl(data.controlHandle));
+    this.#attach("tap", lane.attachTap(data.tapHandle));
+    for (const handle of data.socketHandles) this.#attach("socket", lane.attachSocket(handle));
+  }
+
+  run(): void {
+    const { lane } = this.#plane;
+    this.#timers.set(SWEEP_TIMER, this.#clock.nowMs() + STATION_SWEEP_INTERVAL_MS);
+    while (!this.#isStopped) {
+      const ready = lane.wait(this.#timers.waitMs(this.#clock.nowMs(), WAIT_MS_MAX));
+      const nowMs = this.#clock.nowMs();
+      if (ready < 0 && ready !== EINTR) {
+        this.#fail("epoll_wait", -ready);
+        return;
+      }
+      this.#turn(Math.max(0, ready), nowMs);
+    }
+  }
+
+  /** One round over everything that is ready. */
+  #turn(ready: number, nowMs: number): void {
+    // HOT PATH
+    const plane = this.#plane;
+    plane.nowMs = nowMs;
+    plane.forwarding.nowMs = nowMs;
+    const socketBits = (ready >> Ready.socketShift) & ((1 << LANE_SOCKETS_MAX) - 1);
+    if (socketBits !== 0) this.#receiveAll(socketBits);
+    if (ready >> Ready.tapShift !== 0) {
+      const count = send(plane);
+      if (count < 0 && count !== EAGAIN) plane.counters.add(Counter.tapReadError, 1);
+    }
+    this.#takeOrders(nowMs);
+    this.#takeTimers(nowMs);
+  }
+
+  #receiveAll(socketBits: number): void {
+    // HOT PATH
+    for (let socket = 0; socket < LANE_SOCKETS_MAX; socket++) {
+      if (((socketBits >> socket) & 1) === 0) continue;
+      const count = receive(this.#plane, socket);
+      if (count < 0 && count !== EAGAIN) this.#plane.counters.add(Counter.rxSocketError, 1);
+    }
+  }
+
+  #takeOrders(nowMs: number): void {
+    for (let count = 0; count < ORDERS_PER_TURN_MAX; count++) {
+      const record = this.#orders.take();
+      if (record === undefined) return;
+      if (record.kind === OrderRecord.sendControl) this.#sendControl(record.payload);
+      else if (record.kind === OrderRecord.json) this.#carryOut(decodeOrder(record.payload), nowMs);
+      else this.#plane.counters.add(Counter.ringOrderUnknown, 1);
+    }
+    // More may wait: come back at once.
+    this.#timers.set(SWEEP_TIMER, nowMs);
+  }
+
+  #takeTimers(nowMs: number): void {
+    for (;;) {
+      const timer = this.#timers.takeDue(nowMs);
+      if (timer < 0) return;
+      if (timer === SWEEP_TIMER) this.#sweep(nowMs);
+      else this.#watch(timer, nowMs);
+    }
+  }
+
+  #sweep(nowMs: number): void {
+    this.#plane.forwarding.sweep(STATION_SWEEP_ROWS);
+    this.#timers.set(SWEEP_TIMER, nowMs + STATION_SWEEP_INTERVAL_MS);
+  }
+
+  /** Keepalive of one session: ping when we were quiet, tell when the peer is. */
+  #watch(index: number, nowMs: number): void {
+    const plane = this.#plane;
+    const session = plane.sessions.at(index);
+    if (session === undefined) return;
+    let dueMs = nowMs + WAIT_MS_MAX;
+    if (session.pingIntervalMs > 0) {
+      if (((nowMs - session.lastSentMs) | 0) >= session.pingIntervalMs) {
+        if (session.sealSlot >= 0) sendPing(plane, session);
+        else session.lastSentMs = nowMs;
+      }
+      dueMs = (session.lastSentMs + session.pingIntervalMs) | 0;
+    }
+    if (session.timeoutMs > 0 && !session.hasSaidSilent) {
+      if (((nowMs - session.lastHeardMs) | 0) >= session.timeoutMs) {
+        session.hasSaidSilent = true;
+        notice(plane, { kind: "silent", index });
+      } else {
+        const silentMs = (session.lastHeardMs + session.timeoutMs) | 0;
+        if (((silentMs - dueMs) | 0) < 0) dueMs = silentMs;
+      }
+    }
+    this.#timers.set(index, dueMs);
+  }
+
+  #sendControl(payload: Uint8Array): void {
+    const plane = this.#plane;
+    const parts = splitControl(payload);
+    if (parts === undefined) {
+      plane.counters.add(Counter.ringOrderUnknown, 1);
+      return;
+    }
+    plane.paths.set(parts.row, CONTROL_PATH_ROW * parts.row.length);
+    plane.slab.set(parts.datagram, HEADROOM_BYTES);
+    const verdict = sendPlain(plane, CONTROL_PATH_ROW, HEADROOM_BYTES, parts.datagram.length);
+    const isSent = verdict === Verdict.done;
+    plane.counters.add(isSent ? Counter.txControlPackets : sendingCounter(verdict), 1);
+  }
+
+  #carryOut(order: Order, nowMs: number): void {
+    const plane = this.#plane;
+    switch (order.kind) {
+      case "openSession":
+        this.#openSession(order, nowMs);
+        return;
+      case "installKey": {
+        const window = new ReplayWindow(plane.replay);
+        plane.sessions
+          .at(order.index)
+          ?.installKey(order.keyId, { open: order.open, seal: order.seal, window });
+        return;
+      }
+      case "sendWith": {
+        const session = plane.sessions.at(order.index);
+        session?.sendWith(order.keyId);
+        // At once: a fresh session shows each end's address and that its keys work.
+        if (session !== undefined && session.sealSlot >= 0) sendPing(plane, session);
+        return;
+      }
+      case "retireKey":
+        plane.sessions.at(order.index)?.retireKey(order.keyId);
+        return;
+      case "closeSession":
+        plane.sessions.remove(order.index);
+        plane.forwarding.closePort(order.index);
+        this.#timers.cancel(order.index);
+        return;
+      case "sendExit": {
+        const session = plane.sessions.at(order.index);
+        if (session !== undefined) sendExit(plane, session);
+        return;
+      }
+      default:
+        this.#carryOutOther(order);
+    }
+  }
+
+  #carryOutOther(order: Order): void {
+    const { known, stations } = this.#plane;
+    switch (order.kind) {
+      case "knowSession":
+        if (order.index > 0) known.set(order.sessionId, order.index);
+        else known.delete(order.sessionId);
+        return;
+      case "declareStation": {
+        const mac = parseMac(order.mac);
+        if (mac !== undefined) stations?.declare(mac.high, mac.low, order.index);
+        return;
+      }
+      case "stop":
+        this.#isStopped = true;
+        return;
+      default:
+        this.#plane.counters.add(Counter.ringOrderUnknown, 1);
+    }
+  }
+
+  #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
+    const plane = this.#plane;
+    const { index, peerId, pingIntervalMs, timeoutMs } = order;
+    plane.paths.set(order.path, index * order.path.length);
+    plane.traffic.clear(index);
+    const session = new DataSession({ index, peerId, pingIntervalMs, timeoutMs, nowMs });
+    plane.sessions.put(session, order.isDialled ? peerId : -1);
+    plane.forwarding.openPort(index);
+    this.#timers.set(index, nowMs);
+  }
+
+  #attach(operation: string, index: number): void {
+    if (index < 0) this.#fail(`attach ${operation}`, -index);
+  }
+
+  #fail(operation: string, errno: number): void {
+    notice(this.#plane, { kind: "failed", operation, errno });
+    this.#isStopped = true;
+  }
+}
+
+function createStations(): MacTable {
+  return new MacTable({
+    portsMax: PORTS_MAX,
+    stationsMax: STATIONS_MAX,
+    tapStationsMax: STATIONS_PER_TAP_MAX,
+    peerStationsMax: STATIONS_PER_PEER_MAX,
+    declaredMax: STATIONS_DECLARED_MAX,
+    ageMs: STATION_AGE_MS,
+    seed: randomInt(2 ** 31),
+  });
+}
+
+new WorkerLoop(workerData as WorkerData).run();
