@@ -135,6 +135,17 @@ test("ids carry from the low word into the high one within one window", () => {
   assert.equal(accept(window, carry + 34n), V.behind);
 });
 
+test("words may come signed or unsigned", () => {
+  const window = new ReplayWindow({ packets: 64, seconds: 15 });
+  const word = 0x9000_0000;
+  assert.equal(window.accept(word | 0, word | 0, 0), V.accept);
+  assert.equal(window.accept(word, word, 0), V.duplicate);
+  assert.equal(window.mayAccept(word | 0, (word - 1) | 0, 0), V.acceptLate);
+  assert.equal(window.mayAccept(word | 0, 0x7fff_ffff, 0), V.behind);
+  assert.equal(window.accept(word, word + 1, 0), V.accept);
+  assert.equal(window.mayAccept(word | 0, (word + 1) | 0, 0), V.duplicate);
+});
+
 test("the last id of the short format is accepted, and the first one is then behind", () => {
   const window = new ReplayWindow({ packets: 64, seconds: 15 });
   assert.equal(accept(window, 2n ** 32n - 1n), V.accept);

@@ -46,7 +46,7 @@ const SLICES = 16;
 /** One more than SLICES: marks lie a slice apart, so the oldest of a full ring is `seconds` old. */
 const MARKS = SLICES + 1;
 
-/** Words of the state that has 32 unsigned bits. */
+/** Words of the head, signed as all packet id words between functions. */
 const HEAD_HIGH = 0;
 const HEAD_LOW = 1;
 
@@ -58,14 +58,14 @@ export class ReplayWindow {
   /** One bit per id; the word of an id is its number divided by 32, modulo the ring's length. */
   readonly #bitmap: Uint32Array;
   readonly #wordMask: number;
-  readonly #head: Uint32Array = new Uint32Array(2);
+  readonly #head: Int32Array = new Int32Array(2);
   /** When the head became what it is. */
   #headMs = 0;
 
   readonly #lifetimeMs: number;
   readonly #sliceMs: number;
   /** Heads of the past (two words each) and the times at which they became the head. */
-  readonly #markHeads: Uint32Array = new Uint32Array(2 * MARKS);
+  readonly #markHeads: Int32Array = new Int32Array(2 * MARKS);
   readonly #markTimes: Int32Array = new Int32Array(MARKS);
   /** Where the next mark goes; the oldest one lies `#markCount` before it. */
   #markNext = 0;
@@ -87,7 +87,10 @@ export class ReplayWindow {
     this.#sliceMs = Math.ceil(this.#lifetimeMs / SLICES);
   }
 
-  /** Whether the id could be let in. Reads only; ask before the cipher. */
+  /**
+   * Whether the id could be let in. Reads only; ask before the cipher. Words may be signed or
+   * unsigned, see `packet-id.ts`.
+   */
   mayAccept(high: number, low: number, nowMs: number): ReplayVerdict {
     // HOT PATH
     if (high === 0 && low === 0) return ReplayVerdict.zero;
@@ -99,7 +102,7 @@ export class ReplayWindow {
 
     const word = this.#bitmap[(low >>> 5) & this.#wordMask] as number;
     if (((word >>> (low & 31)) & 1) !== 0) return ReplayVerdict.duplicate;
-    if (this.#isExpired(high, low, nowMs)) return ReplayVerdict.expired;
+    if (this.#isExpired(high | 0, low | 0, nowMs)) return ReplayVerdict.expired;
     return ReplayVerdict.acceptLate;
   }
 
@@ -108,7 +111,7 @@ export class ReplayWindow {
     // HOT PATH
     const verdict = this.mayAccept(high, low, nowMs);
     if (verdict > ReplayVerdict.acceptLate) return verdict;
-    if (verdict === ReplayVerdict.accept) this.#advance(high, low, nowMs);
+    if (verdict === ReplayVerdict.accept) this.#advance(high | 0, low | 0, nowMs);
     const index = (low >>> 5) & this.#wordMask;
     this.#bitmap[index] = (this.#bitmap[index] as number) | (1 << (low & 31));
     return verdict;
@@ -123,8 +126,8 @@ export class ReplayWindow {
     const headHigh = this.#head[HEAD_HIGH] as number;
     const headLow = this.#head[HEAD_LOW] as number;
     // From the start of the head's word, so that the quotient is the number of words entered.
-    const distance = idDistance(high, low, headHigh, (headLow & ~31) >>> 0);
-    const wordsEntered = Math.min(Math.floor(distance / 32), this.#bitmap.length);
+    const distance = idDistance(high, low, headHigh, headLow & ~31);
+    const wordsEntered = Math.min(distance >> 5, this.#bitmap.length);
     const headWord = headLow >>> 5;
     for (let step = 1; step <= wordsEntered; step++) {
       this.#bitmap[(headWord + step) & this.#wordMask] = 0;
