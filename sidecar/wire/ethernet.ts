@@ -10,7 +10,10 @@ export const MAC_BYTES = 6;
 export const ETHERNET_HEADER_BYTES = 14;
 export const VLAN_TAG_BYTES = 4;
 
-/** Offsets in the header. A MAC address is two words: 16 high bits, then 32 low bits. */
+/**
+ * Offsets in the header. A MAC address is two words: 16 high bits, then 32 low bits. The low
+ * word is read signed: an integer above 2^31 would be boxed when it goes through a call.
+ */
 export const EthernetOffset = {
   destinationHigh: 0,
   destinationLow: 2,
@@ -40,7 +43,7 @@ export function destinationHigh(view: DataView, start: number): number {
 
 export function destinationLow(view: DataView, start: number): number {
   // HOT PATH
-  return view.getUint32(start + EthernetOffset.destinationLow);
+  return view.getInt32(start + EthernetOffset.destinationLow);
 }
 
 export function sourceHigh(view: DataView, start: number): number {
@@ -50,7 +53,7 @@ export function sourceHigh(view: DataView, start: number): number {
 
 export function sourceLow(view: DataView, start: number): number {
   // HOT PATH
-  return view.getUint32(start + EthernetOffset.sourceLow);
+  return view.getInt32(start + EthernetOffset.sourceLow);
 }
 
 /** Whether the high word belongs to a multicast or the broadcast address. */
