@@ -247,15 +247,17 @@ export class MacTable {
   /** Offset of the station's row, or the complement of the offset at which it belongs. */
   #find(high: number, low: number): number {
     // HOT PATH
+    const rows = this.#rows;
+    const mask = this.#mask;
     const used = high | USED;
     const lowWord = low | 0;
     let row = this.#home(used, lowWord);
     for (;;) {
       const at = row << ROW_SHIFT;
-      const rowHigh = this.#rows[at + HIGH] as number;
+      const rowHigh = rows[at + HIGH] as number;
+      if (rowHigh === used && rows[at + LOW] === lowWord) return at;
       if (rowHigh === 0) return ~at;
-      if (rowHigh === used && this.#rows[at + LOW] === lowWord) return at;
-      row = (row + 1) & this.#mask;
+      row = (row + 1) & mask;
     }
   }
 
