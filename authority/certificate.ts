@@ -43,7 +43,7 @@ export interface CertificateRequest {
   /** Names for the subject alternative name, besides the common name. */
   readonly dnsNames?: readonly string[];
   readonly lifetimeDays: number;
-  readonly nowMs: number;
+  readonly wallMs: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -62,14 +62,14 @@ export const COMMON_NAME_LENGTH_MAX = 64;
 export async function createAuthority(request: {
   readonly commonName: string;
   readonly lifetimeDays: number;
-  readonly nowMs: number;
+  readonly wallMs: number;
 }): Promise<KeyPair> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: [{ CN: [checkedCommonName(request.commonName)] }],
-    notBefore: new Date(request.nowMs - BACKDATE_MS),
-    notAfter: new Date(request.nowMs + request.lifetimeDays * DAY_MS),
+    notBefore: new Date(request.wallMs - BACKDATE_MS),
+    notAfter: new Date(request.wallMs + request.lifetimeDays * DAY_MS),
     signingAlgorithm: SIGNING_ALGORITHM,
     keys,
     extensions: [
@@ -93,14 +93,14 @@ export async function issueCertificate(
   const signingKey = await importKey(authority.privateKeyPem);
   const keys = await generateKeys();
   const notAfterMs = Math.min(
-    request.nowMs + request.lifetimeDays * DAY_MS,
+    request.wallMs + request.lifetimeDays * DAY_MS,
     issuer.notAfter.getTime(),
   );
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject: subjectOf(request),
     issuer: issuer.subjectName,
-    notBefore: new Date(Math.max(request.nowMs - BACKDATE_MS, issuer.notBefore.getTime())),
+    notBefore: new Date(Math.max(request.wallMs - BACKDATE_MS, issuer.notBefore.getTime())),
     notAfter: new Date(notAfterMs),
     signingAlgorithm: SIGNING_ALGORITHM,
     publicKey: keys.publicKey,

@@ -23,6 +23,7 @@ export interface ProfileRequest {
   readonly serverName: string;
   readonly wrap: ProfileWrap;
   readonly dataCiphers: readonly string[];
+  readonly mtu: "Auto" | number;
   readonly mssFixBytes: number;
   readonly replayWindow: { readonly packets: "Auto" | number; readonly seconds: number };
   readonly multicast: ProfileMulticast;
@@ -72,6 +73,7 @@ export function printProfile(request: ProfileRequest): string {
     `verify-x509-name ${quoted(request.serverName)} name`,
     "tls-version-min 1.2",
     `data-ciphers ${request.dataCiphers.join(":")}`,
+    ...(request.mtu === "Auto" ? [] : [`tun-mtu ${request.mtu}`]),
     `mssfix ${request.mssFixBytes}`,
     `replay-window ${replayPackets(request.replayWindow.packets)} ${request.replayWindow.seconds}`,
     ...multicastLines(request.multicast, request.interfaceName),

@@ -1,0 +1,199 @@
+/** A dialling tunnel as a `TunnelConfig`: from a VpnTunnel and its profile, or from a profile alone. */
+
+import { readCertificate } from "../../authority/certificate.ts";
+import type { VpnTunnel } from "../../crds/types.ts";
+import type { Documents } from "./documents.ts";
+import { deviceOf } from "./listen-tunnel.ts";
+import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
+import { type ProfileSettings, readProfile } from "./profile-config.ts";
+import { secretText } from "./secret-lookup.ts";
+import type { DeviceConfig, DialConfig, TransportConfig, TunnelConfig } from "./tunnel-config.ts";
+
+/** A profile and where it came from. */
+export interface ProfileText {
+  readonly text: string;
+  readonly place: string;
+}
+
+type UserPass = NonNullable<DialConfig["userPass"]>;
+
+/** Until the server pushes its own; a stock server that pushes none sends no pings at all. */
+const KEEPALIVE_UNTIL_PUSHED = { intervalSeconds: 10, timeoutSeconds: 120 };
+const TRANSPORT_DEFAULT: TransportConfig = {
+  mssFixBytes: 1444,
+  replayWindow: { packets: "Auto", seconds: 15 },
+  keepalive: KEEPALIVE_UNTIL_PUSHED,
+  renegotiateSeconds: 3600,
+};
+
+/** Loads a VpnTunnel that dials. */
+export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): TunnelOutcome {
+  const { tunnel } = own;
+  const { dial, security } = tunnel.spec;
+  const { namespace } = tunnel.metadata;
+  if (dial === undefined) return { ok: false, problems: ["spec.dial is missing"] };
+  const field = "spec.dial.profileSecretRef";
+  const found = secretText(documents, { namespace, ...dial.profileSecretRef }, field);
+  if (!found.ok) return { ok: false, problems: [found.problem] };
+  const reading = readProfile(found.text);
+  const place = `${field} (Secret ${namespace}/${dial.profileSecretRef.name}, ${dial.profileSecretRef.key})`;
+  const problems = reading.ok ? [] : reading.problems.map((problem) => `${place} ${problem}`);
+  const userPass = userPassOf(tunnel, documents);
+  if (typeof userPass === "string") problems.push(userPass);
+  if (!reading.ok || typeof userPass === "string") return { ok: false, problems };
+  const { settings } = reading;
+  if (settings.needsUserPass && userPass === undefined) {
+    const problem =
+      "spec.security.userPassSecretRef: the profile asks for a username and a password: name a Secret with the keys username and password";
+    return { ok: false, problems: [problem] };
+  }
+  const config: TunnelConfig = {
+    namespace,
+    name: tunnel.metadata.name,
+    role: {
+      ...settings.role,
+      remotes: dial.remotes ?? settings.role.remotes,
+      order: dial.order ?? settings.role.order,
+      ...(userPass === undefined ? {} : { userPass }),
+    },
+    link: tunnel.spec.link,
+    device: mergedDevice(deviceOf(tunnel), settings, isWritten(own.written, "transport", "mtu")),
+    transport: mergedTransport(own, settings),
+    security: {
+      ...settings.security,
+      ...(isWritten(own.written, "security", "dataCiphers")
+        ? { dataCiphers: security.dataCiphers }
+        : {}),
+      ...(isWritten(own.written, "security", "tlsVersionMin")
+        ? { tlsVersionMin: security.tlsVersionMin }
+        : {}),
+    },
+  };
+  const notes = [...reading.notes.map((note) => `profile ${note}`), ...dialNotes(own.written)];
+  return { ok: true, config, notes: [...notes, ...expiryNotes(settings)] };
+}
+
+/** A tunnel from a profile alone (`--profile`). */
+export function tunnelFromProfile(
+  source: ProfileText,
+  identity: { readonly namespace: string; readonly name: string },
+  options: Omit<NonNullable<LoadOptions["profile"]>, "path">,
+): TunnelOutcome {
+  const reading = readProfile(source.text);
+  if (!reading.ok) {
+    return {
+      ok: false,
+      problems: reading.problems.map((problem) => `${source.place}: ${problem}`),
+    };
+  }
+  const { settings } = reading;
+  const userPass = options.userPass ?? settings.role.userPass;
+  if (settings.needsUserPass && userPass === undefined) {
+    return {
+      ok: false,
+      problems: [
+        `${source.place}: the profile asks for a username and a password: give them beside it, or as a block <auth-user-pass>`,
+      ],
+    };
+  }
+  const device: DeviceConfig = {
+    ...(options.interfaceName === undefined ? {} : { name: options.interfaceName }),
+    ...(options.bridge === undefined ? {} : { bridge: { interface: options.bridge } }),
+    multicastRoutes: [],
+    mtu: settings.mtu ?? "Auto",
+  };
+  const config: TunnelConfig = {
+    ...identity,
+    role: { ...settings.role, ...(userPass === undefined ? {} : { userPass }) },
+    link: "Segment",
+    device: mergedDevice(device, settings, true),
+    transport: { ...TRANSPORT_DEFAULT, ...said(settings) },
+    security: settings.security,
+  };
+  const notes = reading.notes.map((note) => `${source.place}: ${note}`);
+  return { ok: true, config, notes: [...notes, ...expiryNotes(settings)] };
+}
+
+/** The resource's word, then the profile's; a bridged interface has no address and no routes. */
+function mergedDevice(
+  device: DeviceConfig,
+  settings: ProfileSettings,
+  isMtuWritten: boolean,
+): DeviceConfig {
+  const mtu = isMtuWritten ? device.mtu : (settings.mtu ?? device.mtu);
+  const name = device.name ?? settings.device.name;
+  const named = name === undefined ? {} : { name };
+  if (device.bridge !== undefined)
+    return { ...named, bridge: device.bridge, multicastRoutes: [], mtu };
+  const multicastRoutes =
+    device.multicastRoutes.length > 0 ? device.multicastRoutes : settings.device.multicastRoutes;
+  const { address4, address6 } = settings.device;
+  return {
+    ...(address4 === undefined ? {} : { address4 }),
+    ...(address6 === undefined ? {} : { address6 }),
+    ...device,
+    ...named,
+    multicastRoutes,
+    mtu,
+  };
+}
+
+/** What was written in the resource, else what the profile says, else OpenVPN's defaults. */
+function mergedTransport(own: TunnelWithPeers, settings: ProfileSettings): TransportConfig {
+  const { transport } = own.tunnel.spec;
+  const written = (field: string): boolean => isWritten(own.written, "transport", field);
+  return {
+    ...TRANSPORT_DEFAULT,
+    ...said(settings),
+    ...(written("mssFixBytes") ? { mssFixBytes: transport.mssFixBytes } : {}),
+    ...(written("replayWindow") ? { replayWindow: transport.replayWindow } : {}),
+    ...(written("keepalive") ? { keepalive: transport.keepalive } : {}),
+    ...(written("renegotiateSeconds") ? { renegotiateSeconds: transport.renegotiateSeconds } : {}),
+  };
+}
+
+function said(settings: ProfileSettings): Partial<TransportConfig> {
+  const { mssFixBytes, replayWindow, keepalive, renegotiateSeconds } = settings;
+  return {
+    ...(mssFixBytes === undefined ? {} : { mssFixBytes }),
+    ...(replayWindow === undefined ? {} : { replayWindow }),
+    ...(keepalive === undefined ? {} : { keepalive }),
+    ...(renegotiateSeconds === undefined ? {} : { renegotiateSeconds }),
+  };
+}
+
+/** Username and password of the Secret; a text is a problem. */
+function userPassOf(tunnel: VpnTunnel, documents: Documents): UserPass | string | undefined {
+  const reference = tunnel.spec.security.userPassSecretRef;
+  if (reference === undefined) return undefined;
+  const field = "spec.security.userPassSecretRef";
+  const at = { namespace: tunnel.metadata.namespace, name: reference.name };
+  const username = secretText(documents, { ...at, key: "username" }, field);
+  if (!username.ok) return username.problem;
+  const password = secretText(documents, { ...at, key: "password" }, field);
+  if (!password.ok) return password.problem;
+  return { username: username.text.trimEnd(), password: password.text.replace(/\r?\n$/, "") };
+}
+
+/** Fields that a dialling tunnel takes from its profile. */
+function dialNotes(written: unknown): string[] {
+  const notes: string[] = [];
+  for (const field of ["controlWrap", "caSecretRef", "crlSecretRef"]) {
+    if (isWritten(written, "security", field)) {
+      notes.push(`spec.security.${field} is ignored: a dialling tunnel follows its profile`);
+    }
+  }
+  return notes;
+}
+
+function expiryNotes(settings: ProfileSettings): string[] {
+  const { notAfterMs } = readCertificate(settings.security.certificatePem);
+  const day = new Date(notAfterMs).toISOString().slice(0, 10);
+  return [`the profile's certificate ends on ${day}`];
+}
+
+function isWritten(written: unknown, block: string, field: string): boolean {
+  const spec = (written as { readonly spec?: Readonly<Record<string, unknown>> }).spec;
+  const values = spec?.[block];
+  return typeof values === "object" && values !== null && field in values;
+}

@@ -1,0 +1,145 @@
+/**
+ * The keys of a listening tunnel, kept in the state directory and made when missing: the authority
+ * (or the administrator's own), the gateway's certificate, one for each peer, and the key that wraps
+ * the control channel.
+ *
+ * Invariant: asking twice gives the same keys, until one is due for renewal or the authority is
+ * another one; a pair is one file, so a crash never leaves a key without its certificate.
+ */
+
+import { CertificateError } from "../../authority/authority-error.ts";
+import {
+  createAuthority,
+  isIssuedBy,
+  isPair,
+  issueCertificate,
+  type KeyPair,
+  readCertificate,
+} from "../../authority/certificate.ts";
+import { generateStaticKey, parseStaticKey, printStaticKey } from "../../authority/static-key.ts";
+import type { Store } from "../../authority/store.ts";
+
+/** Common name of every gateway's certificate; each tunnel has an authority of its own. */
+export const GATEWAY_COMMON_NAME = "gateway";
+
+/** Whom to make keys for. */
+export interface CredentialRequest {
+  readonly tunnel: { readonly namespace: string; readonly name: string };
+  readonly peers: readonly {
+    readonly name: string;
+    readonly lifetimeDays: number;
+    readonly renewBeforeDays: number;
+  }[];
+  /** The administrator's own authority. */
+  readonly authority?: KeyPair;
+  readonly wallMs: number;
+}
+
+/** The keys of a listening tunnel. */
+export interface GatewayCredentials {
+  readonly authorityPem: string;
+  readonly gateway: KeyPair;
+  readonly peers: ReadonlyMap<string, KeyPair>;
+  readonly wrapKey: Uint8Array;
+}
+
+const DAY_MS = 86_400_000;
+const AUTHORITY_LIFETIME_DAYS = 3650;
+const GATEWAY_LIFETIME_DAYS = 825;
+const GATEWAY_RENEW_BEFORE_DAYS = 90;
+
+/** Reads the tunnel's keys and makes what is missing, under the store's lock. */
+export async function ensureCredentials(
+  store: Store,
+  request: CredentialRequest,
+): Promise<GatewayCredentials> {
+  return await store.locked(async () => {
+    const authority = request.authority ?? (await ensureAuthority(store, request));
+    const { namespace, name } = request.tunnel;
+    const subject = { organization: namespace, organizationalUnit: name, wallMs: request.wallMs };
+    const gateway = await ensurePair(store, authority, {
+      ...subject,
+      file: "gateway.pem",
+      commonName: GATEWAY_COMMON_NAME,
+      use: "server",
+      lifetimeDays: GATEWAY_LIFETIME_DAYS,
+      renewBeforeDays: GATEWAY_RENEW_BEFORE_DAYS,
+    });
+    const peers = new Map<string, KeyPair>();
+    for (const peer of request.peers) {
+      const wanted = { ...subject, ...peer, file: `peer-${peer.name}.pem`, commonName: peer.name };
+      peers.set(peer.name, await ensurePair(store, authority, { ...wanted, use: "client" }));
+    }
+    const wrapKey = await ensureWrapKey(store);
+    return { authorityPem: authority.certificatePem, gateway, peers, wrapKey };
+  });
+}
+
+async function ensureAuthority(store: Store, request: CredentialRequest): Promise<KeyPair> {
+  const text = await store.read("authority.pem");
+  if (text !== undefined) {
+    const pair = splitPair(text);
+    if (pair !== undefined && isPair(pair)) return pair;
+    throw new CertificateError(
+      `the authority in ${store.directory}/authority.pem is damaged: restore it from a backup, or remove the file to start with a new authority and hand out new profiles`,
+    );
+  }
+  const commonName = `Fairlead ${request.tunnel.namespace}/${request.tunnel.name}`.slice(0, 64);
+  const lifetimeDays = AUTHORITY_LIFETIME_DAYS;
+  const pair = await createAuthority({ commonName, lifetimeDays, wallMs: request.wallMs });
+  await store.write("authority.pem", joinPair(pair));
+  return pair;
+}
+
+interface PairWanted {
+  readonly file: string;
+  readonly commonName: string;
+  readonly use: "server" | "client";
+  readonly organization: string;
+  readonly organizationalUnit: string;
+  readonly lifetimeDays: number;
+  readonly renewBeforeDays: number;
+  readonly wallMs: number;
+}
+
+async function ensurePair(store: Store, authority: KeyPair, wanted: PairWanted): Promise<KeyPair> {
+  const kept = splitPair((await store.read(wanted.file)) ?? "");
+  if (kept !== undefined && (await isUsable(kept, authority, wanted))) return kept;
+  const pair = await issueCertificate(authority, wanted);
+  await store.write(wanted.file, joinPair(pair));
+  return pair;
+}
+
+/** Whether a kept pair is whole, of this authority and not due for renewal. */
+async function isUsable(pair: KeyPair, authority: KeyPair, wanted: PairWanted): Promise<boolean> {
+  try {
+    if (!isPair(pair)) return false;
+    const facts = readCertificate(pair.certificatePem);
+    const limitMs = readCertificate(authority.certificatePem).notAfterMs;
+    const dueMs = facts.notAfterMs - wanted.renewBeforeDays * DAY_MS;
+    if (wanted.wallMs >= dueMs && facts.notAfterMs < limitMs) return false;
+    return await isIssuedBy(pair.certificatePem, authority.certificatePem);
+  } catch (error) {
+    if (error instanceof CertificateError) return false;
+    throw error;
+  }
+}
+
+async function ensureWrapKey(store: Store): Promise<Uint8Array> {
+  const text = await store.read("control-wrap.key");
+  if (text !== undefined) return parseStaticKey(text);
+  const key = generateStaticKey();
+  await store.write("control-wrap.key", printStaticKey(key));
+  return key;
+}
+
+function joinPair(pair: KeyPair): string {
+  return `${pair.certificatePem}${pair.privateKeyPem}`;
+}
+
+function splitPair(text: string): KeyPair | undefined {
+  const certificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(text)?.[0];
+  const key = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/.exec(text)?.[0];
+  if (certificate === undefined || key === undefined) return undefined;
+  return { certificatePem: `${certificate}\n`, privateKeyPem: `${key}\n` };
+}

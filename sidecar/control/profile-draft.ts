@@ -1,0 +1,73 @@
+/**
+ * What is known of a profile while its directives are read one after the other. A later directive
+ * replaces an earlier one, as in OpenVPN, except those that add to a list.
+ */
+
+import type { DataCipher } from "./tunnel-config.ts";
+
+/** A value and the line that gave it. */
+export interface Placed<Value> {
+  readonly value: Value;
+  readonly line: number;
+}
+
+/** The unfinished settings. */
+export interface ProfileDraft {
+  readonly notes: string[];
+  readonly problems: string[];
+  readonly remotes: { readonly host: string; readonly port?: number }[];
+  /** A remote was left out because it is TCP. */
+  skippedRemotes: boolean;
+  isRandom: boolean;
+  remotePort?: number;
+  localPort?: number;
+  isUnbound: boolean;
+  device?: Placed<string>;
+  deviceType?: Placed<"tap" | "tun">;
+  address4?: { readonly address: string; readonly prefixBits: number };
+  address6?: { readonly address: string; readonly prefixBits: number };
+  readonly multicastRoutes: string[];
+  asksUserPass: boolean;
+  userPass?: { readonly username: string; readonly password: string };
+  caPem?: string;
+  certificatePem?: string;
+  privateKeyPem?: string;
+  extraCertificatesPem?: string;
+  crlPem?: string;
+  readonly peerFingerprints: string[];
+  wrapText?: Placed<string> & { readonly kind: "TlsCrypt" | "TlsAuth" };
+  wrapKey?: Uint8Array;
+  keyDirection?: 0 | 1;
+  /** Digest of tls-auth; undefined when the profile names one that is not supported. */
+  digest: "SHA1" | "SHA256" | "SHA512" | undefined;
+  digestLine: number;
+  cipher?: DataCipher;
+  dataCiphers?: readonly DataCipher[];
+  remoteCertTls?: "server" | "client";
+  verifyName?: string;
+  tlsVersionMin?: "1.2" | "1.3";
+  tlsVersionMax?: "1.2" | "1.3";
+  mtu?: number;
+  mssFixBytes?: number;
+  replayWindow?: { readonly packets: number; readonly seconds: number };
+  pingSeconds?: number;
+  pingRestartSeconds?: number;
+  renegotiateSeconds?: number;
+}
+
+/** A draft that nothing has been read into; the digest is OpenVPN's default. */
+export function newDraft(): ProfileDraft {
+  return {
+    notes: [],
+    problems: [],
+    remotes: [],
+    skippedRemotes: false,
+    isRandom: false,
+    isUnbound: false,
+    multicastRoutes: [],
+    asksUserPass: false,
+    peerFingerprints: [],
+    digest: "SHA1",
+    digestLine: 0,
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * Fields of the resources that mean something but that this program's data plane does not have yet.
+ * Starting a tunnel without what its resource asks for would be a lie, so each is refused with the
+ * reason; fields that only concern the cluster are noted. The schema gives none of them a default,
+ * so what is seen here was written by somebody.
+ */
+
+import type { VpnPeer, VpnTunnel } from "../../crds/types.ts";
+
+/** A field that stops the tunnel. */
+export interface Unsupported {
+  /** `spec.transport.protocol`. */
+  readonly field: string;
+  readonly reason: string;
+}
+
+interface Row extends Unsupported {
+  readonly isAsked: (tunnel: VpnTunnel) => boolean;
+}
+
+const ROWS: readonly Row[] = [
+  {
+    field: "spec.mode",
+    reason: "routed tunnels are not supported yet: use mode Bridged",
+    isAsked: ({ spec }) => spec.mode === "Routed",
+  },
+  {
+    field: "spec.uplinks",
+    reason: "several uplinks are not supported yet: remove it, the default route is used",
+    isAsked: ({ spec }) => spec.uplinks !== undefined,
+  },
+  {
+    field: "spec.transport.protocol",
+    reason: "TCP is not supported yet: remove it, UDP is used",
+    isAsked: ({ spec }) => spec.transport.protocol === "Tcp",
+  },
+  {
+    field: "spec.transport.fragmentBytes",
+    reason: "fragmenting is not supported yet: remove it and set transport.mtu",
+    isAsked: ({ spec }) => spec.transport.fragmentBytes !== undefined,
+  },
+  {
+    field: "spec.transport.copyDscp",
+    reason: "copying DSCP is not supported yet: remove it",
+    isAsked: ({ spec }) => spec.transport.copyDscp === true,
+  },
+  {
+    field: "spec.multicast.snooping",
+    reason: "snooping is not supported yet: remove it, every group is flooded",
+    isAsked: ({ spec }) => spec.multicast.snooping === true,
+  },
+  {
+    field: "spec.multicast.querier",
+    reason: "a querier is not supported yet: remove it, or set it to Never",
+    isAsked: ({ spec }) =>
+      spec.multicast.querier !== undefined && spec.multicast.querier !== "Never",
+  },
+  {
+    field: "spec.multicast.unknownGroups",
+    reason: "dropping unknown groups is not supported yet: remove it, every group is flooded",
+    isAsked: ({ spec }) => spec.multicast.unknownGroups === "Drop",
+  },
+  {
+    field: "spec.multicast.proxy",
+    reason: "the multicast proxy is not supported yet: remove it",
+    isAsked: ({ spec }) => spec.multicast.proxy === true,
+  },
+  {
+    field: "spec.addresses.dhcp",
+    reason: "DHCP is not supported yet: remove it and name a pool or fixed addresses",
+    isAsked: ({ spec }) => spec.addresses?.dhcp === true,
+  },
+  {
+    field: "spec.stormLimits",
+    reason: "storm limits are not supported yet: remove them",
+    isAsked: ({ spec }) => spec.stormLimits !== undefined,
+  },
+  {
+    field: "spec.security.controlWrap",
+    reason: "tls-crypt-v2 is not supported yet: use TlsCrypt",
+    isAsked: ({ spec }) => spec.security.controlWrap === "TlsCryptV2",
+  },
+  {
+    field: "spec.security.issuerRef",
+    reason: "an issuer exists in a cluster only: remove it, or name your authority in caSecretRef",
+    isAsked: ({ spec }) => spec.security.issuerRef !== undefined,
+  },
+  {
+    field: "spec.security.userPassSecretRef",
+    reason: "a listening tunnel does not ask for passwords yet: remove it",
+    isAsked: ({ spec }) =>
+      spec.listen !== undefined && spec.security.userPassSecretRef !== undefined,
+  },
+  {
+    field: "spec.addresses.gateway",
+    reason:
+      "an interface that is part of a bridge cannot have an address of its own: give the bridge the address, and remove this or spec.gateway.bridge",
+    isAsked: ({ spec }) =>
+      spec.gateway?.bridge !== undefined && spec.addresses?.gateway !== undefined,
+  },
+  {
+    field: "spec.addresses.gateway6",
+    reason:
+      "an interface that is part of a bridge cannot have an address of its own: give the bridge the address, and remove this or spec.gateway.bridge",
+    isAsked: ({ spec }) =>
+      spec.gateway?.bridge !== undefined && spec.addresses?.gateway6 !== undefined,
+  },
+];
+
+/** The fields of a tunnel that stop it. */
+export function unsupportedFields(tunnel: VpnTunnel): readonly Unsupported[] {
+  return ROWS.filter((row) => row.isAsked(tunnel)).map(({ field, reason }) => ({ field, reason }));
+}
+
+/** The fields that are refused, for the reference. */
+export const UNSUPPORTED_FIELDS: readonly Unsupported[] = ROWS.map(({ field, reason }) => ({
+  field,
+  reason,
+}));
+
+/** The field of a peer that stops it, if any. */
+export function unsupportedPeerField(peer: VpnPeer): Unsupported | undefined {
+  if ((peer.spec.networks ?? []).length === 0) return undefined;
+  return {
+    field: "spec.networks",
+    reason:
+      "networks behind a peer belong to routed tunnels, which are not supported yet: remove it",
+  };
+}
+
+/** Fields that a cluster would use and a single machine has no use for. */
+export function clusterNotes(tunnel: VpnTunnel): readonly string[] {
+  const { gateway, listen, workloads } = tunnel.spec;
+  const notes: string[] = [];
+  if ((gateway?.replicas ?? 1) > 1)
+    notes.push("spec.gateway.replicas is ignored: this is one process");
+  if (gateway?.network === "Pod") notes.push("spec.gateway.network is ignored outside a cluster");
+  for (const field of ["nodeSelector", "tolerations", "resources"] as const) {
+    if (gateway?.[field] !== undefined)
+      notes.push(`spec.gateway.${field} is ignored outside a cluster`);
+  }
+  if (listen?.service !== undefined) notes.push("spec.listen.service is ignored outside a cluster");
+  if (workloads?.podSelector !== undefined) {
+    notes.push("spec.workloads.podSelector is ignored: this machine is the workload");
+  }
+  return notes;
+}
