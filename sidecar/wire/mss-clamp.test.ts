@@ -153,9 +153,14 @@ function isSumRight(find: NaiveFind, tcp: readonly number[]): boolean {
   return sumWords([...find.addresses, 0, 6, ...word(tcp.length), ...tcp]) === 0xffff;
 }
 
-/** Clamps a frame at an odd place of a larger buffer and compares with the naive result. */
+/**
+ * Clamps a frame at an odd place of a larger buffer and compares with the naive result. A view
+ * that ends with the frame shows that nothing behind it is read.
+ */
 function check(frame: readonly number[]): boolean {
   const find = naiveFind(frame);
+  const exact = new DataView(Uint8Array.from(frame).buffer);
+  assert.equal(clamp.clampFrameMss(exact, 0, frame.length, MAXIMA), find !== undefined);
   const bytes = Uint8Array.from([...filler(5, 200), ...frame, ...filler(40, 100)]);
   const view = new DataView(bytes.buffer);
   const isClamped = clamp.clampFrameMss(view, 5, 5 + frame.length, MAXIMA);
