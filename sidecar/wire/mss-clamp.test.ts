@@ -216,6 +216,7 @@ test("an MSS behind other options, at an odd offset too, is found; one behind th
   assert.equal(check(build({ ...SYN, options: [1, 3, 3, 7, 4, 2, 2, 4, 0xff, 0xff] })), true);
   assert.equal(check(build({ ...SYN, options: [0, 2, 4, 0xff, 0xff] })), false);
   assert.equal(check(build({ ...SYN, options: [3, 0, 2, 4, 0xff, 0xff] })), false);
+  assert.equal(check(build({ ...SYN, options: [1, 1, 1, 2] })), false);
   assert.equal(check(build({ ...SYN, options: [2, 3, 0xff, 2, 4, 0xff, 0xff] })), false);
 });
 
