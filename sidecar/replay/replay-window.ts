@@ -36,10 +36,10 @@ export interface ReplayWindowOptions {
   readonly seconds: number;
 }
 
-export const REPLAY_PACKETS_MIN = 64;
-export const REPLAY_PACKETS_MAX = 131_072;
+const REPLAY_PACKETS_MIN = 64;
+const REPLAY_PACKETS_MAX = 131_072;
 /** OpenVPN's own maximum of `--replay-window t`. */
-export const REPLAY_SECONDS_MAX = 600;
+const REPLAY_SECONDS_MAX = 600;
 
 /** Parts of `seconds` in which the head's progress is remembered. */
 const SLICES = 16;

@@ -5,7 +5,6 @@
  * `limit` is the first byte behind the frame. IEEE 802.3 3.2, 802.1Q 9.
  */
 
-export const MAC_BYTES = 6;
 /** Destination, source, type. */
 export const ETHERNET_HEADER_BYTES = 14;
 export const VLAN_TAG_BYTES = 4;
@@ -14,7 +13,7 @@ export const VLAN_TAG_BYTES = 4;
  * Offsets in the header. A MAC address is two words: 16 high bits, then 32 low bits. The low
  * word is read signed: an integer above 2^31 would be boxed when it goes through a call.
  */
-export const EthernetOffset = {
+const EthernetOffset = {
   destinationHigh: 0,
   destinationLow: 2,
   sourceHigh: 6,
