@@ -1,0 +1,29 @@
+/** `fairlead test [part…]`: the project's tests, all of them or the parts named. */
+import { PARTS, type Part } from "../test/runner/parts.ts";
+import { runParts } from "../test/runner/runner.ts";
+import { isRoot } from "../test/support/netns.ts";
+import { ExitStatus } from "./exit-status.ts";
+import { requireRoot, UsageError } from "./process-state.ts";
+
+const FULL = "full";
+
+/** Runs the named parts; no name means all, `full` means all with the long versions. */
+export async function run(names: readonly string[]): Promise<ExitStatus> {
+  const parts = select(names);
+  const rooted = parts.find((part) => part.needsRoot);
+  if (!isRoot() && rooted !== undefined && names.includes(rooted.name)) {
+    requireRoot(`the part ${rooted.name} makes network namespaces`);
+  }
+  const { passed, failed } = await runParts(parts, names.includes(FULL));
+  return failed === 0 && passed > 0 ? ExitStatus.Fine : ExitStatus.Internal;
+}
+
+function select(names: readonly string[]): readonly Part[] {
+  const known = [...PARTS.map((part) => part.name), FULL];
+  const unknown = names.find((name) => !known.some((part) => part === name));
+  if (unknown !== undefined) {
+    throw new UsageError(`there is no part ${unknown}; the parts are ${known.join(", ")}`);
+  }
+  const named = names.filter((name) => name !== FULL);
+  return named.length === 0 ? PARTS : PARTS.filter((part) => names.includes(part.name));
+}

@@ -1,0 +1,117 @@
+/**
+ * The comparison: contenders take turns on the same pair of hosts in the same run, so that what
+ * else the machine does meets all of them; medians count.
+ */
+import { Network } from "../support/netns.ts";
+import { ensureCommands } from "../support/packages.ts";
+import { Scratch } from "../support/scratch.ts";
+import type { Contender, Pair } from "./contender.ts";
+import { CONTENDERS } from "./contenders.ts";
+import {
+  type MemoryFigures,
+  measureMemory,
+  measurePing,
+  measureTcp,
+  medians,
+  type PingFigures,
+  type TcpFigures,
+} from "./measure.ts";
+
+const NEAR_UNDERLAY = "192.0.2.1";
+const FAR_UNDERLAY = "192.0.2.2";
+
+/** What is asked for. */
+export interface BenchOptions {
+  readonly seconds: number;
+  readonly runs: number;
+  readonly names: readonly string[];
+}
+
+/** Workload first, then contender. */
+export interface BenchResult {
+  readonly tcp1: Readonly<Record<string, TcpFigures>>;
+  readonly ping: Readonly<Record<string, PingFigures>>;
+  readonly rss: Readonly<Record<string, MemoryFigures>>;
+}
+
+/** Names of all contenders. */
+export function contenderNames(): readonly string[] {
+  return CONTENDERS.map((contender) => contender.name);
+}
+
+/** Runs the comparison; `signal` ends it early and resolves to undefined. */
+export async function runBench(
+  options: BenchOptions,
+  signal: AbortSignal,
+): Promise<BenchResult | undefined> {
+  await using stack = new AsyncDisposableStack();
+  const stopped = new Promise<undefined>((resolve) => {
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
+  const work = compare(stack, options);
+  // What is still under way when the bench is stopped fails as its hosts vanish.
+  work.catch(() => undefined);
+  return await Promise.race([work, stopped]);
+}
+
+interface Run {
+  readonly tcp1: TcpFigures;
+  readonly ping: PingFigures;
+  readonly rss: MemoryFigures;
+}
+
+async function compare(stack: AsyncDisposableStack, options: BenchOptions): Promise<BenchResult> {
+  await ensureCommands(["ip", "iperf3", "ping", "openvpn", "openssl"]);
+  const runs = new Map<Contender, Run[]>();
+  for (const contender of CONTENDERS) {
+    if (!options.names.includes(contender.name)) continue;
+    const reason = contender.unavailable();
+    if (reason === undefined) runs.set(contender, []);
+    else say(`${contender.name} is left out: ${reason}`);
+  }
+  const scratch = stack.use(await Scratch.create());
+  const network = stack.use(await Network.create());
+  const near = await network.namespace("near");
+  const far = await network.namespace("far");
+  await network.cable({ namespace: near, interface: "up0" }, { namespace: far, interface: "up0" });
+  await near.addresses("up0", `${NEAR_UNDERLAY}/24`);
+  await far.addresses("up0", `${FAR_UNDERLAY}/24`);
+  for (let round = 1; round <= options.runs; round += 1) {
+    for (const [contender, figures] of runs) {
+      const folder = scratch.file(`${contender.name}-${round}`);
+      const pair = { near, far, nearUnderlay: NEAR_UNDERLAY, folder };
+      const run = await runOnce(contender, pair, options.seconds);
+      figures.push(run);
+      say(`round ${round}, ${contender.name}: ${JSON.stringify(run)}`);
+    }
+  }
+  return {
+    tcp1: collect(runs, "tcp1"),
+    ping: collect(runs, "ping"),
+    rss: collect(runs, "rss"),
+  };
+}
+
+async function runOnce(contender: Contender, pair: Pair, seconds: number): Promise<Run> {
+  await using running = await contender.start(pair);
+  const ping = await measurePing(pair, running);
+  // A first second warms caches and just-in-time compilers, as in anything that has run a while.
+  await measureTcp(pair, running, 1);
+  const tcp1 = await measureTcp(pair, running, seconds);
+  return { tcp1, ping, rss: measureMemory(running) };
+}
+
+function collect<K extends keyof Run>(
+  runs: ReadonlyMap<Contender, readonly Run[]>,
+  workload: K,
+): Readonly<Record<string, Run[K]>> {
+  const rows = [...runs].map(([contender, figures]) => [
+    contender.name,
+    medians(figures.map((run) => run[workload])),
+  ]);
+  return Object.fromEntries(rows) as Record<string, Run[K]>;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

@@ -1,0 +1,137 @@
+/**
+ * The parts of `fairlead test`, in the order in which they run: what is cheap and fails often
+ * comes first. A part is a list of steps; a step is one process, or one process per file.
+ */
+import { globSync } from "node:fs";
+import { join } from "node:path";
+
+/** How a step's output is turned into counts. */
+export type StepKind =
+  /** One check: passed when the status is 0. */
+  | "check"
+  /** As check, and the text must say that at least one module was looked at. */
+  | "imports"
+  /** Node's test runner. */
+  | "node"
+  /** Cargo's test runner. */
+  | "cargo";
+
+/** One process to run. */
+export interface Step {
+  readonly name: string;
+  readonly kind: StepKind;
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
+  /** Runs in a network namespace of its own. */
+  readonly isIsolated?: true;
+}
+
+/** One part, by its name on the command line. */
+export interface Part {
+  readonly name: PartName;
+  readonly needsRoot: boolean;
+  readonly steps: () => readonly Step[];
+}
+
+/** The project's root. */
+export const ROOT: string = join(import.meta.dirname, "..", "..");
+
+const MINUTE_MS = 60_000;
+const NATIVE = ["--manifest-path", "sidecar/native/Cargo.toml", "--locked"];
+
+/** What can be named. */
+export type PartName = "check" | "unit" | "native" | "netns" | "interop" | "lab";
+
+/** All parts. */
+export const PARTS: readonly Part[] = [
+  { name: "check", needsRoot: false, steps: checkSteps },
+  { name: "unit", needsRoot: false, steps: unitSteps },
+  { name: "native", needsRoot: false, steps: nativeSteps },
+  { name: "netns", needsRoot: true, steps: () => fileSteps("netns", true) },
+  { name: "interop", needsRoot: true, steps: () => fileSteps("interop", false) },
+  { name: "lab", needsRoot: true, steps: labSteps },
+];
+
+function checkSteps(): readonly Step[] {
+  const check = (name: string, ...command: readonly string[]): Step => {
+    return { name, kind: "check", command, timeoutMs: 10 * MINUTE_MS };
+  };
+  const folders = globSync("*/", { cwd: ROOT }).filter((name) => name !== "node_modules");
+  const hasSources = (folder: string): boolean =>
+    globSync(`${folder}/**/*.ts`, { cwd: ROOT }).length > 0;
+  const cruise = [
+    "depcruise",
+    "--config",
+    ".dependency-cruiser.cjs",
+    ...folders.filter(hasSources),
+  ];
+  return [
+    check("format and lint", "biome", "ci", "--error-on-warnings", "."),
+    check("types", "tsc", "--noEmit", "-p", "."),
+    { ...check("imports", ...cruise), kind: "imports" },
+    check("unused", "knip", "--no-progress"),
+    check("crds", "node", "crds/generate.ts", "--check"),
+    check(
+      "native format",
+      "cargo",
+      "fmt",
+      "--manifest-path",
+      "sidecar/native/Cargo.toml",
+      "--check",
+    ),
+    check(
+      "native lint",
+      "cargo",
+      "clippy",
+      "--release",
+      ...NATIVE,
+      "--all-targets",
+      "-q",
+      "--",
+      "-Dwarnings",
+    ),
+  ];
+}
+
+function unitSteps(): readonly Step[] {
+  const files = testFiles().filter((file) => !/\.(netns|interop)\.test\.ts$/.test(file));
+  return files.length === 0 ? [] : [nodeStep("unit", files, "--test-concurrency=2")];
+}
+
+function nativeSteps(): readonly Step[] {
+  const command = ["cargo", "test", "--release", ...NATIVE];
+  return [{ name: "native", kind: "cargo", command, timeoutMs: 15 * MINUTE_MS }];
+}
+
+function fileSteps(infix: string, isIsolated: boolean): readonly Step[] {
+  return testFiles()
+    .filter((file) => file.endsWith(`.${infix}.test.ts`))
+    .map((file) => ({ ...nodeStep(file, [file]), ...(isIsolated && { isIsolated }) }));
+}
+
+function labSteps(): readonly Step[] {
+  return ["fairlead", "openvpn", "openvpn-only"].map((peer) => ({
+    name: `lab S3, ${peer}`,
+    kind: "check",
+    command: ["./fairlead", "lab", "--scenario", "S3", "--peer", peer, "--seconds", "3", "--json"],
+    timeoutMs: 2 * MINUTE_MS,
+  }));
+}
+
+function nodeStep(name: string, files: readonly string[], ...options: readonly string[]): Step {
+  const reporters = [
+    ...["--test-reporter=tap", "--test-reporter-destination=stderr"],
+    ...["--test-reporter=spec", "--test-reporter-destination=stdout"],
+  ];
+  return {
+    name,
+    kind: "node",
+    command: ["node", "--test", ...options, ...reporters, ...files],
+    timeoutMs: 30 * MINUTE_MS,
+  };
+}
+
+function testFiles(): readonly string[] {
+  const isForeign = (name: string): boolean => /(^|\/)(node_modules|target|\.\w+)$/.test(name);
+  return globSync("**/*.test.ts", { cwd: ROOT, exclude: isForeign }).sort();
+}

@@ -1,0 +1,91 @@
+/**
+ * Runs the parts of `fairlead test` one after another: a line per part, the whole output only of
+ * what failed and in a log file, and at the end the plain line `N passed, N failed`.
+ */
+import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { isRoot, Network } from "../support/netns.ts";
+import { type Outcome, type RunOptions, run } from "../support/process.ts";
+import { cacheFolder } from "../support/scratch.ts";
+import { addCounts, type Counts, countOutcome, NO_COUNTS } from "./counts.ts";
+import { type Part, ROOT, type Step } from "./parts.ts";
+
+const SHOWN_LINES_MAX = 150;
+
+/** Runs `parts` and returns the sum of their counts. */
+export async function runParts(parts: readonly Part[], isFull: boolean): Promise<Counts> {
+  let total = NO_COUNTS;
+  for (const part of parts) {
+    if (part.needsRoot && !isRoot()) {
+      say(`${part.name.padEnd(8)} skipped: it needs root for its network namespaces`);
+      continue;
+    }
+    total = addCounts(total, await runPart(part, isFull));
+  }
+  if (total.skipped > 0) say(`${total.skipped} skipped`);
+  say(`${total.passed} passed, ${total.failed} failed`);
+  return total;
+}
+
+async function runPart(part: Part, isFull: boolean): Promise<Counts> {
+  const log = join(cacheFolder(), "logs", `test-${part.name}.log`);
+  mkdirSync(join(cacheFolder(), "logs"), { recursive: true });
+  writeFileSync(log, "");
+  const startMs = performance.now();
+  let counts = NO_COUNTS;
+  for (const step of part.steps()) {
+    const stepStartMs = performance.now();
+    const outcome = await runStep(step, isFull);
+    const stepCounts = countOutcome(step.kind, outcome);
+    counts = addCounts(counts, stepCounts);
+    appendFileSync(log, `== ${step.name}\n${outcome.stdout}\n${outcome.stderr}\n`);
+    const isFailed = stepCounts.failed > 0;
+    if (isFailed || step.name !== part.name) {
+      say(`  ${step.name}: ${isFailed ? "FAILED" : "ok"} (${secondsSince(stepStartMs)})`);
+    }
+    if (isFailed) say(failureText(step, outcome));
+  }
+  const figures = `${counts.passed} passed, ${counts.failed} failed`;
+  const where = counts.failed > 0 ? `; everything in ${log}` : "";
+  say(`${part.name.padEnd(8)} ${figures} (${secondsSince(startMs)})${where}`);
+  return counts;
+}
+
+async function runStep(step: Step, isFull: boolean): Promise<Outcome> {
+  const options: RunOptions = {
+    directory: ROOT,
+    timeoutMs: step.timeoutMs,
+    environment: {
+      // The project's own Node and tools come first, whatever the machine has.
+      PATH: [join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(delimiter),
+      ...(isFull && { FAIRLEAD_FULL: "1" }),
+    },
+  };
+  try {
+    if (step.isIsolated !== true) return await run(step.command, options);
+    await using network = await Network.create();
+    const namespace = await network.namespace("test");
+    return await namespace.try(step.command, options);
+  } catch (error) {
+    // It did not start, or did not end in time: a failure like others, the next step still runs.
+    const text = error instanceof Error ? error.message : String(error);
+    return { status: 1, stdout: "", stderr: text };
+  }
+}
+
+function failureText(step: Step, { stdout, stderr }: Outcome): string {
+  const failing = stdout.indexOf("failing tests:");
+  const isNode = step.kind === "node" && stdout.length > 0;
+  const text = isNode ? stdout.slice(Math.max(failing, 0)) : `${stdout}\n${stderr}`;
+  const lines = text.trimEnd().split("\n");
+  const shown = failing < 0 ? lines.slice(-SHOWN_LINES_MAX) : lines.slice(0, SHOWN_LINES_MAX);
+  return shown.map((line) => `    ${line}`).join("\n");
+}
+
+function secondsSince(startMs: number): string {
+  return `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
