@@ -30,8 +30,7 @@ function targetFolder(): string {
 }
 
 function missing(): string | undefined {
-  if (!isRunnable("cargo"))
-    return "cargo (Rust 1.88 or newer; https://rustup.rs or your system's package)";
+  if (!isRunnable("cargo")) return "cargo (Rust 1.88 or newer)";
   if (!isRunnable(environment["CC"] || "cc")) return "a C compiler (cc)";
   return undefined;
 }
