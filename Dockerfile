@@ -1,0 +1,27 @@
+# The image of every program of the project: `fairlead <subcommand>`.
+# Built in two stages: the first has compilers, the second only what runs.
+
+FROM node:24-bookworm-slim AS build
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends ca-certificates cargo-web cmake gcc libc6-dev make perl \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/fairlead
+COPY package.json package-lock.json .npmrc ./
+# The base image's own Node runs things here; the package of the same name would be a second one.
+RUN npm ci --omit=dev --no-audit --no-fund && rm -rf node_modules/node node_modules/node-* node_modules/.bin/node
+COPY sidecar/native sidecar/native
+RUN node sidecar/native/build.ts && strip --strip-unneeded sidecar/native/fairlead.node
+
+FROM node:24-bookworm-slim
+WORKDIR /opt/fairlead
+COPY --from=build /opt/fairlead/node_modules node_modules
+COPY package.json LICENSE ./
+COPY common common
+COPY crds crds
+COPY authority authority
+COPY sidecar sidecar
+COPY cli cli
+COPY --from=build /opt/fairlead/sidecar/native/fairlead.node sidecar/native/fairlead.node
+ENV NODE_COMPILE_CACHE=/tmp/fairlead-compile
+ENTRYPOINT ["node", "/opt/fairlead/cli/main.ts"]
+CMD ["--help"]
