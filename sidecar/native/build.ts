@@ -7,7 +7,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -38,7 +38,11 @@ function missing(): string | undefined {
 /** Puts the library in place if it differs from what is there. */
 function install(library: string): void {
   const built = readFileSync(library);
-  if (existsSync(addon) && readFileSync(addon).equals(built)) return;
+  if (existsSync(addon) && readFileSync(addon).equals(built)) {
+    // Its age says to the launcher that it was built from what is there now.
+    utimesSync(addon, new Date(), new Date());
+    return;
+  }
   const temporary = `${addon}.${process.pid}`;
   writeFileSync(temporary, built, { mode: 0o755 });
   renameSync(temporary, addon);

@@ -87,7 +87,11 @@ export interface Lane {
   attachTap(handle: number): number;
   detachSocket(index: number): number;
   detachTap(index: number): number;
-  /** Mask of `Ready` bits, 0 after the time (-1: never) or a signal, or -errno. */
+  /**
+   * Mask of `Ready` bits, 0 after the time (-1: never) or a signal, or -errno. The thread runs no
+   * JavaScript meanwhile; a worker must be kicked before it can be terminated. A device or socket
+   * with an error counts as ready, and reading it gives the error.
+   */
   wait(timeoutMs: number): number;
   /** Datagrams received (BATCH_MAX at most), -EAGAIN for none; see `layout.ts` for the rows. */
   udpReceive(socket: number, first: number, count: number): number;
