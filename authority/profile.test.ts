@@ -1,4 +1,4 @@
-/** What a printed profile says. That stock OpenVPN runs it is shown in `profile.netns.test.ts`. */
+/** What a printed profile says. That stock OpenVPN runs it is shown in `profile.interop.test.ts`. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
