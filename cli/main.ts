@@ -2,9 +2,9 @@
  * The `fairlead` command: one subcommand per way of running. Each one's code is loaded only when
  * it is called, so that `--help` and `--version` answer at once.
  */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ExitStatus } from "./exit-status.ts";
+import { packageVersion } from "./package-version.ts";
 import { NotPermittedError, UsageError } from "./process-state.ts";
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -18,6 +18,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const settle = async (outcome: Promise<number>): Promise<void> => {
     status = await outcome;
   };
+  addUp(program, settle);
+  addStatus(program, settle);
+  addProfile(program, settle);
   addLab(program, settle);
   addTest(program, settle);
   addBench(program, settle);
@@ -30,6 +33,47 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 type Settle = (outcome: Promise<number>) => Promise<void>;
+
+function addUp(program: Command, settle: Settle): void {
+  program
+    .command("up")
+    .description("run the tunnels of some resource files on this host, in the foreground")
+    .option("-f, --file <path...>", "resource files, or folders of them")
+    .option("--profile <file>", "an OpenVPN client file to run, instead of or beside resources")
+    .option("--interface <name>", "with --profile: name of the tap")
+    .option("--bridge <name>", "with --profile: bridge or network card that the tap joins")
+    .option("--auth-user-pass <file>", "with --profile: username and password, one line each")
+    .option("--state <folder>", "where keys and given addresses are kept", STATE_FOLDER)
+    .option("--run <folder>", "where the status socket is made", RUN_FOLDER)
+    .option("--keep-trying", "never give up, also on a tunnel that was never up")
+    .option("--log-level <level>", "debug, info, warn or error", "info")
+    .addHelpText("after", UP_EXAMPLES)
+    .action((flags) => settle(import("./up.ts").then((module) => module.run(flags))));
+}
+
+function addStatus(program: Command, settle: Settle): void {
+  program
+    .command("status")
+    .description("show peers, stations and drops of the tunnels that run on this host")
+    .option("-o, --output <form>", "table or json", "table")
+    .option("-w, --watch", "again every second, until Ctrl-C")
+    .option("--counters", "every counter that is not zero, not only the drops")
+    .option("--run <folder>", "where the status sockets are", RUN_FOLDER)
+    .action((flags) => settle(import("./status.ts").then((module) => module.run(flags))));
+}
+
+function addProfile(program: Command, settle: Settle): void {
+  program
+    .command("profile")
+    .description("print the OpenVPN client file of a VpnPeer; it holds the peer's private key")
+    .argument("<peer>", "name of the VpnPeer, or namespace/name")
+    .option("-f, --file <path...>", "resource files, or folders of them")
+    .option("--state <folder>", "where keys and given addresses are kept", STATE_FOLDER)
+    .addHelpText("after", PROFILE_EXAMPLES)
+    .action((peer, flags) =>
+      settle(import("./profile.ts").then((module) => module.run(peer, flags))),
+    );
+}
 
 function addLab(program: Command, settle: Settle): void {
   program
@@ -64,11 +108,6 @@ function addBench(program: Command, settle: Settle): void {
     .action((flags) => settle(import("./bench.ts").then((module) => module.run(flags))));
 }
 
-function packageVersion(): string {
-  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { readonly version: string }).version;
-}
-
 function statusOf(error: unknown): number {
   if (error instanceof CommanderError) {
     return error.exitCode === 0 ? ExitStatus.Fine : ExitStatus.Usage;
@@ -82,8 +121,27 @@ function statusOf(error: unknown): number {
   return ExitStatus.Internal;
 }
 
+const STATE_FOLDER = "/var/lib/fairlead";
+const RUN_FOLDER = "/run/fairlead";
+
+const UP_EXAMPLES = `
+SIGHUP reads the files again; SIGTERM or Ctrl-C stops and removes what was made.
+A tunnel that was never up ends with the status of its cause; docs/reference/exit-status.md
+lists them. One that was up once is dialled again for ever.
+
+Examples:
+  fairlead up -f gateway.yaml
+  fairlead up -f tunnels/ --keep-trying
+  fairlead up --profile client.ovpn --bridge br0`;
+
+const PROFILE_EXAMPLES = `
+Examples:
+  fairlead profile box-7 -f gateway.yaml > box-7.ovpn
+  openvpn box-7.ovpn`;
+
 const EXAMPLES = `
 Examples:
+  fairlead up -f examples/            run the tunnels of these files on this host
   fairlead lab                        watch multicast cross a tunnel, all on this machine
   fairlead test                       run every test
   fairlead <command> --help           more about one command`;

@@ -77,6 +77,15 @@ export const Counter = {
   ringNoticeFull: 57,
   ringOrderFull: 58,
   ringOrderUnknown: 59,
+
+  controlUnverified: 60,
+  controlReplayed: 61,
+  controlMalformed: 62,
+  controlOtherSession: 63,
+  controlUnexpected: 64,
+  controlHalfOpenFull: 65,
+  controlSessionsFull: 66,
+  controlGreeted: 67,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];
@@ -165,6 +174,21 @@ const DETAILS: Record<CounterName, readonly [CounterUnit, string]> = {
   ringNoticeFull: ["events", "Notices to the main thread dropped: their ring is full."],
   ringOrderFull: ["events", "Orders to the worker dropped: their ring is full."],
   ringOrderUnknown: ["events", "Orders to the worker ignored: of no known kind."],
+
+  controlUnverified: [
+    "packets",
+    "Control packets dropped: not wrapped with our tls-crypt or tls-auth key.",
+  ],
+  controlReplayed: ["packets", "Control packets dropped: seen before."],
+  controlMalformed: ["packets", "Control packets dropped: lengths that contradict each other."],
+  controlOtherSession: ["packets", "Control packets dropped: of no session that we know."],
+  controlUnexpected: ["packets", "Control packets dropped: nothing waits for them."],
+  controlHalfOpenFull: [
+    "packets",
+    "New sessions refused: too many have not authenticated themselves yet.",
+  ],
+  controlSessionsFull: ["packets", "New sessions refused: every session number is taken."],
+  controlGreeted: ["packets", "First packets of strangers answered, without keeping anything."],
 };
 
 /** A counter as status and documentation show it. */

@@ -77,3 +77,11 @@ function dottedAsGroups(dotted: string): string {
   const word = addressWords(dotted)[3] ?? 0;
   return `${((word >>> 16) & 0xffff).toString(16)}:${(word & 0xffff).toString(16)}`;
 }
+
+/** Whether two rows have the same remote address and port. */
+export function isSameRemoteRow(one: Int32Array, other: Int32Array): boolean {
+  for (let word = 0; word <= PathWord.remotePort; word++) {
+    if (one[word] !== other[word]) return false;
+  }
+  return true;
+}

@@ -161,7 +161,6 @@ export class ClientRole implements SessionRole {
     this.#first = undefined;
     this.#pushRequestDueMs = Infinity;
     this.#pushOptions = [];
-    this.#deriveKeys(key, cipher, pushed);
     const mtuBytes = pushed.mtuBytes ?? remoteMtuBytes;
     this.#events.established({
       cipher,
@@ -173,6 +172,7 @@ export class ClientRole implements SessionRole {
       pushed,
       ...(mtuBytes === undefined ? {} : { remoteMtuBytes: mtuBytes }),
     });
+    this.#deriveKeys(key, cipher, pushed);
   }
 
   #refusalOf(

@@ -80,8 +80,9 @@ export class ServerRole implements SessionRole {
     this.#cipher = cipher;
     this.#peerInfo = info;
     this.#commonName = key.peer?.commonName;
-    this.#deriveKeys(key, cipher, info);
     if (isFirst) this.#establish(key, cipher, info);
+    this.#deriveKeys(key, cipher, info);
+    if (isFirst && (info.proto & Proto.requestPush) !== 0) this.#push(key);
   }
 
   text(text: string): void {
@@ -186,7 +187,6 @@ export class ServerRole implements SessionRole {
       peerInfo: info,
       ...(remote.mtuBytes === undefined ? {} : { remoteMtuBytes: remote.mtuBytes }),
     });
-    if ((info.proto & Proto.requestPush) !== 0) this.#push(key);
   }
 
   #push(key?: KeyNegotiation): void {

@@ -53,6 +53,7 @@ export interface SessionEvents {
   /** Send with this key id from now on. */
   readonly sendWith: (keyId: number) => void;
   readonly retireKey: (keyId: number) => void;
+  /** Agreed; the first keys follow at once. */
   readonly established: (agreement: Agreement) => void;
   readonly renegotiated: () => void;
   /** A line for the user that changes nothing. */

@@ -1,0 +1,121 @@
+/** The tables of `fairlead status`, as text. Pure: the same status gives the same lines. */
+import type { ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
+
+/** All processes; with every counter that is not zero when `withCounters`, else the drops only. */
+export function renderStatus(processes: readonly ProcessStatus[], withCounters: boolean): string {
+  const lines: string[] = [];
+  const tunnels = processes.flatMap((one) => one.tunnels);
+  if (tunnels.length > 0) {
+    lines.push(
+      ...table(
+        ["TUNNEL", "ROLE", "STATE", "PEERS", "STATIONS", "INTERFACE", "MTU"],
+        tunnels.map(tunnelRow),
+      ),
+    );
+  }
+  for (const tunnel of tunnels) {
+    lines.push("", `${tunnel.namespace}/${tunnel.name}`);
+    if (tunnel.problem !== undefined) lines.push(`  ${tunnel.problem}`);
+    lines.push(...indent(peerTable(tunnel)), "");
+    lines.push(...indent(stationTable(tunnel)), "");
+    lines.push(...indent(counterLines(tunnel, withCounters)));
+  }
+  for (const { name, problems } of processes.flatMap((one) => one.refused)) {
+    lines.push("", `${name}  Refused`, ...problems.map((problem) => `  ${problem}`));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function tunnelRow(tunnel: TunnelStatus): string[] {
+  const up = tunnel.peers.filter((peer) => peer.state === "Up").length;
+  const device =
+    tunnel.interface === tunnel.segmentInterface
+      ? tunnel.interface
+      : `${tunnel.interface} in ${tunnel.segmentInterface}`;
+  return [
+    `${tunnel.namespace}/${tunnel.name}`,
+    tunnel.role,
+    tunnel.state,
+    `${up}/${tunnel.peers.length}`,
+    String(tunnel.stations.length),
+    device,
+    String(tunnel.mtuBytes),
+  ];
+}
+
+function peerTable(tunnel: TunnelStatus): string[] {
+  const rows = tunnel.peers.map((peer) => [
+    peer.name,
+    peer.state,
+    peer.remote ?? "-",
+    peer.local ?? "-",
+    peer.cipher ?? "-",
+    peer.traffic === undefined ? "-" : bytes(peer.traffic.bytesIn),
+    peer.traffic === undefined ? "-" : bytes(peer.traffic.bytesOut),
+    peer.silentMs === undefined ? "-" : `${seconds(peer.silentMs)} ago`,
+  ]);
+  return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "HEARD"], rows);
+}
+
+function stationTable(tunnel: TunnelStatus): string[] {
+  const rows = tunnel.stations.map((station) => [
+    station.mac,
+    station.vlan === 0 ? "-" : String(station.vlan),
+    station.behind,
+    station.isDeclared ? "declared" : `${seconds(station.silentMs)} ago`,
+  ]);
+  return table(["STATION", "VLAN", "BEHIND", "SEEN"], rows);
+}
+
+/** Counters that say why something was dropped, unless all are asked for. */
+function counterLines(tunnel: TunnelStatus, withAll: boolean): string[] {
+  const rows = Object.entries(tunnel.counters)
+    .filter(([name, value]) => value > 0 && (withAll || !TRAFFIC_COUNTERS.has(name)))
+    .map(([name, value]) => [name, String(value)]);
+  return rows.length === 0 ? ["nothing dropped"] : table(["COUNTER", "COUNT"], rows);
+}
+
+const TRAFFIC_COUNTERS = new Set([
+  "rx.packets",
+  "rx.bytes",
+  "rx.pings",
+  "rx.controlPackets",
+  "tx.packets",
+  "tx.bytes",
+  "tx.pings",
+  "tx.controlPackets",
+  "tap.framesRead",
+  "tap.framesWritten",
+  "switch.flooded",
+  "control.greeted",
+]);
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
+  return all.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+function indent(lines: readonly string[]): string[] {
+  return lines.map((line) => `  ${line}`);
+}
+
+function bytes(count: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = count;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+function seconds(ms: number): string {
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)}s` : `${Math.round(ms / 1000)}s`;
+}

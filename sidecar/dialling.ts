@@ -1,0 +1,281 @@
+/**
+ * The dialling end of a tunnel: tries the remotes in turn until one answers, believes or
+ * refuses it, and starts again when the session ends. One invariant: there is at most one
+ * session, and it stays on the path that it was begun on (the server's cookie binds the address).
+ */
+
+import { randomBytes, randomInt } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import type { Logger } from "pino";
+import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
+import { type PeerContext, PeerSession } from "./peer-session.ts";
+import type { PlaneLink } from "./plane-link.ts";
+import { ClientRole } from "./session/handshake/client-role.ts";
+import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
+import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
+import { isSameRemoteRow, pathTo, remoteText } from "./uplink/address-words.ts";
+
+/** A remote that has not answered the first packet by then is left for the next one. */
+const ANSWER_MS = 4000;
+/** A tunnel that was never up gives up after this long without any answer. */
+const NO_ANSWER_MS = 30_000;
+/** The same for names that do not resolve: a name server that starts later gets its chance. */
+const UNRESOLVED_MS = 5000;
+const RETRY_MS_FIRST = 500;
+const RETRY_MS_MAX = 15_000;
+/** The dialled session's number and switch port. */
+export const DIALLED_INDEX = 1;
+
+/** What the dialling end is made with. */
+export interface DiallingOptions {
+  readonly config: TunnelConfig;
+  readonly role: DialConfig;
+  readonly version: string;
+  readonly mtuBytesDefault: number;
+  readonly keepsTrying: boolean;
+  readonly plane: PlaneLink;
+  readonly context: PeerContext;
+  readonly log: Logger;
+  readonly established: (agreement: Agreement) => void;
+  /** It was up and is not any more. */
+  readonly lost: () => void;
+  readonly failed: (error: TunnelError) => void;
+}
+
+interface Candidate {
+  readonly name: string;
+  readonly row: Int32Array;
+}
+
+/** How one attempt went: the end of a session that was up, or why there never was one. */
+interface Outcome {
+  readonly wasUp: boolean;
+  readonly failure?: TunnelError;
+}
+
+const FAILURES: Partial<Record<EndCause, TunnelFailure>> = {
+  certificateRefused: "certificateRefused",
+  tlsFailed: "certificateRefused",
+  authenticationFailed: "authenticationFailed",
+  noCommonCipher: "noCommonCipher",
+  mtuMismatch: "mtuMismatch",
+  optionRefused: "optionRefused",
+};
+
+/** The one peer of a dialling tunnel. */
+export class Dialling {
+  readonly #options: DiallingOptions;
+  #session: PeerSession | undefined;
+  #finish: ((outcome: Outcome) => void) | undefined;
+  #hasBeenUp = false;
+  #isStopped = false;
+  readonly #startMs: number;
+
+  constructor(options: DiallingOptions) {
+    this.#options = options;
+    this.#startMs = options.context.nowMs();
+  }
+
+  get session(): PeerSession | undefined {
+    return this.#session;
+  }
+
+  /** Dials until `close`; ends early only for a tunnel that was never up. */
+  async run(): Promise<void> {
+    let retryMs = RETRY_MS_FIRST;
+    while (!this.#isStopped) {
+      const outcome = await this.#round();
+      if (this.#isStopped) return;
+      if (outcome.wasUp) retryMs = RETRY_MS_FIRST;
+      if (outcome.failure !== undefined) {
+        if (this.#isFinal(outcome.failure)) {
+          this.#options.failed(outcome.failure);
+          return;
+        }
+        this.#options.log.warn({ cause: outcome.failure.failure }, outcome.failure.message);
+      }
+      await this.#pause(retryMs / 2 + randomInt(retryMs));
+      retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+    }
+  }
+
+  step(): void {
+    this.#session?.step();
+  }
+
+  control(row: Int32Array, datagram: Buffer): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    // Before the server proved itself, only the address that was dialled may speak.
+    if (!session.isUp && !isSameRemoteRow(row, session.row)) return;
+    session.receive(row, datagram);
+  }
+
+  silent(): void {
+    this.#sessionEnded("peerSilent", "nothing was heard of the server");
+  }
+
+  exited(): void {
+    this.#sessionEnded("peerLeft", "the server ends the session");
+  }
+
+  renegotiate(): void {
+    this.#session?.renegotiate();
+  }
+
+  sayGoodbye(): void {
+    this.#session?.sayGoodbye();
+  }
+
+  close(): void {
+    this.#isStopped = true;
+    this.#dropSession();
+    this.#finish?.({ wasUp: false });
+  }
+
+  /** Every address of every remote once, until one was up or one refused for good. */
+  async #round(): Promise<Outcome> {
+    const { candidates, unresolved } = await this.#candidates();
+    if (candidates.length === 0) return { wasUp: false, failure: unresolvedError(unresolved) };
+    let failure: TunnelError | undefined;
+    for (const candidate of candidates) {
+      if (this.#isStopped) return { wasUp: false };
+      const outcome = await this.#attempt(candidate);
+      if (outcome.wasUp) return outcome;
+      failure = outcome.failure ?? failure;
+      if (outcome.failure !== undefined && outcome.failure.failure !== "noAnswer") return outcome;
+    }
+    return { wasUp: false, ...(failure === undefined ? {} : { failure }) };
+  }
+
+  async #candidates(): Promise<{ candidates: Candidate[]; unresolved: string[] }> {
+    const { role } = this.#options;
+    const remotes = role.order === "Random" ? shuffled(role.remotes) : role.remotes;
+    const candidates: Candidate[] = [];
+    const unresolved: string[] = [];
+    for (const { host, port } of remotes) {
+      try {
+        for (const { address } of await lookup(host, { all: true })) {
+          const name = host === address ? `${host}:${port}` : `${host}:${port} (${address})`;
+          candidates.push({ name, row: pathTo({ address, port }) });
+        }
+      } catch (error) {
+        if (!(error instanceof Error) || !("code" in error)) throw error;
+        unresolved.push(`${host} (${String(error.code)})`);
+      }
+    }
+    return { candidates, unresolved };
+  }
+
+  #attempt(candidate: Candidate): Promise<Outcome> {
+    const { context, config, role, log } = this.#options;
+    log.debug({ remote: candidate.name }, "dialling");
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    this.#finish = (outcome) => {
+      this.#finish = undefined;
+      this.#dropSession();
+      resolve(outcome);
+    };
+    this.#session = new PeerSession({
+      index: DIALLED_INDEX,
+      row: candidate.row,
+      sessionId: randomBytes(8),
+      firstPacketId: 1,
+      isDialled: true,
+      context,
+      events: {
+        established: (agreement) => this.#established(agreement, candidate),
+        renegotiated: () => log.debug("key renewed"),
+        notice: (message) => log.info({ message }, "message from the server"),
+        ended: (cause, message) => this.#sessionEnded(cause, message),
+      },
+      createRole: (control, events) =>
+        new ClientRole(
+          control,
+          {
+            version: this.#options.version,
+            ciphers: config.security.dataCiphers,
+            mtu: config.device.mtu,
+            mtuBytesDefault: this.#options.mtuBytesDefault,
+            isIpv6: remoteText(candidate.row).startsWith("["),
+            ...(role.userPass === undefined ? {} : { userPass: role.userPass }),
+          },
+          events,
+        ),
+    });
+    const session = this.#session;
+    context.linger(() => this.#checkAnswer(session, candidate), ANSWER_MS);
+    return promise;
+  }
+
+  #checkAnswer(session: PeerSession, candidate: Candidate): void {
+    if (this.#session !== session || session.control.remoteSessionId !== undefined) return;
+    const message = `no answer from ${candidate.name}: is the address right, is UDP let through, and do both ends have the same tls-crypt or tls-auth key?`;
+    this.#finish?.({ wasUp: false, failure: new TunnelError("noAnswer", message) });
+  }
+
+  #established(agreement: Agreement, candidate: Candidate): void {
+    this.#hasBeenUp = true;
+    const { cipher, tlsVersion, commonName, pushed } = agreement;
+    const fields = { remote: candidate.name, server: commonName, cipher, tls: tlsVersion };
+    this.#options.log.info(fields, "connected");
+    for (const option of pushed?.ignored ?? []) {
+      this.#options.log.info({ option }, "pushed option ignored");
+    }
+    this.#options.established(agreement);
+  }
+
+  #sessionEnded(cause: EndCause, message: string): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    if (session.isUp) {
+      this.#options.log.warn({ cause }, `disconnected: ${message}`);
+      this.#options.lost();
+      this.#finish?.({ wasUp: true });
+      return;
+    }
+    const failure = FAILURES[cause] ?? "noAnswer";
+    this.#finish?.({ wasUp: false, failure: new TunnelError(failure, message) });
+  }
+
+  /** Time cures silence and name servers, up to a limit; it does not cure a refusal. */
+  #isFinal(error: TunnelError): boolean {
+    if (this.#hasBeenUp || this.#options.keepsTrying) return false;
+    if (error.failure !== "noAnswer" && error.failure !== "nameUnresolved") return true;
+    const patienceMs = error.failure === "noAnswer" ? NO_ANSWER_MS : UNRESOLVED_MS;
+    return this.#options.context.nowMs() - this.#startMs >= patienceMs;
+  }
+
+  #dropSession(): void {
+    this.#session?.close();
+    this.#session = undefined;
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#finish = () => {
+      this.#finish = undefined;
+      resolve();
+    };
+    this.#options.context.linger(() => resolve(), delayMs);
+    return promise;
+  }
+}
+
+function unresolvedError(unresolved: readonly string[]): TunnelError {
+  const names = unresolved.join(", ");
+  const message = `dial.remotes: no name resolves: ${names}; check the names and this machine's name server`;
+  return new TunnelError("nameUnresolved", message);
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  const result = [...items];
+  for (let index = result.length - 1; index > 0; index--) {
+    const other = randomInt(index + 1);
+    const [a, b] = [result[index], result[other]];
+    if (a === undefined || b === undefined) continue;
+    result[index] = b;
+    result[other] = a;
+  }
+  return result;
+}

@@ -1,0 +1,325 @@
+/**
+ * The listening end of a tunnel: greets strangers, keeps one session per peer, tells each what
+ * to use. One invariant: a peer's older session ends only when its newer one has authenticated,
+ * so nobody who cannot do that ends anybody's session.
+ */
+
+import type { Logger } from "pino";
+import type { LimitedLog } from "./control/limited-log.ts";
+import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
+import { Counter } from "./counters.ts";
+import { HALF_OPEN_MAX, SESSIONS_MAX } from "./limits.ts";
+import { type PeerContext, PeerSession } from "./peer-session.ts";
+import type { PlaneLink } from "./plane-link.ts";
+import { FIRST_PACKET_ID_AFTER_GREETING, Greeter } from "./session/handshake/greeter.ts";
+import { Proto } from "./session/handshake/peer-info.ts";
+import { pushedTo } from "./session/handshake/push-options.ts";
+import { type PushAgreement, ServerRole } from "./session/handshake/server-role.ts";
+import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
+import { addressWords, remoteText } from "./uplink/address-words.ts";
+
+/** A refused peer's session is kept this long, so that it surely hears why. */
+const REFUSED_LINGER_MS = 5000;
+/** A server's own patience is double what it pushes, as stock's --keepalive. */
+const SERVER_TIMEOUT_FACTOR = 2;
+
+/** What the listening end is made with. */
+export interface ListeningOptions {
+  readonly config: TunnelConfig;
+  readonly role: ListenConfig;
+  readonly mtuBytes: number;
+  readonly cookieSecret: Buffer;
+  readonly plane: PlaneLink;
+  readonly context: PeerContext;
+  readonly log: Logger;
+  readonly limitedLog: LimitedLog;
+}
+
+/** All peers of a listening tunnel. */
+export class Listening {
+  readonly #options: ListeningOptions;
+  readonly #greeter: Greeter;
+  readonly #sessions = new Map<number, PeerSession>();
+  readonly #bySessionId = new Map<string, PeerSession>();
+  readonly #names = new Map<number, PeerConfig>();
+  #peers: readonly PeerConfig[];
+  #nextIndex = 1;
+
+  constructor(options: ListeningOptions) {
+    this.#options = options;
+    this.#peers = options.role.peers;
+    this.#greeter = new Greeter(options.cookieSecret, options.context.wrap);
+    for (const peer of this.#peers) this.#declareStations(peer, -1);
+  }
+
+  /** Every live session with the peer that it belongs to, once that is known. */
+  *sessions(): Generator<{ session: PeerSession; peer: PeerConfig | undefined }> {
+    for (const session of this.#sessions.values()) {
+      yield { session, peer: this.#names.get(session.index) };
+    }
+  }
+
+  get peers(): readonly PeerConfig[] {
+    return this.#peers;
+  }
+
+  /** Takes a new list of peers: those that are gone lose their session at once. */
+  setPeers(peers: readonly PeerConfig[]): void {
+    this.#peers = peers;
+    for (const [index, peer] of [...this.#names]) {
+      const session = this.#sessions.get(index);
+      const still = peers.find((candidate) => candidate.commonName === peer.commonName);
+      if (still === undefined && session !== undefined) {
+        this.#end(session, "stopped", "the peer was deleted");
+      }
+    }
+    for (const peer of peers) this.#declareStations(peer, this.#indexOf(peer.commonName) ?? -1);
+  }
+
+  step(index: number): void {
+    this.#sessions.get(index)?.step();
+  }
+
+  /** A control datagram arrived. */
+  control(row: Int32Array, datagram: Buffer): void {
+    const sessionId = datagram.toString("hex", 1, 9);
+    const session = this.#bySessionId.get(sessionId);
+    if (session !== undefined) {
+      session.receive(row, datagram);
+      return;
+    }
+    const { context, plane, limitedLog } = this.#options;
+    const address = Buffer.from(new Uint8Array(row.buffer, row.byteOffset, 20));
+    const greeting = this.#greeter.greet(datagram, address, context.wallSeconds());
+    switch (greeting.kind) {
+      case "reply":
+        plane.count(Counter.controlGreeted);
+        plane.sendControl(row, greeting.datagram);
+        return;
+      case "accept":
+        this.#accept(row, datagram, greeting);
+        return;
+      case "drop":
+        if (greeting.reason === "unverified") {
+          plane.count(Counter.controlUnverified);
+          const message = "a control packet does not verify: another tls-crypt or tls-auth key?";
+          limitedLog.warn("unverified", { from: remoteText(row) }, message);
+        } else if (greeting.reason === "malformed") plane.count(Counter.controlMalformed);
+        else plane.count(Counter.controlOtherSession);
+    }
+  }
+
+  /** The data plane followed a peer to another path: control packets go there too. */
+  floated(index: number, row: Int32Array): void {
+    const session = this.#sessions.get(index);
+    if (session === undefined) return;
+    session.row = row;
+    const peer = this.#names.get(index)?.name;
+    this.#options.log.info({ peer, path: remoteText(row) }, "peer moved to another address");
+  }
+
+  silent(index: number): void {
+    const session = this.#sessions.get(index);
+    if (session !== undefined) this.#end(session, "peerSilent", "nothing was heard of it");
+  }
+
+  exited(index: number): void {
+    const session = this.#sessions.get(index);
+    if (session !== undefined) this.#end(session, "peerLeft", "it ends the session");
+  }
+
+  needsKey(index: number): void {
+    this.#sessions.get(index)?.renegotiate();
+  }
+
+  renegotiateAll(): void {
+    for (const session of this.#sessions.values()) if (session.isUp) session.renegotiate();
+  }
+
+  sayGoodbye(): void {
+    for (const session of this.#sessions.values()) session.sayGoodbye();
+  }
+
+  close(): void {
+    for (const session of [...this.#sessions.values()]) this.#forget(session);
+  }
+
+  #accept(
+    row: Int32Array,
+    datagram: Buffer,
+    ids: { readonly sessionId: Buffer; readonly remoteSessionId: Buffer },
+  ): void {
+    const { plane, context } = this.#options;
+    if (this.#sessions.size - this.#names.size >= HALF_OPEN_MAX) {
+      plane.count(Counter.controlHalfOpenFull);
+      return;
+    }
+    const index = this.#takeIndex();
+    if (index === undefined) {
+      plane.count(Counter.controlSessionsFull);
+      return;
+    }
+    const session: PeerSession = new PeerSession({
+      index,
+      row,
+      ...ids,
+      firstPacketId: FIRST_PACKET_ID_AFTER_GREETING,
+      isDialled: false,
+      context,
+      events: {
+        established: (agreement) => this.#established(session, agreement),
+        renegotiated: () => this.#logOf(session).debug("key renewed"),
+        notice: (message) => this.#logOf(session).info({ message }, "message from the peer"),
+        ended: (cause, message) => this.#ended(session, cause, message),
+      },
+      createRole: (control, events) =>
+        new ServerRole(control, this.#serverSettings(index, row), events),
+    });
+    const sessionId = ids.remoteSessionId.toString("hex");
+    this.#sessions.set(index, session);
+    this.#bySessionId.set(sessionId, session);
+    plane.order({ kind: "knowSession", sessionId, index });
+    session.receive(row, datagram);
+  }
+
+  #serverSettings(index: number, row: Int32Array): ConstructorParameters<typeof ServerRole>[1] {
+    const { config, mtuBytes } = this.#options;
+    return {
+      ciphers: config.security.dataCiphers,
+      mtuBytes,
+      isIpv6: row[2] !== addressWords("0.0.0.0")[2],
+      peerId: index,
+      refusalOf: (commonName) =>
+        this.#peers.some((peer) => peer.commonName === commonName)
+          ? undefined
+          : `no VpnPeer of this tunnel is named ${commonName ?? "(no name)"}`,
+      pushFor: (commonName, agreed) => this.#pushFor(commonName, agreed, index),
+    };
+  }
+
+  #pushFor(commonName: string, agreed: PushAgreement, peerId: number): string[] {
+    const { config, role, mtuBytes } = this.#options;
+    const peer = this.#peers.find((candidate) => candidate.commonName === commonName);
+    const { keepalive } = config.transport;
+    const gateway4 = config.device.address4?.address;
+    const gateway6 = config.device.address6?.address;
+    const { address4, address6 } = peer ?? {};
+    const { segment4, segment6 } = role;
+    return pushedTo({
+      ...(address4 === undefined || segment4 === undefined
+        ? {}
+        : { address4: { address: address4, prefixBits: segment4.prefixBits } }),
+      ...(address6 === undefined || segment6 === undefined
+        ? {}
+        : { address6: { address: address6, prefixBits: segment6.prefixBits } }),
+      ...(gateway4 === undefined ? {} : { gateway4 }),
+      ...(gateway6 === undefined ? {} : { gateway6 }),
+      peerId,
+      cipher: agreed.cipher,
+      hasKeyExport: (agreed.peerInfo.proto & Proto.tlsKeyExport) !== 0,
+      hasProtocolFlags: (agreed.peerInfo.proto & Proto.exitNotify) !== 0,
+      ...(agreed.peerInfo.takesMtu ? { mtuBytes } : {}),
+      pingSeconds: keepalive.intervalSeconds,
+      pingRestartSeconds: keepalive.timeoutSeconds,
+    });
+  }
+
+  #established(session: PeerSession, agreement: Agreement): void {
+    const peer = this.#peers.find((candidate) => candidate.commonName === agreement.commonName);
+    if (peer === undefined) return;
+    for (const [index, known] of [...this.#names]) {
+      const older = this.#sessions.get(index);
+      if (known.commonName !== peer.commonName || older === undefined) continue;
+      this.#end(older, "replaced", "its newer session takes over");
+    }
+    this.#names.set(session.index, peer);
+    this.#declareStations(peer, session.index);
+    const { cipher, tlsVersion, remoteMtuBytes, peerInfo } = agreement;
+    const fields = { peer: peer.name, path: remoteText(session.row), cipher, tls: tlsVersion };
+    this.#options.log.info({ ...fields, version: peerInfo?.version }, "peer connected");
+    const { mtuBytes } = this.#options;
+    if (
+      remoteMtuBytes !== undefined &&
+      remoteMtuBytes !== mtuBytes &&
+      peerInfo?.takesMtu !== true
+    ) {
+      const message = `MTU mismatch: the peer's tun-mtu is ${remoteMtuBytes}, this segment's ${mtuBytes}; set both alike`;
+      this.#options.log.warn({ peer: peer.name }, message);
+    }
+  }
+
+  #ended(session: PeerSession, cause: EndCause, message: string): void {
+    const isRefusal =
+      cause === "certificateRefused" ||
+      cause === "authenticationFailed" ||
+      cause === "noCommonCipher";
+    if (!isRefusal) {
+      this.#end(session, cause, message);
+      return;
+    }
+    const from = remoteText(session.row);
+    const name = session.control.active?.peer?.commonName;
+    const fields = { from, name, cause };
+    this.#options.limitedLog.warn(`${cause} ${from}`, fields, `peer refused: ${message}`);
+    this.#options.context.schedule(session.index, 0);
+    this.#options.context.linger(() => this.#forget(session), REFUSED_LINGER_MS);
+  }
+
+  #end(session: PeerSession, cause: EndCause, message: string): void {
+    const peer = this.#names.get(session.index)?.name;
+    const from = remoteText(session.row);
+    if (peer !== undefined) {
+      this.#options.log.info({ peer, path: from, cause }, `peer disconnected: ${message}`);
+    } else {
+      this.#options.limitedLog.warn(
+        `${cause} ${from}`,
+        { from, cause },
+        `handshake failed: ${message}`,
+      );
+    }
+    this.#forget(session);
+  }
+
+  #forget(session: PeerSession): void {
+    if (!this.#sessions.delete(session.index)) return;
+    const sessionId = session.control.remoteSessionId?.toString("hex") ?? "";
+    this.#bySessionId.delete(sessionId);
+    this.#options.plane.order({ kind: "knowSession", sessionId, index: 0 });
+    const peer = this.#names.get(session.index);
+    this.#names.delete(session.index);
+    session.close();
+    if (peer !== undefined && this.#indexOf(peer.commonName) === undefined) {
+      this.#declareStations(peer, -1);
+    }
+  }
+
+  #indexOf(commonName: string): number | undefined {
+    for (const [index, peer] of this.#names) if (peer.commonName === commonName) return index;
+    return undefined;
+  }
+
+  #declareStations(peer: PeerConfig, index: number): void {
+    for (const mac of peer.stations) {
+      this.#options.plane.order({ kind: "declareStation", index, mac });
+    }
+  }
+
+  /** The next free number, round and round: a late packet of an old session meets no new one. */
+  #takeIndex(): number | undefined {
+    for (let count = 0; count < SESSIONS_MAX; count++) {
+      const index = this.#nextIndex;
+      this.#nextIndex = (index % SESSIONS_MAX) + 1;
+      if (!this.#sessions.has(index)) return index;
+    }
+    return undefined;
+  }
+
+  #logOf(session: PeerSession): Logger {
+    return this.#options.log.child({ peer: this.#names.get(session.index)?.name });
+  }
+}
+
+/** How long a silent peer is believed, milliseconds. */
+export function serverTimeoutMs(timeoutSeconds: number): number {
+  return timeoutSeconds * SERVER_TIMEOUT_FACTOR * 1000;
+}

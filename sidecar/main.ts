@@ -1,0 +1,51 @@
+/**
+ * The sidecar program: tunnels from files, in the foreground, until a signal or until nothing is
+ * left to carry. One invariant: whatever way it ends, what it made in the kernel is gone, or
+ * marked so that the next start removes it.
+ */
+
+import { OperatingError } from "../common/operating-error.ts";
+import { loadTunnels } from "./control/load-tunnels.ts";
+import type { LoadOptions } from "./control/loaded.ts";
+import type { SidecarEnd } from "./sidecar.ts";
+import { serveStatus } from "./status-server.ts";
+import { LOG, SIDECAR, type SidecarSettings, wireSidecar } from "./wiring.ts";
+
+/** What `fairlead up` asks for. */
+export interface SidecarOptions {
+  readonly load: Omit<LoadOptions, "wallMs">;
+  readonly runDirectory: string;
+  readonly settings: SidecarSettings;
+}
+
+/** Runs until it is told to stop; how it ended. Throws an OperatingError when it cannot begin. */
+export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
+  const get = wireSidecar(options.settings);
+  const sidecar = get(SIDECAR);
+  const log = get(LOG);
+  const load = (): ReturnType<typeof loadTunnels> =>
+    loadTunnels({ ...options.load, wallMs: Date.now() });
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop());
+  let reloading: Promise<void> = Promise.resolve();
+  process.on("SIGHUP", () => {
+    reloading = reloading.then(async () => {
+      log.info("reading the files again");
+      try {
+        await sidecar.apply(await load());
+      } catch (error) {
+        if (!(error instanceof OperatingError)) throw error;
+        log.error({ cause: error.code }, `the files were not read again: ${error.message}`);
+      }
+    });
+  });
+  const status = await serveStatus(options.runDirectory, () => sidecar.status());
+  try {
+    await sidecar.apply(await load());
+    await Promise.race([stopped, sidecar.ended]);
+    await reloading;
+    return await sidecar.stop();
+  } finally {
+    await status.close();
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * One peer's session on the main thread: its control channel, the timer that drives it, and the
+ * orders that follow from it. One invariant: the data plane has a session only between
+ * `established` and `close`, and every key slot that was taken is released once.
+ */
+
+import type { KeySlots, SlotName } from "./cipher/key-slots.ts";
+import { Counter } from "./counters.ts";
+import type { PlaneLink } from "./plane-link.ts";
+import {
+  ControlSession,
+  type ControlVerdict,
+  type SessionRole,
+} from "./session/handshake/control-session.ts";
+import type { ControlWrap } from "./session/handshake/control-wrap.ts";
+import type { DataKeys } from "./session/handshake/data-keys.ts";
+import type { Agreement, EndCause, SessionEvents } from "./session/handshake/session-outcome.ts";
+import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
+
+/** What a session tells the end that it belongs to. */
+export interface PeerEvents {
+  readonly established: (agreement: Agreement) => void;
+  readonly renegotiated: () => void;
+  readonly notice: (message: string) => void;
+  readonly ended: (cause: EndCause, message: string) => void;
+}
+
+/** What a session uses of its surroundings. */
+export interface PeerContext {
+  readonly plane: Pick<PlaneLink, "order" | "sendControl" | "count">;
+  readonly keySlots: KeySlots;
+  readonly createTls: TlsEngineFactory;
+  readonly wrap: ControlWrap;
+  readonly keepalive: { readonly pingIntervalMs: number; readonly timeoutMs: number };
+  /** Monotonic milliseconds that never wrap. */
+  readonly nowMs: () => number;
+  readonly wallSeconds: () => number;
+  /** Asks for `step` after so many milliseconds; Infinity for never. */
+  readonly schedule: (index: number, delayMs: number) => void;
+  /** Calls back once after so many milliseconds, unless the tunnel was closed. */
+  readonly linger: (then: () => void, delayMs: number) => void;
+}
+
+/** A role that can say how it wants to be told of the end. */
+export type DrivenRole = SessionRole & { readonly usesExitMessage: boolean };
+
+const VERDICT_COUNTERS: Record<Exclude<ControlVerdict, "accepted">, Counter> = {
+  unverified: Counter.controlUnverified,
+  replayed: Counter.controlReplayed,
+  malformed: Counter.controlMalformed,
+  otherSession: Counter.controlOtherSession,
+  unexpected: Counter.controlUnexpected,
+};
+
+/** One peer. */
+export class PeerSession {
+  readonly index: number;
+  readonly control: ControlSession;
+  agreement: Agreement | undefined;
+  /** When it was established, wall clock in milliseconds. */
+  sinceMs = 0;
+  /** Path of its control packets: by which the last fresh one came. */
+  row: Int32Array;
+  readonly #context: PeerContext;
+  readonly #role: DrivenRole;
+  readonly #isDialled: boolean;
+  readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
+  #isClosed = false;
+
+  constructor(options: {
+    readonly index: number;
+    readonly row: Int32Array;
+    readonly sessionId: Buffer;
+    readonly remoteSessionId?: Buffer;
+    readonly firstPacketId: number;
+    readonly isDialled: boolean;
+    readonly context: PeerContext;
+    readonly events: PeerEvents;
+    readonly createRole: (control: ControlSession, events: SessionEvents) => DrivenRole;
+  }) {
+    const { context, events } = options;
+    this.index = options.index;
+    this.row = options.row;
+    this.#context = context;
+    this.#isDialled = options.isDialled;
+    this.control = new ControlSession({
+      sessionId: options.sessionId,
+      ...(options.remoteSessionId === undefined
+        ? {}
+        : { remoteSessionId: options.remoteSessionId }),
+      wrap: context.wrap,
+      startSeconds: context.wallSeconds(),
+      firstPacketId: options.firstPacketId,
+      host: {
+        createTls: context.createTls,
+        send: (datagram) => context.plane.sendControl(this.row, datagram),
+        wake: () => context.schedule(this.index, 0),
+      },
+    });
+    this.#role = options.createRole(this.control, this.#sessionEvents(events));
+    this.control.start(this.#role, context.nowMs());
+    context.schedule(this.index, 0);
+  }
+
+  get isUp(): boolean {
+    return this.agreement !== undefined && !this.#isClosed;
+  }
+
+  /** Takes in a control datagram that came by the path in `row`; true when it was good. */
+  receive(row: Int32Array, datagram: Buffer): boolean {
+    const { nowMs, plane, wrap, schedule } = this.#context;
+    const verdict = this.control.receive(datagram, nowMs());
+    schedule(this.index, 0);
+    if (verdict !== "accepted") {
+      plane.count(VERDICT_COUNTERS[verdict]);
+      return false;
+    }
+    // Only what the wrapping authenticated moves the answers; a dialling end chose its path.
+    if (wrap.isAuthenticated && !this.#isDialled) this.row = row;
+    return true;
+  }
+
+  /** Does what is due and asks to be called again. */
+  step(): void {
+    const { nowMs, schedule } = this.#context;
+    this.control.step(nowMs());
+    schedule(this.index, this.control.nextDueMs - nowMs());
+  }
+
+  /** Starts a new key, if none is being negotiated. */
+  renegotiate(): boolean {
+    const isStarted = this.control.renegotiate(this.#context.nowMs());
+    if (isStarted) this.step();
+    return isStarted;
+  }
+
+  /** Tells the peer that we go, in the way that it understands. */
+  sayGoodbye(): void {
+    if (!this.isUp) return;
+    if (this.#role.usesExitMessage) this.control.sendText("EXIT");
+    else this.#context.plane.order({ kind: "sendExit", index: this.index });
+    this.#context.schedule(this.index, 0);
+  }
+
+  /** Ends it on both threads; nothing is sent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.control.close();
+    for (const keyId of [...this.#keys.keys()]) this.#retire(keyId);
+    if (this.agreement !== undefined) {
+      this.#context.plane.order({ kind: "closeSession", index: this.index });
+    }
+    this.#context.schedule(this.index, Infinity);
+  }
+
+  #sessionEvents(events: PeerEvents): SessionEvents {
+    const { plane } = this.#context;
+    return {
+      installKeys: (keyId, keys) => this.#install(keyId, keys, events),
+      sendWith: (keyId) => plane.order({ kind: "sendWith", index: this.index, keyId }),
+      retireKey: (keyId) => this.#retire(keyId),
+      established: (agreement) => {
+        this.#open(agreement);
+        events.established(agreement);
+      },
+      renegotiated: events.renegotiated,
+      notice: events.notice,
+      ended: (cause, message) => {
+        if (!this.#isClosed) events.ended(cause, message);
+      },
+    };
+  }
+
+  #open(agreement: Agreement): void {
+    this.agreement = agreement;
+    this.sinceMs = this.#context.wallSeconds() * 1000;
+    const pushed = agreement.pushed;
+    const { keepalive, plane } = this.#context;
+    plane.order({
+      kind: "openSession",
+      index: this.index,
+      peerId: agreement.peerId,
+      isDialled: this.#isDialled,
+      path: Array.from(this.row),
+      // What the server pushes wins, as with stock.
+      pingIntervalMs:
+        pushed?.pingSeconds === undefined ? keepalive.pingIntervalMs : pushed.pingSeconds * 1000,
+      timeoutMs:
+        pushed?.pingRestartSeconds === undefined
+          ? keepalive.timeoutMs
+          : pushed.pingRestartSeconds * 1000,
+    });
+  }
+
+  #install(keyId: number, keys: DataKeys, events: PeerEvents): void {
+    this.#retire(keyId);
+    const slots = this.#context.keySlots.install(keys);
+    if (slots === undefined) {
+      events.ended("protocolError", "no key slot is free: too many sessions in this process");
+      return;
+    }
+    this.#keys.set(keyId, slots);
+    this.#context.plane.order({ kind: "installKey", index: this.index, keyId, ...slots });
+  }
+
+  #retire(keyId: number): void {
+    const slots = this.#keys.get(keyId);
+    if (slots === undefined) return;
+    this.#keys.delete(keyId);
+    this.#context.plane.order({ kind: "retireKey", index: this.index, keyId });
+    this.#context.keySlots.release(slots.open);
+    this.#context.keySlots.release(slots.seal);
+  }
+}

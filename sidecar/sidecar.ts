@@ -1,0 +1,146 @@
+/**
+ * All tunnels of one process: starts those that can be started, replaces what a re-read changed,
+ * stops in reverse order. One invariant: a tunnel's trouble stays its own.
+ */
+
+import { isDeepStrictEqual } from "node:util";
+import type { Logger } from "pino";
+import type { LoadedTunnels } from "./control/loaded.ts";
+import type { ProcessStatus } from "./control/status.ts";
+import type { TunnelConfig } from "./control/tunnel-config.ts";
+import { Tunnel, type TunnelContext } from "./tunnel.ts";
+import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
+
+/** Why the process has nothing left to do. */
+export interface SidecarEnd {
+  /** The first failure of a tunnel; "invalid" for documents that never became one. */
+  readonly failure: TunnelFailure | "invalid" | undefined;
+}
+
+interface Running {
+  readonly config: TunnelConfig;
+  readonly tunnel: Tunnel;
+}
+
+/** The tunnels of this process. */
+export class Sidecar {
+  readonly #context: Omit<TunnelContext, "failed">;
+  readonly #log: Logger;
+  readonly #running = new Map<string, Running>();
+  readonly #refused = new Map<string, readonly string[]>();
+  readonly #ended: PromiseWithResolvers<SidecarEnd> = Promise.withResolvers<SidecarEnd>();
+  readonly #since = new Date().toISOString();
+  #failure: TunnelFailure | "invalid" | undefined;
+
+  constructor(context: Omit<TunnelContext, "failed">) {
+    this.#context = context;
+    this.#log = context.log;
+  }
+
+  /** Settles when no tunnel is left that could carry anything. */
+  get ended(): Promise<SidecarEnd> {
+    return this.#ended.promise;
+  }
+
+  /** Starts what is new, updates what can be, restarts what must be, stops what is gone. */
+  async apply(loaded: LoadedTunnels): Promise<void> {
+    for (const { place, text } of loaded.problems) this.#log.error({ place }, text);
+    if (loaded.problems.length > 0) this.#failure ??= "invalid";
+    this.#refused.clear();
+    const wanted = new Set<string>();
+    for (const outcome of loaded.tunnels) {
+      const name = `${outcome.namespace}/${outcome.name}`;
+      wanted.add(name);
+      if (outcome.ok) {
+        for (const note of outcome.notes) this.#log.info({ tunnel: name }, note);
+        await this.#place(name, outcome.config);
+      } else this.#refuse(name, outcome.problems);
+    }
+    for (const name of [...this.#running.keys()]) if (!wanted.has(name)) await this.#stop(name);
+    this.#checkEnd();
+  }
+
+  /** Stops every tunnel; the failure that the process is to end with, if any. */
+  async stop(): Promise<SidecarEnd> {
+    for (const name of [...this.#running.keys()].reverse()) await this.#stop(name);
+    return { failure: this.#failure };
+  }
+
+  status(): ProcessStatus {
+    return {
+      pid: process.pid,
+      version: this.#context.version,
+      since: this.#since,
+      tunnels: [...this.#running.values()].map(({ tunnel }) => tunnel.status()),
+      refused: [...this.#refused].map(([name, problems]) => ({ name, problems })),
+    };
+  }
+
+  async #place(name: string, config: TunnelConfig): Promise<void> {
+    const known = this.#running.get(name);
+    if (known !== undefined) {
+      if (isDeepStrictEqual(known.config, config)) return;
+      if (isSameButPeers(known.config, config) && known.tunnel.update(config)) {
+        this.#running.set(name, { config, tunnel: known.tunnel });
+        this.#log.info({ tunnel: name }, "peers updated, no frame dropped");
+        return;
+      }
+      this.#log.warn(
+        { tunnel: name },
+        "this change needs a restart of the tunnel: frames are lost for a moment",
+      );
+      await this.#stop(name);
+    }
+    this.#start(name, config);
+  }
+
+  #start(name: string, config: TunnelConfig): void {
+    try {
+      const failed = (tunnel: Tunnel, error: TunnelError): void =>
+        this.#onFailed(name, tunnel, error);
+      this.#running.set(name, { config, tunnel: new Tunnel(config, { ...this.#context, failed }) });
+    } catch (error) {
+      if (!(error instanceof TunnelError)) throw error;
+      this.#failure ??= error.failure;
+      this.#refused.set(name, [error.message]);
+      this.#log.error({ tunnel: name, cause: error.failure }, error.message);
+    }
+  }
+
+  /** A wrong document keeps the tunnel that it was to change: the old data plane goes on. */
+  #refuse(name: string, problems: readonly string[]): void {
+    this.#failure ??= "invalid";
+    this.#refused.set(name, problems);
+    for (const problem of problems) this.#log.error({ tunnel: name }, problem);
+    if (this.#running.has(name)) this.#log.warn({ tunnel: name }, "the tunnel goes on as it was");
+  }
+
+  #onFailed(name: string, tunnel: Tunnel, error: TunnelError): void {
+    this.#failure ??= error.failure;
+    this.#log.error({ tunnel: name, cause: error.failure }, error.message);
+    this.#refused.set(name, [error.message]);
+    void this.#closeFailed(name, tunnel);
+  }
+
+  async #closeFailed(name: string, tunnel: Tunnel): Promise<void> {
+    if (this.#running.get(name)?.tunnel === tunnel) this.#running.delete(name);
+    await tunnel.close();
+    this.#checkEnd();
+  }
+
+  async #stop(name: string): Promise<void> {
+    const known = this.#running.get(name);
+    this.#running.delete(name);
+    await known?.tunnel.close();
+  }
+
+  #checkEnd(): void {
+    if (this.#running.size === 0) this.#ended.resolve({ failure: this.#failure });
+  }
+}
+
+function isSameButPeers(one: TunnelConfig, other: TunnelConfig): boolean {
+  if (one.role.kind !== "listen" || other.role.kind !== "listen") return false;
+  const peers = one.role.peers;
+  return isDeepStrictEqual(one, { ...other, role: { ...other.role, peers } });
+}

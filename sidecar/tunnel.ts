@@ -1,0 +1,405 @@
+/**
+ * One tunnel of this process: its device, its sockets, its data plane, and the listening or
+ * dialling end on top. One invariant: `close` undoes everything that `start` did, in reverse
+ * order, whatever state the tunnel is in.
+ */
+
+import { randomBytes } from "node:crypto";
+import { constants } from "node:os";
+import { getSystemErrorName } from "node:util";
+import type { Logger } from "pino";
+import type { KeySlots } from "./cipher/key-slots.ts";
+import { type Clock, monotonicMs, type SystemClock } from "./clock.ts";
+import { LimitedLog } from "./control/limited-log.ts";
+import type { Notice } from "./control/orders.ts";
+import type { PeerStatus, TunnelStatus } from "./control/status.ts";
+import { stationStatus } from "./control/status.ts";
+import type { TunnelConfig } from "./control/tunnel-config.ts";
+import { DIALLED_INDEX, Dialling } from "./dialling.ts";
+import { SESSIONS_MAX, SOCKET_BUFFER_BYTES } from "./limits.ts";
+import { Listening, serverTimeoutMs } from "./listening.ts";
+import * as native from "./native/native.ts";
+import type { PeerContext, PeerSession } from "./peer-session.ts";
+import { PlaneLink } from "./plane-link.ts";
+import { createControlWrap } from "./session/handshake/control-wrap.ts";
+import { nodeTlsEngines } from "./session/handshake/node-tls-engine.ts";
+import type { Agreement } from "./session/handshake/session-outcome.ts";
+import { Device } from "./tap/device.ts";
+import { MainTimer, TimerTable } from "./timer-table.ts";
+import { TunnelError } from "./tunnel-error.ts";
+import { localText, remoteText } from "./uplink/address-words.ts";
+import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
+import { DATA_V2_AEAD_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
+
+/** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
+const MTU_BYTES_DEFAULT = 1500;
+/** Largest inner MTU that a dialling end with `mtu: Auto` has slots for. */
+const MTU_BYTES_AUTO_MAX = 9000;
+/** Packets of replay window where the configuration says Auto: 1 Gb/s over 90 ms of skew. */
+const REPLAY_PACKETS_AUTO = 8192;
+/** How long a clean stop waits for the goodbye to leave. */
+const GOODBYE_MS = 150;
+/** Calls back for lingering sessions and the like: behind the sessions' own timers. */
+const LINGER_TIMERS = 1024;
+const RENEGOTIATE_TIMER: number = SESSIONS_MAX + 1;
+const FIRST_LINGER_TIMER: number = SESSIONS_MAX + 2;
+
+/** What a tunnel uses of the process around it. */
+export interface TunnelContext {
+  readonly version: string;
+  readonly clock: SystemClock;
+  readonly keySlots: KeySlots;
+  readonly log: Logger;
+  readonly keepsTrying: boolean;
+  /** The tunnel cannot go on; the others do. */
+  readonly failed: (tunnel: Tunnel, error: TunnelError) => void;
+}
+
+/** One running tunnel. */
+export class Tunnel {
+  readonly name: string;
+  readonly log: Logger;
+  readonly #config: TunnelConfig;
+  readonly #context: TunnelContext;
+  readonly #device: Device;
+  readonly #plane: PlaneLink;
+  readonly #timer: MainTimer;
+  readonly #end: Listening | Dialling;
+  readonly #undo: (() => void | Promise<void>)[] = [];
+  readonly #lingering = new Map<number, () => void>();
+  #mtuBytes: number;
+  #nextLinger = 0;
+  #failure: TunnelError | undefined;
+  #isClosed = false;
+
+  /** Starts a tunnel; throws a TunnelError, with nothing left behind. */
+  constructor(config: TunnelConfig, context: TunnelContext) {
+    this.name = `${config.namespace}/${config.name}`;
+    this.log = context.log.child({ tunnel: this.name });
+    this.#config = config;
+    this.#context = context;
+    this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
+    try {
+      const socket = this.#openSocket();
+      this.#device = Device.open(config.device, this.name, this.#mtuBytes);
+      this.#undo.push(() => this.#device.close());
+      this.#timer = this.#createTimer(context.clock);
+      this.#plane = this.#startPlane(socket);
+      this.#end = this.#createEnd();
+    } catch (error) {
+      for (const step of this.#undo.reverse()) void step();
+      throw error;
+    }
+    if (this.#end instanceof Dialling) void this.#end.run();
+    this.#scheduleRenegotiation();
+    const device = this.#device;
+    this.log.info({ interface: device.name, segment: device.segmentName }, "tunnel started");
+  }
+
+  get failure(): TunnelError | undefined {
+    return this.#failure;
+  }
+
+  /** Takes what of a new configuration can be taken without dropping a frame; else says no. */
+  update(config: TunnelConfig): boolean {
+    if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;
+    this.#end.setPeers(config.role.peers);
+    return true;
+  }
+
+  /** Says goodbye to the peers, stops the data plane, removes what was made. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#end.sayGoodbye();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#linger(resolve, GOODBYE_MS);
+    await promise;
+    this.#end.close();
+    for (const step of this.#undo.reverse()) await step();
+    this.log.info("tunnel stopped");
+  }
+
+  status(): TunnelStatus {
+    const { role, namespace, name } = this.#config;
+    const peers = this.#peers();
+    const isUp = peers.some((peer) => peer.state === "Up");
+    const names = new Map(peers.map((peer) => [peer.port, peer.name]));
+    const state =
+      this.#failure !== undefined
+        ? "Failed"
+        : isUp
+          ? "Up"
+          : role.kind === "listen"
+            ? "Listening"
+            : "Connecting";
+    return {
+      namespace,
+      name,
+      role: role.kind,
+      state,
+      ...(this.#failure === undefined ? {} : { problem: this.#failure.message }),
+      interface: this.#device.name,
+      segmentInterface: this.#device.segmentName,
+      mtuBytes: this.#mtuBytes,
+      peers,
+      stations: this.#plane
+        .stations()
+        .map((station) => stationStatus(station, names, this.#context.clock.nowMs())),
+      tap: this.#plane.traffic(0),
+      counters: this.#plane.counters(),
+    };
+  }
+
+  #peers(): PeerStatus[] {
+    if (this.#end instanceof Dialling) {
+      const session = this.#end.session;
+      if (session === undefined) return [];
+      return [this.#peerStatus(session, session.agreement?.commonName ?? "server")];
+    }
+    const connected = [...this.#end.sessions()].map(({ session, peer }) =>
+      this.#peerStatus(session, peer?.name ?? "(handshake)"),
+    );
+    const names = new Set(connected.map((peer) => peer.name));
+    const absent = this.#end.peers.filter((peer) => !names.has(peer.name));
+    return [
+      ...connected,
+      ...absent.map((peer) => ({ name: peer.name, port: 0, state: "Absent" as const })),
+    ];
+  }
+
+  #peerStatus(session: PeerSession, name: string): PeerStatus {
+    const { agreement } = session;
+    const state = session.isUp ? ("Up" as const) : ("Handshake" as const);
+    const local = localText(session.row);
+    const base = { name, port: session.index, state, remote: remoteText(session.row) };
+    if (agreement === undefined) return base;
+    const heardMs = this.#plane.lastHeardMs(session.index);
+    const address = agreement.pushed?.address4?.address;
+    return {
+      ...base,
+      ...(local === undefined ? {} : { local }),
+      ...(address === undefined ? {} : { address }),
+      cipher: agreement.cipher,
+      tls: agreement.tlsVersion,
+      since: new Date(session.sinceMs).toISOString(),
+      silentMs: Math.max(0, (this.#context.clock.nowMs() - heardMs) | 0),
+      traffic: this.#plane.traffic(session.index),
+      ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
+    };
+  }
+
+  /** One socket for both families where the machine has IPv6, else for IPv4. */
+  #openSocket(): number {
+    const { role } = this.#config;
+    const port = role.kind === "listen" ? role.port : (role.localPort ?? 0);
+    const buffers = {
+      receiveBufferBytes: SOCKET_BUFFER_BYTES,
+      sendBufferBytes: SOCKET_BUFFER_BYTES,
+    };
+    let socket = native.udpOpen({ address: "", port, family: 6, ...buffers });
+    if (
+      socket.errno === constants.errno.EAFNOSUPPORT ||
+      socket.errno === constants.errno.EADDRNOTAVAIL
+    ) {
+      socket = native.udpOpen({ address: "", port, family: 4, ...buffers });
+    }
+    if (socket.errno !== 0) {
+      const why =
+        socket.errno === constants.errno.EADDRINUSE
+          ? "another program uses it (ss -lunp shows which); stop it or choose another port"
+          : getSystemErrorName(-socket.errno);
+      throw new TunnelError("cannotBind", `UDP port ${port} cannot be opened: ${why}`);
+    }
+    this.#undo.push(() => {
+      native.handleClose(socket.handle);
+    });
+    return socket.handle;
+  }
+
+  #createTimer(clock: Pick<Clock, "nowMs">): MainTimer {
+    const table = new TimerTable(FIRST_LINGER_TIMER + LINGER_TIMERS);
+    const timer = new MainTimer(table, clock, (due) => this.#onTimer(due));
+    this.#undo.push(() => timer.stop());
+    return timer;
+  }
+
+  #startPlane(socket: number): PlaneLink {
+    const { role, link, transport, device } = this.#config;
+    const control = native.eventOpen();
+    if (control.errno !== 0) {
+      throw new TunnelError("internal", `eventfd: ${getSystemErrorName(-control.errno)}`);
+    }
+    this.#undo.push(() => {
+      native.handleClose(control.handle);
+    });
+    const mtuBytesMax =
+      device.mtu === "Auto" && role.kind === "dial" ? MTU_BYTES_AUTO_MAX : this.#mtuBytes;
+    const { packets, seconds } = transport.replayWindow;
+    const plane = new PlaneLink(
+      {
+        isDialling: role.kind === "dial",
+        link,
+        clockOrigin: this.#context.clock.origin,
+        controlHandle: control.handle,
+        tapHandle: this.#device.handle,
+        socketHandles: [socket],
+        replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
+        mss:
+          transport.mssFixBytes === 0
+            ? undefined
+            : mssMaxima({
+                outerBytesMax: transport.mssFixBytes,
+                outerKind: "payload",
+                outerFamily: 4,
+                overheadBytes: DATA_V2_AEAD_BYTES,
+                device: "tap",
+              }),
+        frameBytesMax: mtuBytesMax + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES,
+      },
+      {
+        control: (row, datagram) => {
+          if (!this.#isClosed) this.#end.control(row, datagram);
+        },
+        notice: (notice) => this.#onNotice(notice),
+        died: (error) => {
+          this.log.error({ err: error }, "the data path died");
+          this.#fail(
+            new TunnelError("internal", `the data path died: ${error.message}`, { cause: error }),
+          );
+        },
+      },
+    );
+    this.#undo.push(() => plane.stop());
+    return plane;
+  }
+
+  #createEnd(): Listening | Dialling {
+    const { role, transport, security } = this.#config;
+    const { intervalSeconds, timeoutSeconds } = transport.keepalive;
+    const isListening = role.kind === "listen";
+    const context: PeerContext = {
+      plane: this.#plane,
+      keySlots: this.#context.keySlots,
+      createTls: nodeTlsEngines(security),
+      wrap: createControlWrap(security.wrap, isListening ? "server" : "client"),
+      keepalive: {
+        pingIntervalMs: intervalSeconds * 1000,
+        timeoutMs: isListening ? serverTimeoutMs(timeoutSeconds) : timeoutSeconds * 1000,
+      },
+      nowMs: monotonicMs,
+      wallSeconds: () => this.#context.clock.wallSeconds(),
+      schedule: (index, delayMs) => this.#schedule(index, delayMs),
+      linger: (then, delayMs) => this.#linger(then, delayMs),
+    };
+    const shared = { config: this.#config, plane: this.#plane, context, log: this.log };
+    if (role.kind === "listen") {
+      const limitedLog = new LimitedLog(this.log, monotonicMs);
+      const cookieSecret = randomBytes(32);
+      return new Listening({ ...shared, role, mtuBytes: this.#mtuBytes, cookieSecret, limitedLog });
+    }
+    return new Dialling({
+      ...shared,
+      role,
+      version: this.#context.version,
+      mtuBytesDefault: MTU_BYTES_DEFAULT,
+      keepsTrying: this.#context.keepsTrying,
+      established: (agreement) => this.#takePushed(agreement),
+      lost: () => undefined,
+      failed: (error) => this.#fail(error),
+    });
+  }
+
+  /** What the server said about this end's interface; an address of our own configuration wins. */
+  #takePushed(agreement: Agreement): void {
+    const { device } = this.#config;
+    const mtuBytes = agreement.remoteMtuBytes;
+    try {
+      if (device.mtu === "Auto" && mtuBytes !== undefined && mtuBytes !== this.#mtuBytes) {
+        this.#mtuBytes = Math.min(mtuBytes, MTU_BYTES_AUTO_MAX);
+        this.#device.setMtu(this.#mtuBytes);
+      }
+      const { address4, address6 } = agreement.pushed ?? {};
+      // A bridged end is a switch, not a station: the address would be its LAN's affair.
+      if (device.bridge !== undefined) return;
+      if (device.address4 === undefined && address4 !== undefined)
+        this.#device.addAddress(address4);
+      if (device.address6 === undefined && address6 !== undefined)
+        this.#device.addAddress(address6);
+    } catch (error) {
+      if (!(error instanceof TunnelError)) throw error;
+      this.log.error({ cause: error.failure }, `pushed settings not taken: ${error.message}`);
+    }
+  }
+
+  #onNotice(notice: Notice): void {
+    if (this.#isClosed) return;
+    const end = this.#end;
+    switch (notice.kind) {
+      case "floated":
+        if (end instanceof Listening) end.floated(notice.index, Int32Array.from(notice.path));
+        return;
+      case "silent":
+        end.silent(notice.index);
+        return;
+      case "exited":
+        end.exited(notice.index);
+        return;
+      case "needsKey":
+        if (end instanceof Listening) end.needsKey(notice.index);
+        else end.renegotiate();
+        return;
+      case "failed": {
+        const why = `the data path failed: ${notice.operation}: ${getSystemErrorName(-notice.errno)}`;
+        this.#fail(new TunnelError("internal", why));
+      }
+    }
+  }
+
+  #onTimer(timer: number): void {
+    if (timer >= FIRST_LINGER_TIMER) {
+      const then = this.#lingering.get(timer);
+      this.#lingering.delete(timer);
+      then?.();
+      return;
+    }
+    if (timer === RENEGOTIATE_TIMER) {
+      if (this.#end instanceof Listening) this.#end.renegotiateAll();
+      else this.#end.renegotiate();
+      this.#scheduleRenegotiation();
+      return;
+    }
+    if (this.#end instanceof Listening) this.#end.step(timer);
+    else if (timer === DIALLED_INDEX) this.#end.step();
+  }
+
+  #scheduleRenegotiation(): void {
+    const { renegotiateSeconds } = this.#config.transport;
+    if (renegotiateSeconds > 0) this.#schedule(RENEGOTIATE_TIMER, renegotiateSeconds * 1000);
+  }
+
+  #schedule(timer: number, delayMs: number): void {
+    if (delayMs === Infinity) this.#timer.cancel(timer);
+    else
+      this.#timer.set(timer, (this.#context.clock.nowMs() + Math.max(0, Math.ceil(delayMs))) | 0);
+  }
+
+  #linger(then: () => void, delayMs: number): void {
+    for (let tries = 0; tries < LINGER_TIMERS; tries++) {
+      const timer = FIRST_LINGER_TIMER + this.#nextLinger;
+      this.#nextLinger = (this.#nextLinger + 1) % LINGER_TIMERS;
+      if (this.#lingering.has(timer)) continue;
+      this.#lingering.set(timer, then);
+      this.#schedule(timer, delayMs);
+      return;
+    }
+    // All taken: what was to happen later happens now.
+    then();
+  }
+
+  #fail(error: TunnelError): void {
+    if (this.#failure !== undefined || this.#isClosed) return;
+    this.#failure = error;
+    this.#context.failed(this, error);
+  }
+}
