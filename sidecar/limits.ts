@@ -66,7 +66,7 @@ export const WRITES_MAX = 256;
  * Bytes of each ring between main thread and worker: 256 control packets of 1.2 kB wait while
  * the main thread does a TLS handshake of 3 ms. Full: dropped and counted, the peer repeats.
  */
-export const RING_BYTES = 512 * 1024;
+export const RING_BYTES: number = 512 * 1024;
 
 /** Longest control datagram taken; stock sends 1206 bytes and accepts 1250 unless set otherwise. */
 export const CONTROL_DATAGRAM_BYTES_MAX = 2048;
@@ -82,7 +82,7 @@ export const STRANGERS_BURST = 200;
 export const HALF_OPEN_MAX = 256;
 
 /** Socket buffers: 20 ms at 1.5 Gb/s. The kernel may allow less. */
-export const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
 
 /** Longest that the worker sleeps when nothing is due. */
 export const WAIT_MS_MAX = 1000;

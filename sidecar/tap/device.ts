@@ -55,10 +55,11 @@ export class Device {
    * missing; what was made before it is undone.
    */
   static open(config: DeviceConfig, owner: string, mtuBytes: number): Device {
-    sweep(owner);
     const undo: (() => void)[] = [];
+    sweep(owner);
     try {
       const target = config.bridge === undefined ? undefined : requireLink(config.bridge.interface);
+      if (target !== undefined) sweepRoutes(target.index);
       const tap = openTap(config.name ?? nameFor("fl-", owner), undo);
       check(native.linkSet({ index: tap.index, alias: aliasOf(owner), mtu: mtuBytes }), tap.name);
       const bridge = target === undefined ? undefined : joinBridge(target, tap, { owner, undo });
@@ -129,10 +130,15 @@ function sweep(owner: string): void {
   const alias = aliasOf(owner);
   for (const link of native.links().links) {
     if (link.alias !== alias) continue;
-    for (const route of native.routes().routes) {
-      if (route.protocol === ROUTE_PROTOCOL && route.index === link.index) native.routeDelete(route);
-    }
+    sweepRoutes(link.index);
     if (link.kind === "bridge") native.linkDelete(link.index);
+  }
+}
+
+/** Removes our routes on an interface: one by this tunnel, since a bridge belongs to one. */
+function sweepRoutes(index: number): void {
+  for (const route of native.routes().routes) {
+    if (route.protocol === ROUTE_PROTOCOL && route.index === index) native.routeDelete(route);
   }
 }
 
@@ -168,7 +174,10 @@ function openTap(
   undo.push(() => native.handleClose(tap.handle));
   const link = native.links().links.find((candidate) => candidate.name === tap.name);
   if (link === undefined) {
-    throw new TunnelError("interfaceFailed", `the tap ${tap.name} vanished right after it was made`);
+    throw new TunnelError(
+      "interfaceFailed",
+      `the tap ${tap.name} vanished right after it was made`,
+    );
   }
   return { handle: tap.handle, name: tap.name, index: link.index };
 }
@@ -184,13 +193,19 @@ function tapError(tap: native.TapOpenResult, name: string): TunnelError {
   if (tap.errno === errno.EPERM || tap.errno === errno.EACCES) {
     const isDevice = tap.operation.startsWith("open");
     return isDevice
-      ? new TunnelError("noTunDevice", "/dev/net/tun may not be opened: allow the device to this container")
+      ? new TunnelError(
+          "noTunDevice",
+          "/dev/net/tun may not be opened: allow the device to this container",
+        )
       : new TunnelError("notPermitted", "making an interface needs root or CAP_NET_ADMIN");
   }
   if (tap.errno === errno.EBUSY) {
     return new TunnelError("interfaceFailed", `the interface ${name} is in use by another program`);
   }
-  return new TunnelError("interfaceFailed", `${tap.operation} for ${name}: ${errnoName(tap.errno)}`);
+  return new TunnelError(
+    "interfaceFailed",
+    `${tap.operation} for ${name}: ${errnoName(tap.errno)}`,
+  );
 }
 
 /** Puts the tap into the bridge, or into a bridge of ours together with the NIC that was named. */
@@ -225,7 +240,10 @@ function joinBridge(
 function check(errno: number, what: string): void {
   if (errno === 0) return;
   if (errno === constants.errno.EPERM) {
-    throw new TunnelError("notPermitted", `${what}: changing interfaces needs root or CAP_NET_ADMIN`);
+    throw new TunnelError(
+      "notPermitted",
+      `${what}: changing interfaces needs root or CAP_NET_ADMIN`,
+    );
   }
   throw new TunnelError("interfaceFailed", `${what}: ${errnoName(errno)}`);
 }
