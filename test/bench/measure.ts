@@ -37,7 +37,14 @@ export async function measureTcp(
   running: RunningContender,
   seconds: number,
 ): Promise<TcpFigures> {
-  await using server = pair.near.start(["iperf3", "-s", "-1", "--forceflush", "-p", String(IPERF_PORT)]);
+  await using server = pair.near.start([
+    "iperf3",
+    "-s",
+    "-1",
+    "--forceflush",
+    "-p",
+    String(IPERF_PORT),
+  ]);
   await server.waitForOutput(/listening/);
   const startCpuSeconds = cpuSeconds(running);
   const text = await pair.far.run(

@@ -62,7 +62,7 @@ export class RunningFlows implements AsyncDisposable {
 
   /** Ends the senders; what is under way may still arrive. */
   async stopSending(): Promise<void> {
-    for (const { sender } of this.#ends) await sender?.[Symbol.asyncDispose]();
+    for (const { sender } of this.#ends) await sender?.finish();
   }
 
   /** The counts at this moment. */

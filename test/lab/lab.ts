@@ -5,6 +5,7 @@
 import { Network, sweepNamespaces } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
+import { startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { LabContext } from "./lab-context.ts";
 import { runS3 } from "./scenario-s3.ts";
@@ -84,9 +85,10 @@ async function showTraffic(context: LabContext, seconds: number): Promise<Traffi
 }
 
 async function startSegment(
-  _peer: LabOptions["peer"],
+  peer: LabOptions["peer"],
   topology: Topology,
   folder: string,
 ): Promise<Segment> {
-  return await startStockSegment(topology, folder);
+  if (peer === "openvpn-only") return await startStockSegment(topology, folder);
+  return await startFairleadSegment(topology, folder, peer);
 }

@@ -1,7 +1,7 @@
 /**
  * The lab's hosts, the same ones as in the story of the product:
  *
- *     app --eth0-- 198.51.100.0/24 --eth1-- gw --up0-- 192.0.2.0/24 --up0-- tb --br0-- lan
+ *     app --eth0-- 198.51.100.0/24 --eth1-- gw --up0-- 192.0.2.0/24 --up0-- tb --br-lan-- lan
  *
  * `app` is a workload in the cluster, `gw` the gateway, `tb` the testbed's box, `lan` a host on
  * the testbed's isolated network 10.20.0.0/24, fd20::/64. Everything between app and lan but the
@@ -23,7 +23,7 @@ export const LAB = {
   /** The workload's interface on the segment. */
   workloadInterface: "tb0",
   /** The box's bridge, of the LAN's NIC and the tunnel's tap. */
-  boxBridge: "br0",
+  boxBridge: "br-lan",
   lanInterface: "eth0",
 } as const;
 

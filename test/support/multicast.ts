@@ -96,6 +96,13 @@ export class MulticastSender implements AsyncDisposable {
     return this.#sentCount;
   }
 
+  /** Ends the sender once it has sent everything it was given. */
+  async finish(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#program.closeInput();
+    await this.#program.waitForEnd();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await this.#program.stop();

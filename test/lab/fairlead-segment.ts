@@ -1,0 +1,169 @@
+/**
+ * The lab's tunnel by our own programs from the files in `examples/`: the gateway listens, the
+ * workload dials, and at the testbed's end either ours or a stock OpenVPN runs the profile that
+ * the gateway printed.
+ */
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { dump, loadAll } from "js-yaml";
+import { type FairleadPeer, printProfile, startFairlead } from "../support/fairlead-peer.ts";
+import type { Namespace } from "../support/netns.ts";
+import { OpenvpnPeer } from "../support/openvpn-peer.ts";
+import type { PeerKind, Segment } from "./segment.ts";
+import { LAB, type Topology } from "./topology.ts";
+
+const EXAMPLES = join(import.meta.dirname, "..", "..", "examples");
+const GATEWAY_FILE = join(EXAMPLES, "bridged-gateway.yaml");
+const BOX_PEER = "box-7";
+const WORKLOAD_PEER = "viewer";
+
+/** Starts the gateway and the box, and waits for both. */
+export async function startFairleadSegment(
+  topology: Topology,
+  folder: string,
+  boxKind: PeerKind,
+): Promise<Segment> {
+  await using stack = new AsyncDisposableStack();
+  const options = { folder: join(folder, "gateway") };
+  const gateway = stack.use(await startFairlead(topology.gateway, [GATEWAY_FILE], options));
+  await gateway.waitUntilUp();
+  const boxProfile = await printProfile(BOX_PEER, GATEWAY_FILE, options);
+  stack.use(await BOX_STARTERS[boxKind](topology, join(folder, "box"), boxProfile));
+  await gateway.waitForPeer(BOX_PEER);
+  const right = await workloadFiles(folder, "right", GATEWAY_FILE);
+  // Broken as by somebody who forgot the multicast: neither end's file has its routes.
+  const brokenGatewayFile = join(folder, "gateway-broken.yaml");
+  await writeFile(brokenGatewayFile, withoutMulticastRoutes(await readFile(GATEWAY_FILE, "utf8")));
+  const broken = await workloadFiles(folder, "broken", brokenGatewayFile);
+  return new FairleadSegment({
+    topology,
+    folder,
+    gateway,
+    right,
+    broken,
+    stack: stack.move(),
+    description: `fairlead at the gateway and the workload, ${boxKind} at the box`,
+  });
+}
+
+interface Parts {
+  readonly topology: Topology;
+  readonly folder: string;
+  readonly gateway: FairleadPeer;
+  /** The workload's files, with and without multicast routes. */
+  readonly right: readonly string[];
+  readonly broken: readonly string[];
+  readonly stack: AsyncDisposableStack;
+  readonly description: string;
+}
+
+class FairleadSegment implements Segment {
+  readonly description: string;
+  readonly #parts: Parts;
+  #workload: FairleadPeer | undefined;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.description = parts.description;
+  }
+
+  async attachWorkload({ multicastRoutes }: { multicastRoutes: boolean }): Promise<void> {
+    const { topology, folder, right, broken } = this.#parts;
+    const options = { folder: join(folder, "workload") };
+    const files = multicastRoutes ? right : broken;
+    this.#workload = await startFairlead(topology.workload, files, options);
+    await this.#workload.waitUntilUp();
+  }
+
+  async detachWorkload(): Promise<void> {
+    await this.#workload?.stop();
+    this.#workload = undefined;
+  }
+
+  async peers(): Promise<readonly string[]> {
+    const tunnel = await this.#parts.gateway.tunnel();
+    if (tunnel === undefined) return [];
+    const stationCount = (name: string): number =>
+      tunnel.stations.filter((station) => station.behind === name).length;
+    return tunnel.peers.map((peer) => {
+      const details = [peer.state, peer.remote, peer.address, peer.cipher].filter(Boolean);
+      return `${peer.name} ${details.join(" ")}, ${stationCount(peer.name)} stations`;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.detachWorkload();
+    await this.#parts.stack.disposeAsync();
+  }
+}
+
+type BoxStarter = (topology: Topology, folder: string, profile: string) => Promise<AsyncDisposable>;
+
+const BOX_STARTERS: Readonly<Record<PeerKind, BoxStarter>> = {
+  /** Stock OpenVPN with the printed profile unchanged; its tap joins the bridge by hand. */
+  openvpn: async ({ box }, folder, profile) => {
+    await using stack = new AsyncDisposableStack();
+    const peer = stack.use(await OpenvpnPeer.start({ namespace: box, folder, config: profile }));
+    await peer.waitUntilUp();
+    const device = await tapOf(box);
+    await box.ip(`link set ${device} master ${LAB.boxBridge} up`);
+    stack.move();
+    return peer;
+  },
+  fairlead: async ({ box }, folder, profile) => {
+    await using stack = new AsyncDisposableStack();
+    const secretFile = `${folder}-profile.yaml`;
+    await writeFile(secretFile, secretOf("box-7-profile", profile), { mode: 0o600 });
+    const files = [join(EXAMPLES, "testbed-box.yaml"), secretFile];
+    const peer = stack.use(await startFairlead(box, files, { folder }));
+    await peer.waitUntilUp();
+    stack.move();
+    return peer;
+  },
+};
+
+/** Name of the only tap in a namespace: the profile leaves it to OpenVPN. */
+async function tapOf(namespace: Namespace): Promise<string> {
+  const links = JSON.parse(await namespace.run(["ip", "-j", "tuntap", "show"])) as readonly {
+    readonly ifname: string;
+  }[];
+  assert(links.length === 1 && links[0] !== undefined, `${links.length} taps at the box`);
+  return links[0].ifname;
+}
+
+/** The Secret document that `dial.profileSecretRef` names. */
+function secretOf(name: string, profile: string): string {
+  return dump({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name, namespace: "lab" },
+    stringData: { "client.ovpn": profile },
+  });
+}
+
+/** Writes the workload's tunnel and its profile, as the gateway's file makes it, and names both. */
+async function workloadFiles(
+  folder: string,
+  kind: "right" | "broken",
+  gatewayFile: string,
+): Promise<readonly string[]> {
+  const example = join(EXAMPLES, "workload.yaml");
+  const profile = await printProfile(WORKLOAD_PEER, gatewayFile, {
+    folder: join(folder, "gateway"),
+  });
+  const secretFile = join(folder, `viewer-profile-${kind}.yaml`);
+  await writeFile(secretFile, secretOf("viewer-profile", profile), { mode: 0o600 });
+  if (kind === "right") return [example, secretFile];
+  const file = join(folder, "workload-broken.yaml");
+  await writeFile(file, withoutMulticastRoutes(await readFile(example, "utf8")));
+  return [file, secretFile];
+}
+
+function withoutMulticastRoutes(yaml: string): string {
+  const documents = loadAll(yaml) as { kind: string; spec: Record<string, unknown> }[];
+  for (const { kind, spec } of documents) {
+    if (kind === "VpnTunnel") spec["multicast"] = { routes: [] };
+  }
+  return documents.map((document) => dump(document)).join("---\n");
+}
