@@ -14,6 +14,9 @@ import {
   routeDelete,
   tapOpen,
 } from "./native.ts";
+import { requireOwnNamespace } from "./own-namespace.ts";
+
+requireOwnNamespace();
 
 const SECONDS_MAX = 2;
 const seed = (Math.random() * 2 ** 32) | 0;

@@ -99,7 +99,7 @@ export interface Lane {
   openBatch(first: number, count: number): number;
   /**
    * Seals and sends rows 0 to count - 1 of `orders`; how many left. Each row's verdict becomes
-   * `done` or -errno: ENOKEY for a key that is not in the table, EBADF for a socket that is not
+   * `done` or -errno: ENOKEY (126) for a key that is not in the table, EBADF for a socket that is not
    * attached, EMSGSIZE above 65535 bytes. EAGAIN says the socket's buffer is full, and is then
    * the verdict of all later rows for that socket. Order is kept per socket. A row that differs
    * from the one before it only by its path (and traffic class) sends the same bytes, sealed once.

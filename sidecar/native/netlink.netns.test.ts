@@ -17,6 +17,9 @@ import {
   routeDelete,
   routes,
 } from "./native.ts";
+import { requireOwnNamespace } from "./own-namespace.ts";
+
+requireOwnNamespace();
 
 const { EEXIST, EINVAL, ENODEV, EADDRNOTAVAIL, ESRCH, EAFNOSUPPORT } = constants.errno;
 const OURS = 250;

@@ -3,10 +3,15 @@
  * in a network namespace of its own.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { constants } from "node:os";
 import { test } from "node:test";
 import { addressBytes, Harness } from "./lane-harness.ts";
 import { Verdict } from "./layout.ts";
 import { addressAdd, linkSet, links, tapOpen } from "./native.ts";
+import { requireOwnNamespace } from "./own-namespace.ts";
+
+requireOwnNamespace();
 
 const EXPEDITED = 0xb8;
 const UDP = 17;
@@ -97,4 +102,29 @@ test("an interface that does not reach the peer's family or a foreign source is 
   assert.equal(harness.lane.send(4), 1);
   for (const row of [0, 1, 2]) assert.ok(harness.word(harness.orders, row, "verdict") < 0);
   assert.equal(harness.word(harness.orders, 3, "verdict"), Verdict.done);
+});
+
+test("a full socket says EAGAIN to the rest of its rows and to no other socket's", (context) => {
+  const { harness } = outside;
+  // A slow queue keeps datagrams, and with them their share of the socket's buffer.
+  const queue = ["rate", "8kbit", "burst", "1600", "limit", "10000000"];
+  const tc = spawnSync("tc", ["qdisc", "replace", "dev", "flout", "root", "tbf", ...queue]);
+  if (tc.status !== 0) return context.skip("no tc or no tbf here");
+  const full = harness.open({ family: 4, sendBufferBytes: 20_000 });
+  const free = harness.open({ family: 4, address: "192.0.2.1" });
+  harness.setPath(0, { remote: "192.0.2.2", port: 9, socket: full.index });
+  harness.setPath(1, { remote: "192.0.2.2", port: 9, socket: free.index });
+  const rows = Array.from({ length: 60 }, (_, row) => row);
+  for (const row of rows) {
+    harness.place(harness.orders, row, Buffer.alloc(1000));
+    harness.set(harness.orders, row, { path: row % 10 === 9 ? 1 : 0 });
+  }
+  const sent = harness.lane.send(60);
+  const verdicts = rows.map((row) => harness.word(harness.orders, row, "verdict"));
+  const ofFull = verdicts.filter((_, row) => row % 10 !== 9);
+  const first = ofFull.indexOf(-constants.errno.EAGAIN);
+  assert.ok(first > 0);
+  assert.ok(ofFull.slice(0, first).every((verdict) => verdict === Verdict.done));
+  assert.ok(ofFull.slice(first).every((verdict) => verdict === -constants.errno.EAGAIN));
+  assert.equal(sent, first + 6);
 });

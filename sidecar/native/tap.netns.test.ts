@@ -1,11 +1,16 @@
 /** Runs as root in a network namespace of its own, which it changes as it likes. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { test } from "node:test";
 import { CANARY, Harness, SLOT_BYTES } from "./lane-harness.ts";
 import { Ready, Verdict } from "./layout.ts";
 import { handleClose, linkAdd, linkSet, links, tapOpen } from "./native.ts";
+import { requireOwnNamespace } from "./own-namespace.ts";
+
+requireOwnNamespace();
+// Else the kernel sends frames of its own on each new device, at times of its own.
+writeFileSync("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 
 const { EAGAIN, EBADF, EBUSY, EINVAL, EIO } = constants.errno;
 const BROADCAST = Buffer.from("ffffffffffff", "hex");
@@ -24,7 +29,7 @@ function indexOf(name: string): number {
   return links().links.find((link) => link.name === name)?.index ?? 0;
 }
 
-/** A tap that is up and attached; IPv6 is off so that the kernel sends nothing by itself. */
+/** A tap that is up and attached, in a bridge if there is one. */
 function openTap(harness: Harness, name: string, master?: number): Tap {
   const tap = tapOpen({ name, mode: "tap" });
   assert.equal(tap.errno, 0, tap.operation);
