@@ -56,7 +56,7 @@ const USE_OIDS: Readonly<Record<CertificateUse, string>> = {
   client: "1.3.6.1.5.5.7.3.2",
 };
 /** X.520 upper bound of a common name (RFC 5280, appendix A.1). */
-export const COMMON_NAME_LENGTH_MAX = 64;
+const COMMON_NAME_LENGTH_MAX = 64;
 
 /** Makes a new self-signed authority. */
 export async function createAuthority(request: {

@@ -57,6 +57,21 @@ test("every rule can be evaluated and has a message for a person", () => {
   }
 });
 
+/** The API server checks a default against the rules of its node before inner defaults are filled in. */
+test("every default keeps the rules of its own node", () => {
+  for (const kind of KINDS) {
+    for (const [path, schema] of nodes(schemaOf(kind), kind)) {
+      for (const rule of schema["x-kubernetes-validations"] ?? []) {
+        if (schema.default === undefined || !isEvaluable(rule)) continue;
+        for (const field of rule.rule.matchAll(/self\.([A-Za-z0-9]+)/g)) {
+          assert.ok(field[1] !== undefined && field[1] in (schema.default as object), path);
+        }
+        assert.ok(keepsRule(rule, schema.default), path);
+      }
+    }
+  }
+});
+
 test("each definition has a status subresource, printer columns and one stored version", async () => {
   for (const kind of KINDS) {
     const text = await readFile(new URL(DEFINITION_FILES[kind], import.meta.url), "utf8");

@@ -21,7 +21,7 @@ export interface IpNetwork {
 }
 
 /** Bits of an address. */
-export function addressBits(family: 4 | 6): number {
+function addressBits(family: 4 | 6): number {
   return family === 4 ? 32 : 128;
 }
 

@@ -34,7 +34,7 @@ export interface PoolAnswer {
 }
 
 /** A pool is searched at most this far; a segment of more peers is not one segment. */
-export const POOL_SEARCH_MAX = 65_536;
+const POOL_SEARCH_MAX = 65_536;
 
 /** Gives addresses. */
 export function assignAddresses(request: PoolRequest): PoolAnswer {

@@ -93,8 +93,8 @@ function valueText(schema: Schema): string {
   if (inner.minimum !== undefined || inner.maximum !== undefined) {
     parts.push(`${inner.minimum ?? ""} to ${inner.maximum ?? ""}`);
   }
-  const isEmptyObject = JSON.stringify(schema.default) === "{}";
-  if (schema.default !== undefined && !isEmptyObject) {
+  // The default of a block is shown field by field.
+  if (schema.default !== undefined && schema.type !== "object") {
     parts.push(`default ${[schema.default].flat().join(", ")}`);
   }
   return parts.filter((part) => part !== "").join("; ");

@@ -34,7 +34,7 @@ export class YamlSyntaxError extends OperatingError {
 }
 
 /** A resource file has kilobytes. */
-export const YAML_FILE_LENGTH_MAX = 4_194_304;
+const YAML_FILE_LENGTH_MAX = 4_194_304;
 /** Deeper or more often repeated than any resource of ours. */
 const DEPTH_MAX = 40;
 const ALIASES_MAX = 100;
