@@ -3,6 +3,7 @@
  * it is called, so that `--help` and `--version` answer at once.
  */
 import { Command, CommanderError } from "commander";
+import { OperatingError } from "../common/operating-error.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { packageVersion } from "./package-version.ts";
 import { NotPermittedError, UsageError } from "./process-state.ts";
@@ -115,6 +116,10 @@ function statusOf(error: unknown): number {
   if (error instanceof UsageError || error instanceof NotPermittedError) {
     process.stderr.write(`fairlead: ${error.message}\n`);
     return error instanceof UsageError ? ExitStatus.Usage : ExitStatus.NotPermitted;
+  }
+  if (error instanceof OperatingError) {
+    process.stderr.write(`fairlead: ${error.message}\n`);
+    return ExitStatus.Internal;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.stderr.write(`fairlead: ${text}\n`);

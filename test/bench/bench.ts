@@ -82,7 +82,11 @@ async function compare(stack: AsyncDisposableStack, options: BenchOptions): Prom
       const pair = { near, far, nearUnderlay: NEAR_UNDERLAY, folder };
       const run = await runOnce(contender, pair, options.seconds);
       figures.push(run);
-      say(`round ${round}, ${contender.name}: ${JSON.stringify(run)}`);
+      const { tcp1, ping } = run;
+      const speed = `${tcp1.gbps.toFixed(2)} Gb/s, ${tcp1.cpuSecondsPerGB.toFixed(1)} CPU s/GB`;
+      say(
+        `round ${round}, ${contender.name}: ${speed}, p50 ${ping.p50Ms} ms, p99 ${ping.p99Ms} ms`,
+      );
     }
   }
   return {

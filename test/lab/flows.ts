@@ -16,7 +16,7 @@ export interface Flow {
 }
 
 /** The groups; each direction has its own, so that nothing is counted twice. */
-export const FLOWS: readonly Flow[] = [
+const FLOWS: readonly Flow[] = [
   { name: "lanToWorkload4", group: { family: 4, address: "239.1.2.3", port: 5001 } },
   { name: "lanToWorkload6", group: { family: 6, address: "ff15::1:203", port: 5002 } },
   { name: "workloadToLan4", group: { family: 4, address: "239.1.2.4", port: 5003 } },

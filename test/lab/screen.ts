@@ -37,7 +37,7 @@ export class Screen {
 }
 
 /** The blocks as aligned columns under their titles. */
-export function table(heading: string, blocks: readonly Block[]): string {
+function table(heading: string, blocks: readonly Block[]): string {
   const lines = [`${BOLD}${heading}${PLAIN}`];
   for (const { title, rows } of blocks) {
     lines.push("", `${BOLD}${title}${PLAIN}`);
@@ -55,7 +55,7 @@ export function table(heading: string, blocks: readonly Block[]): string {
 }
 
 /** The blocks in one line. */
-export function plainLine(blocks: readonly Block[]): string {
+function plainLine(blocks: readonly Block[]): string {
   return blocks
     .flatMap(({ rows }) => rows)
     .map(({ label, values }) => `${label} ${values.filter(Boolean).join(" ")}`.trimEnd())

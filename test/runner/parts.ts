@@ -66,10 +66,10 @@ function checkSteps(): readonly Step[] {
     ...folders.filter(hasSources),
   ];
   return [
-    check("format and lint", "biome", "ci", "--error-on-warnings", "."),
+    check("format and lint", "biome", "ci", "--colors=off", "--error-on-warnings", "."),
     check("types", "tsc", "--noEmit", "-p", "."),
     { ...check("imports", ...cruise), kind: "imports" },
-    check("unused", "knip", "--no-progress"),
+    check("unused", "knip", "--no-progress", "--no-config-hints"),
     check("crds", "node", "crds/generate.ts", "--check"),
     check(
       "native format",

@@ -58,6 +58,7 @@ async function runStep(step: Step, isFull: boolean): Promise<Outcome> {
     environment: {
       // The project's own Node and tools come first, whatever the machine has.
       PATH: [join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(delimiter),
+      NO_COLOR: "1",
       ...(isFull && { FAIRLEAD_FULL: "1" }),
     },
   };

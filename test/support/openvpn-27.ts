@@ -11,7 +11,7 @@ import { cacheFolder } from "./scratch.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 300_000;
 /** Where the peer's own folder appears inside the root. */
-export const FOLDER_IN_ROOT = "/mnt";
+const FOLDER_IN_ROOT = "/mnt";
 
 /** The root folder with OpenVPN 2.7 in it, made at the first call on a machine. */
 export async function openvpn27Root(): Promise<string> {

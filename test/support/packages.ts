@@ -6,6 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { OperatingError } from "../../common/operating-error.ts";
 
 const DEBIAN_PACKAGES = {
   ip: "iproute2",
@@ -24,9 +25,6 @@ const DEBIAN_PACKAGES = {
 /** A program this module knows the package of. */
 export type SystemCommand = keyof typeof DEBIAN_PACKAGES;
 
-/** A program is missing and could not be installed. */
-export class MissingProgramError extends Error {}
-
 /** Makes sure that the programs are there, or throws one line that names what to install. */
 export async function ensureCommands(commands: readonly SystemCommand[]): Promise<void> {
   const missing = commands.filter((command) => !isInstalled(command));
@@ -34,7 +32,8 @@ export async function ensureCommands(commands: readonly SystemCommand[]): Promis
   const packages = [...new Set(missing.map((command) => DEBIAN_PACKAGES[command]))];
   const names = packages.join(" ");
   if (process.getuid?.() !== 0 || !isInstalled("apt-get")) {
-    throw new MissingProgramError(
+    throw new OperatingError(
+      "program-missing",
       `${missing.join(", ")} not found: install ${names} (names of Debian's packages)`,
     );
   }
@@ -42,7 +41,10 @@ export async function ensureCommands(commands: readonly SystemCommand[]): Promis
   if (aptInstall(packages)) return;
   const isUpdated = aptGet(["update"]);
   if (!isUpdated || !aptInstall(packages)) {
-    throw new MissingProgramError(`apt-get could not install ${names}; its lines above say why`);
+    throw new OperatingError(
+      "program-missing",
+      `apt-get could not install ${names}; its lines above say why`,
+    );
   }
 }
 
