@@ -245,6 +245,14 @@ test("a key that does not belong to its certificate is refused, and never quoted
   assert.ok(!JSON.stringify([reading.problems, second.problems]).includes(secret));
 });
 
+test("a key that lost its block is not quoted line by line", () => {
+  const bare = `${pair.privateKeyPem}${printStaticKey(wrapKey)}`;
+  const found = problems(...bare.split("\n")).join("\n");
+  for (const line of bare.split("\n")) {
+    if (line !== "" && !line.startsWith("-----")) assert.ok(!found.includes(line), found);
+  }
+});
+
 test("no mutated profile makes the reader throw", () => {
   const whole = profile(
     "auth SHA256",

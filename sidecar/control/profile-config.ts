@@ -79,7 +79,8 @@ function takeDirective(
   const { name, line } = directive;
   const rule = PROFILE_DIRECTIVES.get(name);
   if (rule === undefined) {
-    const shown = /^[\w-]{1,40}$/.test(name) ? name : "this";
+    // A line of a key that lost its block would stand here too: those are longer or not lower case.
+    const shown = /^[a-z][a-z0-9-]{0,30}$/.test(name) ? name : "this";
     if (forgiven.has(name))
       draft.notes.push(`line ${line}: ${shown} is unknown and ignored, as the profile asks`);
     else
