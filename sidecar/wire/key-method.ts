@@ -42,7 +42,8 @@ export function serialiseKeyMethod(message: KeyMethodMessage): Buffer {
 
 /**
  * Reads what `from` sent. "incomplete" until all of it has arrived, "malformed" when it never
- * can be right. The peer-info string may be missing altogether (OpenVPN before 2.1).
+ * can be right. A server may leave the strings behind its options out (OpenVPN 3 does); a client
+ * never does, so what ends there has not all arrived yet.
  */
 export function parseKeyMethod(
   bytes: Buffer,
@@ -62,7 +63,7 @@ export function parseKeyMethod(
   const random2 = take(RANDOM_BYTES);
   const strings: string[] = [];
   while (strings.length < 4) {
-    if (offset === bytes.length && strings.length >= 1) break;
+    if (from === "server" && offset === bytes.length && strings.length >= 1) break;
     if (bytes.length < offset + 2) return "incomplete";
     const length = bytes.readUInt16BE(offset);
     if (bytes.length < offset + 2 + length) return "incomplete";
