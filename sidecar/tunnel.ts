@@ -12,14 +12,15 @@ import type { KeySlots } from "./cipher/key-slots.ts";
 import { type Clock, monotonicMs, type SystemClock } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
-import type { PeerStatus, TunnelStatus } from "./control/status.ts";
+import type { TunnelStatus } from "./control/status.ts";
 import { stationStatus } from "./control/status.ts";
 import type { TunnelConfig } from "./control/tunnel-config.ts";
 import { DIALLED_INDEX, Dialling } from "./dialling.ts";
 import { SESSIONS_MAX, SOCKET_BUFFER_BYTES } from "./limits.ts";
 import { Listening, serverTimeoutMs } from "./listening.ts";
 import * as native from "./native/native.ts";
-import type { PeerContext, PeerSession } from "./peer-session.ts";
+import type { PeerContext } from "./peer-session.ts";
+import { peerStatuses } from "./peer-status.ts";
 import { PlaneLink } from "./plane-link.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
 import { nodeTlsEngines } from "./session/handshake/node-tls-engine.ts";
@@ -27,7 +28,6 @@ import type { Agreement } from "./session/handshake/session-outcome.ts";
 import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
 import { TunnelError } from "./tunnel-error.ts";
-import { localText, remoteText } from "./uplink/address-words.ts";
 import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
 import { DATA_V2_AEAD_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
 
@@ -122,7 +122,8 @@ export class Tunnel {
 
   status(): TunnelStatus {
     const { role, namespace, name } = this.#config;
-    const peers = this.#peers();
+    const nowMs = this.#context.clock.nowMs();
+    const peers = peerStatuses(this.#end, this.#plane, nowMs);
     const isUp = peers.some((peer) => peer.state === "Up");
     const names = new Map(peers.map((peer) => [peer.port, peer.name]));
     const state =
@@ -143,49 +144,9 @@ export class Tunnel {
       segmentInterface: this.#device.segmentName,
       mtuBytes: this.#mtuBytes,
       peers,
-      stations: this.#plane
-        .stations()
-        .map((station) => stationStatus(station, names, this.#context.clock.nowMs())),
+      stations: this.#plane.stations().map((station) => stationStatus(station, names, nowMs)),
       tap: this.#plane.traffic(0),
       counters: this.#plane.counters(),
-    };
-  }
-
-  #peers(): PeerStatus[] {
-    if (this.#end instanceof Dialling) {
-      const session = this.#end.session;
-      if (session === undefined) return [];
-      return [this.#peerStatus(session, session.agreement?.commonName ?? "server")];
-    }
-    const connected = [...this.#end.sessions()].map(({ session, peer }) =>
-      this.#peerStatus(session, peer?.name ?? "(handshake)"),
-    );
-    const names = new Set(connected.map((peer) => peer.name));
-    const absent = this.#end.peers.filter((peer) => !names.has(peer.name));
-    return [
-      ...connected,
-      ...absent.map((peer) => ({ name: peer.name, port: 0, state: "Absent" as const })),
-    ];
-  }
-
-  #peerStatus(session: PeerSession, name: string): PeerStatus {
-    const { agreement } = session;
-    const state = session.isUp ? ("Up" as const) : ("Handshake" as const);
-    const local = localText(session.row);
-    const base = { name, port: session.index, state, remote: remoteText(session.row) };
-    if (agreement === undefined) return base;
-    const heardMs = this.#plane.lastHeardMs(session.index);
-    const address = agreement.pushed?.address4?.address;
-    return {
-      ...base,
-      ...(local === undefined ? {} : { local }),
-      ...(address === undefined ? {} : { address }),
-      cipher: agreement.cipher,
-      tls: agreement.tlsVersion,
-      since: new Date(session.sinceMs).toISOString(),
-      silentMs: Math.max(0, (this.#context.clock.nowMs() - heardMs) | 0),
-      traffic: this.#plane.traffic(session.index),
-      ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
     };
   }
 

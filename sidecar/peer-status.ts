@@ -1,0 +1,61 @@
+/** The peers of a tunnel as its status shows them: those with a session, then the absent ones. */
+
+import type { PeerStatus } from "./control/status.ts";
+import { Dialling } from "./dialling.ts";
+import type { Listening } from "./listening.ts";
+import type { PeerSession } from "./peer-session.ts";
+import type { PlaneLink } from "./plane-link.ts";
+import { localText, remoteText } from "./uplink/address-words.ts";
+
+/** What the data plane knows of its peers. */
+type PlaneView = Pick<PlaneLink, "lastHeardMs" | "traffic">;
+
+/** Every peer of a listening end, or the one of a dialling end while there is a session. */
+export function peerStatuses(
+  end: Listening | Dialling,
+  plane: PlaneView,
+  nowMs: number,
+): PeerStatus[] {
+  if (end instanceof Dialling) {
+    const { session } = end;
+    if (session === undefined) return [];
+    const { commonName = "server", pushed } = session.agreement ?? {};
+    return [sessionStatus(session, { name: commonName, ...pushed?.address4 }, plane, nowMs)];
+  }
+  const connected = [...end.sessions()].map(({ session, peer }) => {
+    const { name = "(handshake)", address4 } = peer ?? {};
+    const who = address4 === undefined ? { name } : { name, address: address4 };
+    return sessionStatus(session, who, plane, nowMs);
+  });
+  const names = new Set(connected.map((peer) => peer.name));
+  const absent = end.peers.filter((peer) => !names.has(peer.name));
+  return [
+    ...connected,
+    ...absent.map((peer) => ({ name: peer.name, port: 0, state: "Absent" as const })),
+  ];
+}
+
+function sessionStatus(
+  session: PeerSession,
+  who: { readonly name: string; readonly address?: string },
+  plane: PlaneView,
+  nowMs: number,
+): PeerStatus {
+  const { agreement, index } = session;
+  const { name, address } = who;
+  const state = session.isUp ? ("Up" as const) : ("Handshake" as const);
+  const local = localText(session.row);
+  const base = { name, port: index, state, remote: remoteText(session.row) };
+  if (agreement === undefined) return base;
+  return {
+    ...base,
+    ...(local === undefined ? {} : { local }),
+    ...(address === undefined ? {} : { address }),
+    cipher: agreement.cipher,
+    tls: agreement.tlsVersion,
+    since: new Date(session.sinceMs).toISOString(),
+    silentMs: Math.max(0, (nowMs - plane.lastHeardMs(index)) | 0),
+    traffic: plane.traffic(index),
+    ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
+  };
+}
