@@ -1,0 +1,155 @@
+/** One tunnel between ours and stock OpenVPN, in either role, up and ready to be tried. */
+import { makeStaticKey, TestAuthority } from "../support/certificates.ts";
+import {
+  dialDocuments,
+  type Fields,
+  listenDocuments,
+  writeDocuments,
+} from "../support/documents.ts";
+import { type FairleadPeer, printProfile, startFairlead } from "../support/fairlead-peer.ts";
+import { createHosts } from "../support/hosts.ts";
+import { type Namespace, Network } from "../support/netns.ts";
+import { OpenvpnPeer, type OpenvpnRelease } from "../support/openvpn-peer.ts";
+import { Scratch } from "../support/scratch.ts";
+import { stockClientConfig, stockServerConfig, type Wrap } from "../support/stock-config.ts";
+
+/** The only peer's name, and its certificate's. */
+export const PEER = "box-7";
+const ALL_CIPHERS = ["AES-256-GCM", "AES-128-GCM", "CHACHA20-POLY1305"];
+
+/** How a link is made. */
+export interface LinkOptions {
+  readonly release: OpenvpnRelease;
+  /** What we are. */
+  readonly role: "server" | "client";
+  readonly wrap?: Wrap;
+  readonly family?: 4 | 6;
+  /** Lines for the stock end's configuration. */
+  readonly stockLines?: readonly string[];
+  /** Lines for the profile that our dialling end reads. */
+  readonly profileLines?: readonly string[];
+  /** Of our tunnel's spec. */
+  readonly transport?: Fields;
+}
+
+/** A tunnel that is up. */
+export interface Link extends AsyncDisposable {
+  readonly ours: FairleadPeer;
+  readonly stock: OpenvpnPeer;
+  readonly oursHost: Namespace;
+  readonly stockHost: Namespace;
+  /** Addresses on the segment. */
+  readonly oursAddress: string;
+  readonly stockAddress: string;
+  readonly folder: string;
+}
+
+/** Makes two hosts and the tunnel between them. */
+export async function createLink(options: LinkOptions): Promise<Link> {
+  await using stack = new AsyncDisposableStack();
+  const network = stack.use(await Network.create());
+  const scratch = stack.use(await Scratch.create());
+  const { server, client } = await createHosts(network, ["server", "client"]);
+  const place = { server, client, folder: scratch.path };
+  const maker = options.role === "server" ? serve : dial;
+  const link = await maker(options, place, stack);
+  const kept = stack.move();
+  return {
+    ...link,
+    folder: scratch.path,
+    [Symbol.asyncDispose]: async () => await kept.disposeAsync(),
+  };
+}
+
+interface Place {
+  readonly server: Namespace;
+  readonly client: Namespace;
+  readonly folder: string;
+}
+
+type Ends = Omit<Link, "folder" | typeof Symbol.asyncDispose>;
+
+/** We listen; a stock client runs the profile that we print, with a few lines added. */
+async function serve(
+  options: LinkOptions,
+  { server, client, folder }: Place,
+  stack: AsyncDisposableStack,
+): Promise<Ends> {
+  const { release, wrap = "tls-crypt", family = 4, stockLines = [], transport } = options;
+  const controlWrap = wrap === "tls-crypt" ? "TlsCrypt" : "TlsAuth";
+  const documents = listenDocuments({
+    peers: [PEER],
+    advertise: [{ host: serverAddress(family) }],
+    ...(transport === undefined ? {} : { transport }),
+    security: { controlWrap, dataCiphers: ALL_CIPHERS },
+  });
+  const file = await writeDocuments(`${folder}/server.yaml`, documents);
+  const place = { folder: `${folder}/server` };
+  const ours = stack.use(await startFairlead(server, [file], place));
+  await ours.waitUntilUp();
+  const profile = await printProfile(PEER, file, place);
+  const stock = stack.use(
+    await OpenvpnPeer.start({
+      namespace: client,
+      folder: `${folder}/client`,
+      config: [profile, "dev tap0", ...stockLines, ""].join("\n"),
+      release,
+    }),
+  );
+  await stock.waitUntilUp();
+  const { address = "" } = await ours.waitForPeer(PEER);
+  return {
+    ours,
+    stock,
+    oursHost: server,
+    stockHost: client,
+    oursAddress: "10.20.0.1",
+    stockAddress: address,
+  };
+}
+
+/** A stock server; we dial it by a client file of the ordinary kind. */
+async function dial(
+  options: LinkOptions,
+  { server, client, folder }: Place,
+  stack: AsyncDisposableStack,
+): Promise<Ends> {
+  const { release, wrap = "tls-crypt", family = 4, stockLines = [], profileLines = [] } = options;
+  const authority = await TestAuthority.create(`${folder}/authority`);
+  const wrapKey = makeStaticKey();
+  const keys = async (commonName: string, use: "server" | "client") => ({
+    authority: authority.certificate,
+    identity: await authority.issue({ commonName, use }),
+    wrap,
+    wrapKey,
+  });
+  const proto = family === 4 ? "proto udp4" : "proto udp6";
+  const stock = stack.use(
+    await OpenvpnPeer.start({
+      namespace: server,
+      folder: `${folder}/server`,
+      config: stockServerConfig(await keys("server", "server"), [proto, ...stockLines]),
+      release,
+    }),
+  );
+  await stock.waitUntilUp();
+  const remote = serverAddress(family);
+  const profile = stockClientConfig(await keys(PEER, "client"), [remote], profileLines);
+  const { transport } = options;
+  const documents = dialDocuments({ profile, ...(transport === undefined ? {} : { transport }) });
+  const file = await writeDocuments(`${folder}/client.yaml`, documents);
+  const ours = stack.use(await startFairlead(client, [file], { folder: `${folder}/client` }));
+  const tunnel = await ours.waitUntilUp();
+  return {
+    ours,
+    stock,
+    oursHost: client,
+    stockHost: server,
+    oursAddress: tunnel.peers[0]?.address ?? "",
+    stockAddress: "10.20.0.1",
+  };
+}
+
+function serverAddress(family: 4 | 6): string {
+  return family === 4 ? "192.0.2.1" : "2001:db8::1";
+}

@@ -1,0 +1,70 @@
+/** Configurations of stock OpenVPN, tap and UDP, with their keys inline. */
+import type { Identity } from "./certificates.ts";
+
+/** What wraps the control channel, by OpenVPN's names. */
+export type Wrap = "tls-crypt" | "tls-auth";
+
+/** Inline keys of one end. */
+export interface StockKeys {
+  /** Absent with peer-fingerprint. */
+  readonly authority?: string;
+  readonly identity: Identity;
+  readonly wrap: Wrap;
+  readonly wrapKey: string;
+}
+
+/** A server on all addresses of its host: 10.20.0.1/24 and fd20::1/64 on tap0. */
+export function stockServerConfig(keys: StockKeys, extra: readonly string[] = []): string {
+  return [
+    "server 10.20.0.0 255.255.255.0",
+    "server-ipv6 fd20::/64",
+    "topology subnet",
+    "dev tap0",
+    "dev-type tap",
+    "port 1194",
+    "multihome",
+    "client-to-client",
+    "explicit-exit-notify 1",
+    "keepalive 1 5",
+    "dh none",
+    ...extra,
+    ...keyLines(keys, 0),
+  ].join("\n");
+}
+
+/** A client of the server at these addresses, from the top. */
+export function stockClientConfig(
+  keys: StockKeys,
+  remotes: readonly string[],
+  extra: readonly string[] = [],
+): string {
+  return [
+    "client",
+    "dev tap0",
+    "dev-type tap",
+    "proto udp",
+    ...remotes.map((remote) => `remote ${remote} 1194`),
+    "nobind",
+    "explicit-exit-notify 1",
+    "remote-cert-tls server",
+    ...extra,
+    ...keyLines(keys, 1),
+  ].join("\n");
+}
+
+function keyLines(keys: StockKeys, direction: 0 | 1): readonly string[] {
+  const wrap =
+    keys.wrap === "tls-auth" ? ["auth SHA256", `key-direction ${direction}`] : ([] as string[]);
+  return [
+    ...(keys.authority === undefined ? [] : [block("ca", keys.authority)]),
+    block("cert", keys.identity.certificate),
+    block("key", keys.identity.key),
+    ...wrap,
+    block(keys.wrap, keys.wrapKey),
+    "",
+  ];
+}
+
+function block(name: string, content: string): string {
+  return `<${name}>\n${content.trim()}\n</${name}>`;
+}
