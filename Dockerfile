@@ -8,7 +8,7 @@ RUN apt-get update \
 WORKDIR /opt/fairlead
 COPY package.json package-lock.json .npmrc ./
 # The base image's own Node runs things here; the package of the same name would be a second one.
-RUN npm ci --omit=dev --no-audit --no-fund && rm -rf node_modules/node node_modules/node-* node_modules/.bin/node
+RUN npm install --no-save --omit=dev --no-audit --no-fund && rm -rf node_modules/node node_modules/node-* node_modules/.bin/node
 COPY sidecar/native sidecar/native
 RUN node sidecar/native/build.ts && strip --strip-unneeded sidecar/native/fairlead.node
 
