@@ -23,7 +23,15 @@ const EthernetOffset = {
   tag: 14,
 } as const;
 
-export const EtherType = { ipv4: 0x0800, ipv6: 0x86dd, vlan: 0x8100, serviceVlan: 0x88a8 } as const;
+export const EtherType = {
+  ipv4: 0x0800,
+  arp: 0x0806,
+  vlan: 0x8100,
+  ipv6: 0x86dd,
+  serviceVlan: 0x88a8,
+  /** IEEE 802, local experimental 1: the switch's own probes. */
+  experimental: 0x88b5,
+} as const;
 
 /** The bit of a MAC address's high word that marks a group (first byte, least bit). */
 const GROUP_BIT = 0x0100;
@@ -84,6 +92,32 @@ export function vlanId(view: DataView, start: number, limit: number): number {
   if (!isTagType(headerType(view, start))) return 0;
   if (limit - start < ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES) return 0;
   return view.getUint16(start + EthernetOffset.tag) & VLAN_ID_MASK;
+}
+
+/** The parts of an Ethernet header. */
+export interface EthernetHeader {
+  readonly targetHigh: number;
+  readonly targetLow: number;
+  readonly sourceHigh: number;
+  readonly sourceLow: number;
+  readonly vlan: number;
+  readonly type: number;
+}
+
+/** Writes an Ethernet header, with a tag unless `vlan` is 0; returns the offset behind it. */
+export function writeEthernet(view: DataView, start: number, header: EthernetHeader): number {
+  view.setUint16(start, header.targetHigh);
+  view.setInt32(start + 2, header.targetLow);
+  view.setUint16(start + 6, header.sourceHigh);
+  view.setInt32(start + 8, header.sourceLow);
+  if (header.vlan === 0) {
+    view.setUint16(start + 12, header.type);
+    return start + ETHERNET_HEADER_BYTES;
+  }
+  view.setUint16(start + 12, EtherType.vlan);
+  view.setUint16(start + 14, header.vlan);
+  view.setUint16(start + 16, header.type);
+  return start + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES;
 }
 
 /**
