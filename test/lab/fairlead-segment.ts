@@ -7,9 +7,11 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { dump, loadAll } from "js-yaml";
+import type { TunnelStatus } from "../../sidecar/control/status.ts";
 import { type FairleadPeer, printProfile, startFairlead } from "../support/fairlead-peer.ts";
 import type { Namespace } from "../support/netns.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
+import type { Block } from "./screen.ts";
 import type { PeerKind, Segment } from "./segment.ts";
 import { LAB, type Topology } from "./topology.ts";
 
@@ -81,21 +83,39 @@ class FairleadSegment implements Segment {
     this.#workload = undefined;
   }
 
-  async peers(): Promise<readonly string[]> {
+  async blocks(): Promise<readonly Block[]> {
     const tunnel = await this.#parts.gateway.tunnel();
-    if (tunnel === undefined) return [];
-    const stationCount = (name: string): number =>
-      tunnel.stations.filter((station) => station.behind === name).length;
-    return tunnel.peers.map((peer) => {
-      const details = [peer.state, peer.remote, peer.address, peer.cipher].filter(Boolean);
-      return `${peer.name} ${details.join(" ")}, ${stationCount(peer.name)} stations`;
-    });
+    return tunnel === undefined
+      ? []
+      : [peerBlock(tunnel), stationBlock(tunnel), counterBlock(tunnel)];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.detachWorkload();
     await this.#parts.stack.disposeAsync();
   }
+}
+
+function peerBlock({ peers }: TunnelStatus): Block {
+  const rows = peers.map((peer) => {
+    const { name, state, remote = "-", address = "-", cipher = "-" } = peer;
+    return { label: name, values: [state, remote, address, cipher] };
+  });
+  return { title: "PEERS of the gateway", rows };
+}
+
+function stationBlock({ stations }: TunnelStatus): Block {
+  const rows = stations.map(({ mac, behind, silentMs }) => {
+    return { label: mac, values: [`behind ${behind}`, `heard ${silentMs} ms ago`] };
+  });
+  return { title: "STATIONS", rows, isTableOnly: true };
+}
+
+function counterBlock({ counters }: TunnelStatus): Block {
+  const rows = Object.entries(counters)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => ({ label: name, values: [String(count)] }));
+  return { title: "COUNTERS of the gateway", rows, isTableOnly: true };
 }
 
 type BoxStarter = (topology: Topology, folder: string, profile: string) => Promise<AsyncDisposable>;

@@ -55,9 +55,8 @@ export class LabContext {
   }
 
   async #blocks(flows: RunningFlows): Promise<readonly Block[]> {
-    const peers = (await this.segment.peers()).map((text) => ({ label: text, values: [] }));
     return [
-      { title: "PEERS of the gateway", rows: peers },
+      ...(await this.segment.blocks()),
       { title: "MULTICAST, frames sent, received", rows: flowRows(flows) },
       { title: "SEGMENT, frames in, out", rows: await this.#interfaceRows() },
     ];

@@ -10,6 +10,8 @@ export interface Row {
 export interface Block {
   readonly title: string;
   readonly rows: readonly Row[];
+  /** Too long for the plain line. */
+  readonly isTableOnly?: true;
 }
 
 const CLEAR_AND_HOME = "\u001b[2J\u001b[H";
@@ -47,7 +49,10 @@ function table(heading: string, blocks: readonly Block[]): string {
       Math.max(...rows.map((row) => row.values[column]?.length ?? 0)),
     );
     for (const { label, values } of rows) {
-      const cells = values.map((value, column) => value.padStart(widths[column] ?? 0));
+      const cells = values.map((value, column) => {
+        const width = widths[column] ?? 0;
+        return /^\d/.test(value) ? value.padStart(width) : value.padEnd(width);
+      });
       lines.push(`  ${label.padEnd(labelWidth)}  ${cells.join("  ")}`.trimEnd());
     }
   }
@@ -57,6 +62,7 @@ function table(heading: string, blocks: readonly Block[]): string {
 /** The blocks in one line. */
 function plainLine(blocks: readonly Block[]): string {
   return blocks
+    .filter(({ isTableOnly }) => isTableOnly !== true)
     .flatMap(({ rows }) => rows)
     .map(({ label, values }) => `${label} ${values.filter(Boolean).join(" ")}`.trimEnd())
     .join("; ");

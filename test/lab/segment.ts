@@ -1,4 +1,5 @@
 /** The tunnel of the lab, by whatever programs: what the scenarios ask of it. */
+import type { Block } from "./screen.ts";
 
 /** Which program is at the testbed's end. */
 export type PeerKind = "fairlead" | "openvpn";
@@ -14,6 +15,6 @@ export interface Segment extends AsyncDisposable {
   attachWorkload(options: { readonly multicastRoutes: boolean }): Promise<void>;
   /** Takes the workload off the segment again. */
   detachWorkload(): Promise<void>;
-  /** Peers as the gateway sees them, one short text each. */
-  peers(): Promise<readonly string[]>;
+  /** What the gateway says of itself: peers, and what else it knows. */
+  blocks(): Promise<readonly Block[]>;
 }

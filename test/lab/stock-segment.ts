@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { type Identity, makeStaticKey, TestAuthority } from "../support/certificates.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
+import type { Block } from "./screen.ts";
 import type { Segment } from "./segment.ts";
 import { LAB, type Topology } from "./topology.ts";
 
@@ -80,12 +81,13 @@ class StockSegment implements Segment {
     this.#workload = undefined;
   }
 
-  async peers(): Promise<readonly string[]> {
+  async blocks(): Promise<readonly Block[]> {
     const lines = await this.#parts.server.manage("status 3");
-    return lines
+    const rows = lines
       .map((line) => line.split("\t"))
       .filter((fields) => fields[0] === "CLIENT_LIST")
-      .map((fields) => `${fields[1]} (${fields[2]})`);
+      .map(([, name = "", remote = ""]) => ({ label: name, values: [remote] }));
+    return [{ title: "PEERS of the gateway", rows }];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
