@@ -58,6 +58,12 @@ export interface SessionRole {
 export const HAND_WINDOW_MS = 60_000;
 /** An old key is kept this long beside its successor: stock may send with it for 60 s. */
 const OLD_KEY_MS = 65_000;
+/**
+ * Sending moves to a renewed key this long after the peer's last message of it. Stock has its key
+ * only once our acknowledgement of that message arrived, drops what comes before, and says the
+ * message again after 2 s when the acknowledgement was lost.
+ */
+const SETTLE_MS = 2500;
 const KEY_IDS = 8;
 
 /** The control channel with one peer. */
@@ -73,6 +79,8 @@ export class ControlSession {
   #active: KeyNegotiation | undefined;
   #next: KeyNegotiation | undefined;
   #old: { key: KeyNegotiation; untilMs: number } | undefined;
+  /** The active key while its predecessor is still sent with. */
+  #settling: { key: KeyNegotiation; untilMs: number } | undefined;
   #isClosed = false;
   #nowMs = 0;
 
@@ -152,19 +160,21 @@ export class ControlSession {
     this.#nowMs = nowMs;
     if (this.#isClosed) return;
     this.#role?.step(nowMs);
+    // First: with its first key, the peer needs our acknowledgement before our first packet.
+    for (const key of this.#keys()) this.#flush(key);
     this.#promote();
+    if (this.#settling !== undefined && nowMs >= this.#settling.untilMs) this.#settle();
     if (this.#old !== undefined && nowMs >= this.#old.untilMs) this.#retireOld();
     if (this.#next !== undefined && nowMs - this.#next.startedMs >= HAND_WINDOW_MS) {
       this.#role?.failed("HAND_WINDOW", "the handshake did not complete within 60 s");
-      return;
     }
-    for (const key of this.#keys()) this.#flush(key);
   }
 
   /** When `step` is to be called again; Infinity for never. */
   get nextDueMs(): number {
     if (this.#isClosed) return Infinity;
     let dueMs = Math.min(this.#old?.untilMs ?? Infinity, this.#role?.nextDueMs ?? Infinity);
+    dueMs = Math.min(dueMs, this.#settling?.untilMs ?? Infinity);
     if (this.#next !== undefined) dueMs = Math.min(dueMs, this.#next.startedMs + HAND_WINDOW_MS);
     for (const key of this.#keys()) {
       dueMs = Math.min(dueMs, key.channel.hasPendingAcks ? 0 : key.channel.nextDueMs);
@@ -221,6 +231,7 @@ export class ControlSession {
     if (key === undefined) return "unexpected";
     key.channel.acknowledge(packet.acks);
     if (packet.messageId === undefined) return "accepted";
+    if (this.#settling?.key === key) this.#settling.untilMs = this.#nowMs + SETTLE_MS;
     // `receive` keeps the payload until its turn: it was copied out of the datagram already.
     const verdict = key.channel.receive(packet.messageId, packet.opcode, packet.payload);
     if (verdict === "new") key.deliver();
@@ -237,7 +248,7 @@ export class ControlSession {
     return this.#next;
   }
 
-  /** Moves sending to the new key once both ends have it. */
+  /** Makes the new key the active one once both ends have it. */
   #promote(): void {
     const key = this.#next;
     if (key === undefined || !key.hasDataKeys || !key.isKeyMethodAcked) return;
@@ -245,14 +256,26 @@ export class ControlSession {
     const previous = this.#active;
     this.#active = key;
     this.#next = undefined;
-    this.#role?.sendWith(key);
-    if (previous === undefined) return;
+    if (previous === undefined) {
+      this.#role?.sendWith(key);
+      return;
+    }
     this.#retireOld();
+    this.#settling = { key, untilMs: this.#nowMs + SETTLE_MS };
     this.#old = { key: previous, untilMs: this.#nowMs + OLD_KEY_MS };
     this.#role?.renegotiated(key);
   }
 
+  /** Moves sending to the active key. */
+  #settle(): void {
+    const { key } = this.#settling ?? {};
+    this.#settling = undefined;
+    if (key !== undefined) this.#role?.sendWith(key);
+  }
+
   #retireOld(): void {
+    // What is retired is not sent with any more.
+    this.#settle();
     const old = this.#old;
     if (old === undefined) return;
     this.#old = undefined;
