@@ -50,31 +50,55 @@ export async function ping(
   return readPing(stdout + stderr);
 }
 
-/** A ping stream that runs beside other things. */
+/**
+ * A ping stream that runs beside other things. Lost is a request without a reply while a later
+ * one has one: what is under way when the stream ends does not count.
+ */
 export class PingStream implements AsyncDisposable {
   readonly #program: ReturnType<Namespace["start"]>;
+  readonly #seen = new Set<number>();
+  #highest = 0;
 
   constructor(from: Namespace, address: string, intervalSeconds: number) {
-    this.#program = from.start(pingCommand(address, 0, intervalSeconds));
+    const command = ["ping", "-n", "-i", String(intervalSeconds), address];
+    this.#program = from.start(command, { onLine: (line) => this.#takeLine(line) });
   }
 
-  /** Ends the stream and counts; the last reply is waited for. */
+  /** Replies so far. */
+  get received(): number {
+    return this.#seen.size;
+  }
+
+  /** Ends the stream and counts. */
   async finish(): Promise<PingCounts> {
     this.#program.signal("SIGINT");
     await this.#program.waitForEnd();
-    const counts = readPing(this.#program.output);
-    // The last request may be on its way when the signal comes.
-    return { ...counts, sent: Math.max(counts.received, counts.sent - 1) };
+    return { sent: this.#highest, received: this.#seen.size };
+  }
+
+  /** Numbers of the requests that are lost. */
+  missing(): readonly number[] {
+    const numbers = Array.from({ length: this.#highest }, (_, index) => index + 1);
+    return numbers.filter((number) => !this.#seen.has(number));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program.stop();
   }
+
+  /** Numbers on the wire have 16 bits: here they go on counting. */
+  #takeLine(line: string): void {
+    const match = / icmp_seq=(\d+) .*time=/.exec(line);
+    if (match === null) return;
+    const distance = ((Number(match[1]) - this.#highest) << 16) >> 16;
+    const number = this.#highest + distance;
+    this.#seen.add(number);
+    this.#highest = Math.max(this.#highest, number);
+  }
 }
 
 function pingCommand(address: string, count: number, intervalSeconds: number): readonly string[] {
-  const limit = count === 0 ? [] : ["-c", String(count)];
-  return ["ping", "-n", "-q", "-W", "2", ...limit, "-i", String(intervalSeconds), address];
+  return ["ping", "-nq", "-W", "2", "-c", String(count), "-i", String(intervalSeconds), address];
 }
 
 function readPing(text: string): PingCounts {
