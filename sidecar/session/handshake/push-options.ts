@@ -31,8 +31,11 @@ export interface PushedOptions {
 
 type Draft = { -readonly [Key in keyof PushedOptions]: PushedOptions[Key] } & { ignored: string[] };
 
-/** Options in one control message at the most (stock's bundle is 1024 B, with its NUL). */
-const MESSAGE_BYTES_MAX = 1000;
+/** A whole control message: stock's bundle has 1024 bytes with its NUL. */
+const MESSAGE_BYTES_MAX = 1023;
+const REPLY = "PUSH_REPLY";
+const CONTINUATION_BYTES = ",push-continuation 2".length;
+const OPTIONS_BYTES_MAX: number = MESSAGE_BYTES_MAX - REPLY.length - CONTINUATION_BYTES;
 const MTU_BYTES_MIN = 576;
 const MTU_BYTES_MAX = 65535;
 const SECONDS_MAX = 86400;
@@ -59,6 +62,9 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
   "peer-id": (draft, [id = ""]) => number(id, { min: 0, max: 0xffffff }, (n) => (draft.peerId = n)),
   cipher: (draft, [name = ""]) => {
     const cipher = DATA_CIPHERS.find((known) => known === name.toUpperCase());
+    // The last one counts, also when it is the one that we do not have.
+    delete draft.cipher;
+    delete draft.cipherUnknown;
     if (cipher === undefined) draft.cipherUnknown = name;
     else draft.cipher = cipher;
     return true;
@@ -109,17 +115,18 @@ export function pushReplyMessages(options: readonly string[]): string[] {
   const groups: string[][] = [[]];
   let bytes = 0;
   for (const option of options) {
-    if (bytes + option.length + 1 > MESSAGE_BYTES_MAX) {
+    const optionBytes = Buffer.byteLength(option) + 1;
+    if (bytes + optionBytes > OPTIONS_BYTES_MAX) {
       groups.push([]);
       bytes = 0;
     }
     groups.at(-1)?.push(option);
-    bytes += option.length + 1;
+    bytes += optionBytes;
   }
   return groups.map((group, index) => {
     const isLast = index === groups.length - 1;
     const mark = groups.length === 1 ? [] : [`push-continuation ${isLast ? 1 : 2}`];
-    return ["PUSH_REPLY", ...group, ...mark].join(",");
+    return [REPLY, ...group, ...mark].join(",");
   });
 }
 
@@ -161,9 +168,8 @@ export function pushedTo(options: {
 }
 
 function refuseCompression(draft: Draft, name: string, words: readonly string[]): boolean {
-  const how = words[0] ?? "";
-  // These two only ask for framing that is off by default or for nothing at all.
-  if (how === "no" || how === "migrate") return true;
+  // Asks for nothing. "comp-lzo no" is another matter: each packet gets a byte in front of it.
+  if (name === "compress" && words[0] === "migrate") return true;
   draft.compression = [name, ...words].join(" ");
   return true;
 }
