@@ -8,6 +8,7 @@
 import { ProfileError } from "./authority-error.ts";
 import type { KeyPair } from "./certificate.ts";
 import { printStaticKey } from "./static-key.ts";
+import { type ClientWrapKey, printClientWrapKey } from "./tls-crypt-v2.ts";
 
 /** Everything a profile says. */
 export interface ProfileRequest {
@@ -32,6 +33,7 @@ export interface ProfileRequest {
 /** What wraps the control channel, from the client's side. */
 export type ProfileWrap =
   | { readonly kind: "None" }
+  | { readonly kind: "TlsCryptV2"; readonly key: ClientWrapKey }
   | { readonly kind: "TlsCrypt"; readonly key: Uint8Array }
   | { readonly kind: "TlsAuth"; readonly key: Uint8Array; readonly digest: string };
 
@@ -149,6 +151,8 @@ function wrapLines(wrap: ProfileWrap): string[] {
   switch (wrap.kind) {
     case "None":
       return [];
+    case "TlsCryptV2":
+      return block("tls-crypt-v2", printClientWrapKey(wrap.key));
     case "TlsCrypt":
       return block("tls-crypt", printStaticKey(wrap.key));
     case "TlsAuth":

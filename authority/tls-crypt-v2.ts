@@ -157,7 +157,10 @@ function tagOf(serverKey: Uint8Array, length: Uint8Array, clear: Uint8Array): Bu
 }
 
 function printPem(title: string, bytes: Uint8Array): string {
-  const lines = Buffer.from(bytes).toString("base64").match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(bytes)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
   return `${[`-----BEGIN ${title}-----`, ...lines, `-----END ${title}-----`].join("\n")}\n`;
 }
 

@@ -37,7 +37,7 @@ test("a minimal tunnel gets every default and the input is left alone", () => {
   assert.equal(spec.listen?.port, 1194);
   assert.deepEqual(spec.transport.keepalive, { intervalSeconds: 1, timeoutSeconds: 5 });
   assert.deepEqual(spec.multicast, { routes: ["224.0.0.0/4", "ff00::/8"] });
-  assert.equal(spec.security.controlWrap, "TlsCrypt");
+  assert.equal(spec.security.controlWrap, "TlsCryptV2");
 });
 
 test("fields that the data plane may lack have no default, so that asking for them shows", () => {

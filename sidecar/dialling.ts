@@ -11,9 +11,11 @@ import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
+import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
 import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
 import { isSameRemoteRow, pathTo, remoteText } from "./uplink/address-words.ts";
+import { EARLY_PACKET_ID_FIRST } from "./wire/early-negotiation.ts";
 
 /** A remote that has not answered the first packet by then is left for the next one. */
 const ANSWER_MS = 4000;
@@ -35,6 +37,7 @@ export interface DiallingOptions {
   readonly keepsTrying: boolean;
   readonly plane: PlaneLink;
   readonly context: PeerContext;
+  readonly wrap: ControlWrap;
   readonly log: Logger;
   readonly established: (agreement: Agreement) => void;
   /** It was up and is not any more. */
@@ -179,8 +182,9 @@ export class Dialling {
     this.#session = new PeerSession({
       index: DIALLED_INDEX,
       row: candidate.row,
+      wrap: this.#options.wrap,
       sessionId: randomBytes(8),
-      firstPacketId: 1,
+      firstPacketId: this.#options.wrap.wrappedKey === undefined ? 1 : EARLY_PACKET_ID_FIRST,
       isDialled: true,
       context,
       events: {

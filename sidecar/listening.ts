@@ -11,11 +11,21 @@ import { Counter } from "./counters.ts";
 import { HALF_OPEN_MAX, SESSIONS_MAX } from "./limits.ts";
 import { type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
-import { FIRST_PACKET_ID_AFTER_GREETING, Greeter } from "./session/handshake/greeter.ts";
+import { printable } from "./session/handshake/client-role.ts";
+import {
+  FIRST_PACKET_ID_AFTER_GREETING,
+  Greeter,
+  type Greeting,
+} from "./session/handshake/greeter.ts";
 import { Proto } from "./session/handshake/peer-info.ts";
 import { pushedTo } from "./session/handshake/push-options.ts";
-import { type PushAgreement, ServerRole } from "./session/handshake/server-role.ts";
+import {
+  type PushAgreement,
+  ServerRole,
+  type ServerSettings,
+} from "./session/handshake/server-role.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
+import type { WrapFinder } from "./session/handshake/wrap-finder.ts";
 import { addressWords, remoteText } from "./uplink/address-words.ts";
 
 /** A refused peer's session is kept this long, so that it surely hears why. */
@@ -29,6 +39,7 @@ export interface ListeningOptions {
   readonly role: ListenConfig;
   readonly mtuBytes: number;
   readonly cookieSecret: Buffer;
+  readonly findWrap: WrapFinder;
   readonly plane: PlaneLink;
   readonly context: PeerContext;
   readonly log: Logger;
@@ -48,7 +59,7 @@ export class Listening {
   constructor(options: ListeningOptions) {
     this.#options = options;
     this.#peers = options.role.peers;
-    this.#greeter = new Greeter(options.cookieSecret, options.context.wrap);
+    this.#greeter = new Greeter(options.cookieSecret, options.findWrap);
     for (const peer of this.#peers) this.#declareStations(peer, -1);
   }
 
@@ -147,8 +158,9 @@ export class Listening {
   #accept(
     row: Int32Array,
     datagram: Buffer,
-    ids: { readonly sessionId: Buffer; readonly remoteSessionId: Buffer },
+    greeting: Extract<Greeting, { kind: "accept" }>,
   ): void {
+    const { sessionId, remoteSessionId, found } = greeting;
     const { plane, context } = this.#options;
     if (this.#sessions.size - this.#names.size >= HALF_OPEN_MAX) {
       plane.count(Counter.controlHalfOpenFull);
@@ -162,7 +174,9 @@ export class Listening {
     const session: PeerSession = new PeerSession({
       index,
       row,
-      ...ids,
+      wrap: found.wrap,
+      sessionId,
+      remoteSessionId,
       firstPacketId: FIRST_PACKET_ID_AFTER_GREETING,
       isDialled: false,
       context,
@@ -173,28 +187,35 @@ export class Listening {
         ended: (cause, message) => this.#ended(session, cause, message),
       },
       createRole: (control, events) =>
-        new ServerRole(control, this.#serverSettings(index, row), events),
+        new ServerRole(control, this.#serverSettings(index, row, found.keyPeer), events),
     });
-    const sessionId = ids.remoteSessionId.toString("hex");
+    const name = remoteSessionId.toString("hex");
     this.#sessions.set(index, session);
-    this.#bySessionId.set(sessionId, session);
-    plane.order({ kind: "knowSession", sessionId, index });
+    this.#bySessionId.set(name, session);
+    plane.order({ kind: "knowSession", sessionId: name, index });
     session.receive(row, datagram);
   }
 
-  #serverSettings(index: number, row: Int32Array): ConstructorParameters<typeof ServerRole>[1] {
+  #serverSettings(index: number, row: Int32Array, keyPeer: string | undefined): ServerSettings {
     const { config, mtuBytes } = this.#options;
     return {
       ciphers: config.security.dataCiphers,
       mtuBytes,
       isIpv6: row[2] !== addressWords("0.0.0.0")[2],
       peerId: index,
-      refusalOf: (commonName) =>
-        this.#peers.some((peer) => peer.commonName === commonName)
-          ? undefined
-          : `no VpnPeer of this tunnel is named ${commonName ?? "(no name)"}`,
+      refusalOf: (commonName) => this.#refusalOf(commonName, keyPeer),
       pushFor: (commonName, agreed) => this.#pushFor(commonName, agreed, index),
     };
+  }
+
+  #refusalOf(commonName: string | undefined, keyPeer: string | undefined): string | undefined {
+    const peer = this.#peers.find((candidate) => candidate.commonName === commonName);
+    if (peer === undefined) {
+      return `no VpnPeer of this tunnel is named ${commonName ?? "(no name)"}`;
+    }
+    // A tls-crypt-v2 key that was made for somebody says for whom: it is worth nothing to others.
+    if (keyPeer === undefined || keyPeer === peer.name) return undefined;
+    return `its tls-crypt-v2 key was made for ${printable(keyPeer)}`;
   }
 
   #pushFor(commonName: string, agreed: PushAgreement, peerId: number): string[] {

@@ -30,7 +30,6 @@ export interface PeerContext {
   readonly plane: Pick<PlaneLink, "order" | "sendControl" | "count">;
   readonly keySlots: KeySlots;
   readonly createTls: TlsEngineFactory;
-  readonly wrap: ControlWrap;
   readonly keepalive: { readonly pingIntervalMs: number; readonly timeoutMs: number };
   /** Monotonic milliseconds that never wrap. */
   readonly nowMs: () => number;
@@ -64,12 +63,14 @@ export class PeerSession {
   readonly #context: PeerContext;
   readonly #role: DrivenRole;
   readonly #isDialled: boolean;
+  readonly #wrap: ControlWrap;
   readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
   #isClosed = false;
 
   constructor(options: {
     readonly index: number;
     readonly row: Int32Array;
+    readonly wrap: ControlWrap;
     readonly sessionId: Buffer;
     readonly remoteSessionId?: Buffer;
     readonly firstPacketId: number;
@@ -83,12 +84,13 @@ export class PeerSession {
     this.row = options.row;
     this.#context = context;
     this.#isDialled = options.isDialled;
+    this.#wrap = options.wrap;
     this.control = new ControlSession({
       sessionId: options.sessionId,
       ...(options.remoteSessionId === undefined
         ? {}
         : { remoteSessionId: options.remoteSessionId }),
-      wrap: context.wrap,
+      wrap: options.wrap,
       startSeconds: context.wallSeconds(),
       firstPacketId: options.firstPacketId,
       host: {
@@ -108,7 +110,7 @@ export class PeerSession {
 
   /** Takes in a control datagram that came by the path in `row`; true when it was good. */
   receive(row: Int32Array, datagram: Buffer): boolean {
-    const { nowMs, plane, wrap, schedule } = this.#context;
+    const { nowMs, plane, schedule } = this.#context;
     const verdict = this.control.receive(datagram, nowMs());
     schedule(this.index, 0);
     if (verdict !== "accepted") {
@@ -116,7 +118,7 @@ export class PeerSession {
       return false;
     }
     // Only what the wrapping authenticated moves the answers; a dialling end chose its path.
-    if (wrap.isAuthenticated && !this.#isDialled) this.row = row;
+    if (this.#wrap.isAuthenticated && !this.#isDialled) this.row = row;
     return true;
   }
 

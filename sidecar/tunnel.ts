@@ -25,6 +25,7 @@ import { PlaneLink } from "./plane-link.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
 import { nodeTlsEngines } from "./session/handshake/node-tls-engine.ts";
 import type { Agreement } from "./session/handshake/session-outcome.ts";
+import { createWrapFinder } from "./session/handshake/wrap-finder.ts";
 import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
 import { TunnelError } from "./tunnel-error.ts";
@@ -243,7 +244,6 @@ export class Tunnel {
       plane: this.#plane,
       keySlots: this.#context.keySlots,
       createTls: nodeTlsEngines(security),
-      wrap: createControlWrap(security.wrap, isListening ? "server" : "client"),
       keepalive: {
         pingIntervalMs: intervalSeconds * 1000,
         timeoutMs: isListening ? serverTimeoutMs(timeoutSeconds) : timeoutSeconds * 1000,
@@ -257,10 +257,16 @@ export class Tunnel {
     if (role.kind === "listen") {
       const limitedLog = new LimitedLog(this.log, monotonicMs);
       const cookieSecret = randomBytes(32);
-      return new Listening({ ...shared, role, mtuBytes: this.#mtuBytes, cookieSecret, limitedLog });
+      const findWrap = createWrapFinder(security.wrap);
+      const mtuBytes = this.#mtuBytes;
+      return new Listening({ ...shared, role, mtuBytes, cookieSecret, findWrap, limitedLog });
+    }
+    if (security.wrap.kind === "TlsCryptV2Server") {
+      throw new TunnelError("internal", "a dialling tunnel has no tls-crypt-v2 server key");
     }
     return new Dialling({
       ...shared,
+      wrap: createControlWrap(security.wrap, "client"),
       role,
       version: this.#context.version,
       mtuBytesDefault: MTU_BYTES_DEFAULT,

@@ -7,7 +7,7 @@
  * another one; a pair is one file, so a crash never leaves a key without its certificate.
  */
 
-import { CertificateError } from "../../authority/authority-error.ts";
+import { CertificateError, StaticKeyError } from "../../authority/authority-error.ts";
 import {
   createAuthority,
   isIssuedBy,
@@ -18,6 +18,16 @@ import {
 } from "../../authority/certificate.ts";
 import { generateStaticKey, parseStaticKey, printStaticKey } from "../../authority/static-key.ts";
 import type { Store } from "../../authority/store.ts";
+import {
+  type ClientWrapKey,
+  generateClientWrapKey,
+  generateServerWrapKey,
+  parseClientWrapKey,
+  parseServerWrapKey,
+  printClientWrapKey,
+  printServerWrapKey,
+  unwrapClientKey,
+} from "../../authority/tls-crypt-v2.ts";
 
 /** Common name of every gateway's certificate; each tunnel has an authority of its own. */
 export const GATEWAY_COMMON_NAME = "gateway";
@@ -41,6 +51,9 @@ export interface GatewayCredentials {
   readonly gateway: KeyPair;
   readonly peers: ReadonlyMap<string, KeyPair>;
   readonly wrapKey: Uint8Array;
+  /** tls-crypt-v2: the gateway's key, and one for each peer. */
+  readonly serverWrapKey: Uint8Array;
+  readonly peerWrapKeys: ReadonlyMap<string, ClientWrapKey>;
 }
 
 const DAY_MS = 86_400_000;
@@ -71,7 +84,13 @@ export async function ensureCredentials(
       peers.set(peer.name, await ensurePair(store, authority, { ...wanted, use: "client" }));
     }
     const wrapKey = await ensureWrapKey(store);
-    return { authorityPem: authority.certificatePem, gateway, peers, wrapKey };
+    const serverWrapKey = await ensureServerWrapKey(store);
+    const peerWrapKeys = new Map<string, ClientWrapKey>();
+    for (const { name: peer } of request.peers) {
+      peerWrapKeys.set(peer, await ensurePeerWrapKey(store, serverWrapKey, peer));
+    }
+    const authorityPem = authority.certificatePem;
+    return { authorityPem, gateway, peers, wrapKey, serverWrapKey, peerWrapKeys };
   });
 }
 
@@ -131,6 +150,37 @@ async function ensureWrapKey(store: Store): Promise<Uint8Array> {
   const key = generateStaticKey();
   await store.write("control-wrap.key", printStaticKey(key));
   return key;
+}
+
+async function ensureServerWrapKey(store: Store): Promise<Uint8Array> {
+  const text = await store.read("tls-crypt-v2-server.key");
+  if (text !== undefined) return parseServerWrapKey(text);
+  const key = generateServerWrapKey();
+  await store.write("tls-crypt-v2-server.key", printServerWrapKey(key));
+  return key;
+}
+
+/** A peer's key; one that is damaged or of another server key is made anew. */
+async function ensurePeerWrapKey(
+  store: Store,
+  serverKey: Uint8Array,
+  peer: string,
+): Promise<ClientWrapKey> {
+  const file = `peer-${peer}.tls-crypt-v2.key`;
+  const kept = readClientWrapKey(await store.read(file));
+  if (kept !== undefined && unwrapClientKey(serverKey, kept.wrapped)?.peer === peer) return kept;
+  const key = generateClientWrapKey(serverKey, peer);
+  await store.write(file, printClientWrapKey(key));
+  return key;
+}
+
+function readClientWrapKey(text: string | undefined): ClientWrapKey | undefined {
+  try {
+    return text === undefined ? undefined : parseClientWrapKey(text);
+  } catch (error) {
+    if (error instanceof StaticKeyError) return undefined;
+    throw error;
+  }
 }
 
 function joinPair(pair: KeyPair): string {

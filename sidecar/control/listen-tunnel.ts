@@ -11,13 +11,7 @@ import { ensureCredentials, type GatewayCredentials } from "./gateway-credential
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type PeerOfTunnel, peerProblem } from "./peers.ts";
 import { secretText } from "./secret-lookup.ts";
-import type {
-  ControlWrapConfig,
-  DeviceConfig,
-  ListenConfig,
-  PeerConfig,
-  SecurityConfig,
-} from "./tunnel-config.ts";
+import type { DeviceConfig, ListenConfig, PeerConfig, SecurityConfig } from "./tunnel-config.ts";
 
 /** A listening tunnel with the keys of its peers, as `fairlead profile` needs them. */
 export interface ListenTunnel {
@@ -142,7 +136,8 @@ function securityOf(
 ): Omit<SecurityConfig, "dataCiphers" | "crlPem"> {
   const { controlWrap, tlsVersionMin } = tunnel.spec.security;
   const key = credentials.wrapKey;
-  const wraps: Readonly<Record<string, ControlWrapConfig>> = {
+  const wraps: Readonly<Record<string, SecurityConfig["wrap"]>> = {
+    TlsCryptV2: { kind: "TlsCryptV2Server", serverKey: credentials.serverWrapKey },
     TlsCrypt: { kind: "TlsCrypt", key },
     TlsAuth: { kind: "TlsAuth", key, direction: 0, digest: TLS_AUTH_DIGEST },
   };

@@ -144,7 +144,6 @@ const LACKING: readonly (readonly [string, Fields])[] = [
   ["spec.multicast.unknownGroups", { multicast: { unknownGroups: "Drop" } }],
   ["spec.addresses.dhcp", { addresses: { dhcp: true } }],
   ["spec.stormLimits", { stormLimits: { multicast: "100Mbit" } }],
-  ["spec.security.controlWrap", { security: { controlWrap: "TlsCryptV2" } }],
   ["spec.security.issuerRef", { security: { issuerRef: { name: "x" } } }],
   ["spec.security.userPassSecretRef", { security: { userPassSecretRef: { name: "x" } } }],
   ["spec.addresses.gateway", { addresses: ADDRESSES, gateway: { bridge: { interface: "br0" } } }],

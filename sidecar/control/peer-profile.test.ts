@@ -5,6 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createAuthority, isIssuedBy, readCertificate } from "../../authority/certificate.ts";
+import { unwrapClientKey } from "../../authority/tls-crypt-v2.ts";
 import { loadTunnels } from "./load-tunnels.ts";
 import {
   ADDRESSES,
@@ -56,7 +57,10 @@ test("the profile of a peer dials back to the same tunnel", async (context) => {
     mtu: 1400,
   });
   assert.equal(config.security.caPem, gateway.security.caPem);
-  assert.deepEqual(config.security.wrap, gateway.security.wrap);
+  const [ours, theirs] = [config.security.wrap, gateway.security.wrap];
+  assert(ours.kind === "TlsCryptV2" && theirs.kind === "TlsCryptV2Server");
+  const unwrapped = unwrapClientKey(theirs.serverKey, ours.wrapped);
+  assert.deepEqual(unwrapped?.key, Buffer.from(ours.key));
   assert.equal(
     config.security.verifyName,
     readCertificate(gateway.security.certificatePem).commonName,

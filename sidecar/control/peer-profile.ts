@@ -123,7 +123,7 @@ function printed(made: {
     authorityPem: credentials.authorityPem,
     pair,
     serverName: GATEWAY_COMMON_NAME,
-    wrap: wrapOf(config, credentials),
+    wrap: wrapOf(config, credentials, name),
     dataCiphers: security.dataCiphers,
     mtu: transport.mtu,
     mssFixBytes: transport.mssFixBytes,
@@ -132,11 +132,13 @@ function printed(made: {
   });
 }
 
-function wrapOf(config: TunnelConfig, credentials: GatewayCredentials): ProfileWrap {
+function wrapOf(config: TunnelConfig, credentials: GatewayCredentials, peer: string): ProfileWrap {
   const { kind } = config.security.wrap;
-  if (kind === "None") return { kind };
   const key = credentials.wrapKey;
-  return kind === "TlsCrypt" ? { kind, key } : { kind, key, digest: TLS_AUTH_DIGEST };
+  const own = credentials.peerWrapKeys.get(peer);
+  if (kind === "TlsCryptV2Server" && own !== undefined) return { kind: "TlsCryptV2", key: own };
+  if (kind === "TlsCrypt") return { kind, key };
+  return kind === "TlsAuth" ? { kind, key, digest: TLS_AUTH_DIGEST } : { kind: "None" };
 }
 
 function multicastOf(

@@ -182,7 +182,7 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["plugin x.so", /run no programs/],
   ["proto tcp-client", /tcp is not supported yet/],
   ["dev-type tun", /is not supported yet/],
-  ["tls-crypt-v2 x", /tls-crypt-v2 is not supported yet/],
+  ["tls-crypt-v2 x", /this needs a file on disk.*<tls-crypt-v2>/],
   ["secret k", /static-key tunnels/],
   ["fragment 1300", /not supported yet/],
   ["ca ca.crt", /inline blocks only/],

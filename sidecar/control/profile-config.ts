@@ -9,6 +9,7 @@
 import { CertificateError, StaticKeyError } from "../../authority/authority-error.ts";
 import { isPair, readCertificate } from "../../authority/certificate.ts";
 import { parseStaticKey } from "../../authority/static-key.ts";
+import { parseClientWrapKey } from "../../authority/tls-crypt-v2.ts";
 import { type Directive, OvpnSyntaxError, parseOvpnFile } from "./ovpn-file.ts";
 import { APPLY } from "./profile-apply.ts";
 import { PROFILE_DIRECTIVES } from "./profile-directives.ts";
@@ -158,7 +159,11 @@ function checkWrap(draft: ProfileDraft): void {
   const { wrapText } = draft;
   if (wrapText === undefined) return;
   try {
-    draft.wrapKey = parseStaticKey(wrapText.value);
+    if (wrapText.kind === "TlsCryptV2") {
+      const { key, wrapped } = parseClientWrapKey(wrapText.value);
+      draft.wrapKey = key;
+      draft.wrappedKey = wrapped;
+    } else draft.wrapKey = parseStaticKey(wrapText.value);
   } catch (error) {
     if (!(error instanceof StaticKeyError)) throw error;
     draft.problems.push(`line ${wrapText.line}: ${error.message}`);
@@ -238,8 +243,11 @@ function fallbackCiphers(draft: ProfileDraft): readonly DataCipher[] {
 }
 
 function wrapOf(draft: ProfileDraft): ControlWrapConfig {
-  const { wrapText, wrapKey: key } = draft;
+  const { wrapText, wrapKey: key, wrappedKey: wrapped } = draft;
   if (wrapText === undefined || key === undefined) return { kind: "None" };
+  if (wrapText.kind === "TlsCryptV2" && wrapped !== undefined) {
+    return { kind: "TlsCryptV2", key, wrapped };
+  }
   if (wrapText.kind === "TlsCrypt") return { kind: "TlsCrypt", key };
   return {
     kind: "TlsAuth",

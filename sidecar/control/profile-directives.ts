@@ -54,6 +54,7 @@ const APPLIED: readonly string[] = [
   "crl-verify",
   "peer-fingerprint",
   "tls-crypt",
+  "tls-crypt-v2",
   "tls-auth",
   "key-direction",
   "auth",
@@ -325,9 +326,6 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   "PKCS #12 is not supported: split it with openssl pkcs12 into <ca>, <cert> and <key>": ["pkcs12"],
   "static-key tunnels are obsolete and not supported: use certificates": ["secret"],
   "fragmenting is not supported yet: remove it at both ends and lower tun-mtu": ["fragment"],
-  "tls-crypt-v2 is not supported yet: ask for a profile with tls-crypt or tls-auth": [
-    "tls-crypt-v2",
-  ],
   "this check is not supported, and leaving it out would be less safe: use remote-cert-tls server":
     ["ns-cert-type", "remote-cert-ku", "tls-remote"],
   "this check is not supported, and leaving it out would be less safe: use peer-fingerprint": [

@@ -35,8 +35,10 @@ export interface ProfileDraft {
   extraCertificatesPem?: string;
   crlPem?: string;
   readonly peerFingerprints: string[];
-  wrapText?: Placed<string> & { readonly kind: "TlsCrypt" | "TlsAuth" };
+  wrapText?: Placed<string> & { readonly kind: "TlsCryptV2" | "TlsCrypt" | "TlsAuth" };
   wrapKey?: Uint8Array;
+  /** tls-crypt-v2: the wrapped form of `wrapKey`. */
+  wrappedKey?: Uint8Array;
   keyDirection?: 0 | 1;
   /** Digest of tls-auth; undefined when the profile names one that is not supported. */
   digest: "SHA1" | "SHA256" | "SHA512" | undefined;

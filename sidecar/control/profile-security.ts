@@ -27,6 +27,10 @@ export const APPLY_SECURITY: Readonly<Record<string, Apply>> = {
     const value = blockOf(draft, directive);
     if (value !== undefined) draft.wrapText = { kind: "TlsCrypt", value, line: directive.line };
   },
+  "tls-crypt-v2": (draft, directive) => {
+    const value = blockOf(draft, directive);
+    if (value !== undefined) draft.wrapText = { kind: "TlsCryptV2", value, line: directive.line };
+  },
   "tls-auth": (draft, directive) => {
     const value = blockOf(draft, directive);
     if (value !== undefined) draft.wrapText = { kind: "TlsAuth", value, line: directive.line };

@@ -81,7 +81,7 @@ export type DataCipher = "AES-256-GCM" | "AES-128-GCM" | "CHACHA20-POLY1305";
 export interface SecurityConfig {
   /** Most wanted first. */
   readonly dataCiphers: readonly DataCipher[];
-  readonly wrap: ControlWrapConfig;
+  readonly wrap: ControlWrapConfig | ServerWrapConfig;
   readonly certificatePem: string;
   readonly privateKeyPem: string;
   /** Authorities that the other end's certificate must chain to; absent only with fingerprints. */
@@ -97,10 +97,18 @@ export interface SecurityConfig {
   readonly tlsVersionMax?: "1.2" | "1.3";
 }
 
-/** tls-crypt, tls-auth or nothing around control packets; `key` is OpenVPN's 256-byte static key. */
+/** tls-crypt-v2 at a listening end: every client's key comes wrapped with this one (128 bytes). */
+export interface ServerWrapConfig {
+  readonly kind: "TlsCryptV2Server";
+  readonly serverKey: Uint8Array;
+}
+
+/** What is around control packets; `key` is OpenVPN's 256-byte static key. */
 export type ControlWrapConfig =
   | { readonly kind: "None" }
   | { readonly kind: "TlsCrypt"; readonly key: Uint8Array }
+  /** A dialling end's own key, and the same key wrapped for the server. */
+  | { readonly kind: "TlsCryptV2"; readonly key: Uint8Array; readonly wrapped: Uint8Array }
   | {
       readonly kind: "TlsAuth";
       readonly key: Uint8Array;

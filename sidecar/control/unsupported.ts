@@ -76,11 +76,6 @@ const ROWS: readonly Row[] = [
     isAsked: ({ spec }) => spec.stormLimits !== undefined,
   },
   {
-    field: "spec.security.controlWrap",
-    reason: "tls-crypt-v2 is not supported yet: use TlsCrypt",
-    isAsked: ({ spec }) => spec.security.controlWrap === "TlsCryptV2",
-  },
-  {
     field: "spec.security.issuerRef",
     reason: "an issuer exists in a cluster only: remove it, or name your authority in caSecretRef",
     isAsked: ({ spec }) => spec.security.issuerRef !== undefined,

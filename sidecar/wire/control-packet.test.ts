@@ -14,7 +14,7 @@ import {
   parseControlPacket,
 } from "./control-packet.ts";
 
-const CONTROL_OPCODES = [3, 4, 5, 7, 8];
+const CONTROL_OPCODES = [3, 4, 5, 7, 8, 10, 11];
 const plain = vectors.packets.filter((packet) => packet.wrap === "None");
 
 const bytes = (length: number) =>
@@ -32,7 +32,7 @@ const ackPacket: fc.Arbitrary<ControlPacket> = fc
 const messagePacket: fc.Arbitrary<ControlPacket> = fc
   .record({
     ...common,
-    opcode: fc.constantFrom(3, 4, 7, 8),
+    opcode: fc.constantFrom(3, 4, 7, 8, 10, 11),
     acks: acks(0),
     ackSessionId: bytes(8),
     messageId: uint32,

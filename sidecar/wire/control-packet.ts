@@ -44,6 +44,11 @@ export function opcodeOf(firstByte: number): number {
   return firstByte >>> 3;
 }
 
+/** True for the packets of a tls-crypt-v2 client that have its wrapped key at their end. */
+export function carriesWrappedKey(opcode: number): boolean {
+  return opcode === Opcode.hardResetClientV3 || opcode === Opcode.controlWkc;
+}
+
 /** True for the opcodes that belong to the control channel and are understood here. */
 export function isControlOpcode(opcode: number): boolean {
   return (
@@ -51,7 +56,9 @@ export function isControlOpcode(opcode: number): boolean {
     opcode === Opcode.control ||
     opcode === Opcode.ack ||
     opcode === Opcode.hardResetClientV2 ||
-    opcode === Opcode.hardResetServerV2
+    opcode === Opcode.hardResetServerV2 ||
+    opcode === Opcode.hardResetClientV3 ||
+    opcode === Opcode.controlWkc
   );
 }
 

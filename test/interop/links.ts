@@ -1,4 +1,10 @@
 /** One tunnel between ours and stock OpenVPN, in either role, up and ready to be tried. */
+import {
+  generateClientWrapKey,
+  generateServerWrapKey,
+  printClientWrapKey,
+  printServerWrapKey,
+} from "../../authority/tls-crypt-v2.ts";
 import { makeStaticKey, TestAuthority } from "../support/certificates.ts";
 import {
   dialDocuments,
@@ -15,6 +21,11 @@ import { stockClientConfig, stockServerConfig, type Wrap } from "../support/stoc
 
 /** The only peer's name, and its certificate's. */
 export const PEER = "box-7";
+const CONTROL_WRAPS = {
+  "tls-crypt-v2": "TlsCryptV2",
+  "tls-crypt": "TlsCrypt",
+  "tls-auth": "TlsAuth",
+} as const;
 const ALL_CIPHERS = ["AES-256-GCM", "AES-128-GCM", "CHACHA20-POLY1305"];
 
 /** How a link is made. */
@@ -69,6 +80,9 @@ interface Place {
 
 type Ends = Omit<Link, "folder" | typeof Symbol.asyncDispose>;
 
+/** Text of the wrapping's key, at either end. */
+type WrapKeys = Readonly<Record<"server" | "client", string>>;
+
 /** We listen; a stock client runs the profile that we print, with a few lines added. */
 async function serve(
   options: LinkOptions,
@@ -76,7 +90,7 @@ async function serve(
   stack: AsyncDisposableStack,
 ): Promise<Ends> {
   const { release, wrap = "tls-crypt", family = 4, stockLines = [], transport } = options;
-  const controlWrap = wrap === "tls-crypt" ? "TlsCrypt" : "TlsAuth";
+  const controlWrap = CONTROL_WRAPS[wrap];
   const documents = listenDocuments({
     peers: [PEER],
     advertise: [{ host: serverAddress(family) }],
@@ -116,12 +130,12 @@ async function dial(
 ): Promise<Ends> {
   const { release, wrap = "tls-crypt", family = 4, stockLines = [], profileLines = [] } = options;
   const authority = await TestAuthority.create(`${folder}/authority`);
-  const wrapKey = makeStaticKey();
+  const wrapKeys = wrap === "tls-crypt-v2" ? makeWrapKeys() : sharedKey(makeStaticKey());
   const keys = async (commonName: string, use: "server" | "client") => ({
     authority: authority.certificate,
     identity: await authority.issue({ commonName, use }),
     wrap,
-    wrapKey,
+    wrapKey: wrapKeys[use],
   });
   const proto = family === 4 ? "proto udp4" : "proto udp6";
   const stock = stack.use(
@@ -148,6 +162,16 @@ async function dial(
     oursAddress: tunnel.peers[0]?.address ?? "",
     stockAddress: "10.20.0.1",
   };
+}
+
+function sharedKey(key: string): WrapKeys {
+  return { server: key, client: key };
+}
+
+function makeWrapKeys(): WrapKeys {
+  const serverKey = generateServerWrapKey();
+  const client = printClientWrapKey(generateClientWrapKey(serverKey, PEER));
+  return { server: printServerWrapKey(serverKey), client };
 }
 
 function serverAddress(family: 4 | 6): string {

@@ -2,7 +2,7 @@
 import type { Identity } from "./certificates.ts";
 
 /** What wraps the control channel, by OpenVPN's names. */
-export type Wrap = "tls-crypt" | "tls-auth";
+export type Wrap = "tls-crypt-v2" | "tls-crypt" | "tls-auth";
 
 /** Inline keys of one end. */
 export interface StockKeys {

@@ -120,7 +120,9 @@ export class ControlSession {
     this.#role = role;
     this.#nowMs = nowMs;
     const key = this.#createKey(0);
-    if (role.name === "client") key.reset(Opcode.hardResetClientV2);
+    const { hardResetClientV2, hardResetClientV3 } = Opcode;
+    const isKeyed = this.#wrap.wrappedKey !== undefined;
+    if (role.name === "client") key.reset(isKeyed ? hardResetClientV3 : hardResetClientV2);
     else key.channel.skipResets();
     this.#next = key;
   }
@@ -152,6 +154,8 @@ export class ControlSession {
     if (this.#remoteSessionId === undefined || !packet.sessionId.equals(this.#remoteSessionId)) {
       return "otherSession";
     }
+    // The greeter answered it, so no replay window has seen it: recorded, it would verify again.
+    if (this.#role?.name === "server" && isClientReset(packet.opcode)) return "unexpected";
     return this.#receiveMessage(packet);
   }
 
@@ -214,7 +218,9 @@ export class ControlSession {
     };
     const role = this.#role?.name ?? "client";
     const { createTls } = this.#host;
-    return new KeyNegotiation({ keyId, role, nowMs: this.#nowMs, createTls, handlers });
+    const wrappedKeyBytes = keyId === 0 ? (this.#wrap.wrappedKey?.length ?? 0) : 0;
+    const nowMs = this.#nowMs;
+    return new KeyNegotiation({ keyId, role, nowMs, createTls, handlers, wrappedKeyBytes });
   }
 
   /** A client learns the server's session id from the reply to its reset, and only from that. */
@@ -311,6 +317,10 @@ export class ControlSession {
     this.#nextPacketId += 1;
     this.#host.send(this.#wrap.wrap(controlHeader(packet), controlBody(packet), packetId));
   }
+}
+
+function isClientReset(opcode: number): boolean {
+  return opcode === Opcode.hardResetClientV2 || opcode === Opcode.hardResetClientV3;
 }
 
 /** Key ids run 0, 1 … 7 and then 1 again: 0 marks the first key of a session. */

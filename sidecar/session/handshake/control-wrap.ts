@@ -1,11 +1,11 @@
 /**
- * What protects control packets before TLS has said a word: tls-crypt, tls-auth or nothing
- * (openvpn-rfc, "tlsauth" and "tlscrypt"). One invariant: `unwrap` gives a body only for a
+ * What protects control packets before TLS has said a word: tls-crypt (of a group or of one
+ * client), tls-auth or nothing (openvpn-rfc, "tlsauth" and "tlscrypt"). One invariant: `unwrap` gives a body only for a
  * packet whose MAC verified; replay is the caller's business, by the packet id returned.
  */
 import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from "node:crypto";
 import type { ControlWrapConfig } from "../../control/tunnel-config.ts";
-import { CONTROL_HEADER_BYTES } from "../../wire/control-packet.ts";
+import { CONTROL_HEADER_BYTES, carriesWrappedKey, opcodeOf } from "../../wire/control-packet.ts";
 
 /** A control packet's long packet id: counter and the second in which counting began. */
 export interface ControlPacketId {
@@ -24,6 +24,10 @@ export interface Unwrapped {
 export interface ControlWrap {
   /** True when packets carry a MAC and an id, that is, when what unwraps is authentic. */
   readonly isAuthenticated: boolean;
+  /** The 256 bytes that the wrapping was made of; absent without one. */
+  readonly staticKey?: Buffer;
+  /** A tls-crypt-v2 client's wrapped key, which goes behind its first packets. */
+  readonly wrappedKey?: Buffer;
   wrap(header: Buffer, body: Buffer, packetId: ControlPacketId): Buffer;
   unwrap(datagram: Buffer): Unwrapped | undefined;
 }
@@ -45,16 +49,15 @@ export function createControlWrap(
     throw new RangeError(`a static key has ${STATIC_KEY_BYTES} bytes, not ${config.key.length}`);
   }
   const key = Buffer.from(config.key);
-  if (config.kind === "TlsCrypt") {
-    // The server sends with the first half, the client with the second.
-    const first = key.subarray(0, HALF_BYTES);
-    const second = key.subarray(HALF_BYTES);
-    return end === "server" ? tlsCryptWrap(first, second) : tlsCryptWrap(second, first);
+  if (config.kind === "TlsCrypt") return tlsCryptWrap(key, end);
+  if (config.kind === "TlsCryptV2") {
+    return appendingWrap(tlsCryptWrap(key, end), Buffer.from(config.wrapped));
   }
   // Direction 0 sends with the first half; without a direction both ends use the first.
   const sendHalf = config.direction === 1 ? 1 : 0;
   const receiveHalf = config.direction === 0 ? 1 : 0;
-  return tlsAuthWrap(hmacKey(key, sendHalf), hmacKey(key, receiveHalf), config.digest);
+  const wrap = tlsAuthWrap(hmacKey(key, sendHalf), hmacKey(key, receiveHalf), config.digest);
+  return { ...wrap, staticKey: key };
 }
 
 function hmacKey(key: Buffer, half: 0 | 1): Buffer {
@@ -73,7 +76,12 @@ function plainWrap(): ControlWrap {
   };
 }
 
-function tlsCryptWrap(send: Buffer, receive: Buffer): ControlWrap {
+/** tls-crypt with the key of a group or of one client. */
+export function tlsCryptWrap(staticKey: Buffer, end: "client" | "server"): ControlWrap {
+  // The server sends with the first half, the client with the second.
+  const first = staticKey.subarray(0, HALF_BYTES);
+  const second = staticKey.subarray(HALF_BYTES);
+  const [send, receive] = end === "server" ? [first, second] : [second, first];
   const sendKey = send.subarray(0, 32);
   const sendMac = send.subarray(HMAC_OFFSET, HMAC_OFFSET + 32);
   const receiveKey = receive.subarray(0, 32);
@@ -82,6 +90,7 @@ function tlsCryptWrap(send: Buffer, receive: Buffer): ControlWrap {
   const bodyStart = tagStart + TLS_CRYPT_TAG_BYTES;
   return {
     isAuthenticated: true,
+    staticKey,
     wrap: (header, body, packetId) => {
       const clear = Buffer.concat([header, packetIdBytes(packetId)]);
       const tag = createHmac("sha256", sendMac).update(clear).update(body).digest();
@@ -98,6 +107,19 @@ function tlsCryptWrap(send: Buffer, receive: Buffer): ControlWrap {
       if (!timingSafeEqual(expected, tag)) return undefined;
       const header = Buffer.from(datagram.subarray(0, CONTROL_HEADER_BYTES));
       return { header, body, packetId: readPacketId(datagram, CONTROL_HEADER_BYTES) };
+    },
+  };
+}
+
+/** A tls-crypt-v2 client: the packets that say so carry its wrapped key at their end. */
+function appendingWrap(wrap: ControlWrap, wrappedKey: Buffer): ControlWrap {
+  return {
+    ...wrap,
+    wrappedKey,
+    wrap: (header, body, packetId) => {
+      const datagram = wrap.wrap(header, body, packetId);
+      const carriesKey = carriesWrappedKey(opcodeOf(header.readUInt8(0)));
+      return carriesKey ? Buffer.concat([datagram, wrappedKey]) : datagram;
     },
   };
 }

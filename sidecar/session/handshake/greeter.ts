@@ -13,12 +13,19 @@ import {
   parseControlPacket,
   SESSION_ID_BYTES,
 } from "../../wire/control-packet.ts";
-import type { ControlWrap } from "./control-wrap.ts";
+import { isEarlyPacketId, resendWrappedKeyPayload } from "../../wire/early-negotiation.ts";
+import type { Unwrapped } from "./control-wrap.ts";
+import type { FoundWrap, WrapFinder } from "./wrap-finder.ts";
 
 /** What to do with a stranger's datagram. */
 export type Greeting =
   | { readonly kind: "reply"; readonly datagram: Buffer }
-  | { readonly kind: "accept"; readonly sessionId: Buffer; readonly remoteSessionId: Buffer }
+  | {
+      readonly kind: "accept";
+      readonly sessionId: Buffer;
+      readonly remoteSessionId: Buffer;
+      readonly found: FoundWrap;
+    }
   | { readonly kind: "drop"; readonly reason: "unverified" | "malformed" | "unknownSession" };
 
 /** Half of stock's hand-window: a cookie is good for 60 to 90 seconds. */
@@ -30,67 +37,67 @@ const REPLY_PACKET_ID = 1;
 /** First packet id of a session that a greeting led to. */
 export const FIRST_PACKET_ID_AFTER_GREETING = 2;
 
+/** Packets that may be a client's second: they acknowledge our reset. */
+const RECOGNISED: readonly number[] = [Opcode.ack, Opcode.control, Opcode.controlWkc];
+
 /** Answers resets and recognises the packets that follow them. */
 export class Greeter {
   readonly #secret: Buffer;
-  readonly #wrap: ControlWrap;
+  readonly #findWrap: WrapFinder;
 
-  constructor(secret: Buffer, wrap: ControlWrap) {
+  constructor(secret: Buffer, findWrap: WrapFinder) {
     this.#secret = secret;
-    this.#wrap = wrap;
+    this.#findWrap = findWrap;
   }
 
   /** `address` is the remote address and port as bytes, in any fixed form. */
   greet(datagram: Buffer, address: Buffer, nowSeconds: number): Greeting {
-    const unwrapped = this.#wrap.unwrap(datagram);
-    if (unwrapped === undefined) return { kind: "drop", reason: "unverified" };
+    const found = this.#findWrap(datagram);
+    const unwrapped = found?.wrap.unwrap(datagram);
+    if (found === undefined || unwrapped === undefined)
+      return { kind: "drop", reason: "unverified" };
     const packet = parseControlPacket(unwrapped.header, unwrapped.body);
     if (packet === undefined) return { kind: "drop", reason: "malformed" };
     const slot = Math.floor(nowSeconds / SLOT_SECONDS);
-    if (packet.opcode === Opcode.hardResetClientV2) {
-      // A first packet has nothing to acknowledge and is the first (stock 2.7.6 insists too).
-      if (packet.messageId !== 0 || packet.acks.length > 0 || packet.keyId !== 0) {
-        return { kind: "drop", reason: "malformed" };
-      }
-      return { kind: "reply", datagram: this.#reply(packet, address, { slot, nowSeconds }) };
+    if (isReset(packet)) {
+      if (!isFirstPacket(packet, unwrapped)) return { kind: "drop", reason: "malformed" };
+      const reply = this.#reply(packet, this.#cookie(packet.sessionId, address, slot));
+      const packetId = { id: REPLY_PACKET_ID, timeSeconds: nowSeconds };
+      const bytes = found.wrap.wrap(controlHeader(reply), controlBody(reply), packetId);
+      return { kind: "reply", datagram: bytes };
     }
-    if (packet.opcode !== Opcode.ack && packet.opcode !== Opcode.control) {
-      return { kind: "drop", reason: "unknownSession" };
-    }
-    return this.#recognise(packet, address, slot);
+    const sessionId = this.#recognise(packet, address, slot);
+    if (sessionId === undefined) return { kind: "drop", reason: "unknownSession" };
+    const remoteSessionId = Buffer.from(packet.sessionId);
+    return { kind: "accept", sessionId, remoteSessionId, found };
   }
 
-  #reply(
-    packet: ControlPacket,
-    address: Buffer,
-    now: { readonly slot: number; readonly nowSeconds: number },
-  ): Buffer {
-    const reply: ControlPacket = {
+  /** Only a client that can send its wrapped key again is answered without keeping anything. */
+  #reply(packet: ControlPacket, cookie: Buffer): ControlPacket {
+    const isKeyed = packet.opcode === Opcode.hardResetClientV3;
+    return {
       opcode: Opcode.hardResetServerV2,
       keyId: 0,
-      sessionId: this.#cookie(packet.sessionId, address, now.slot),
+      sessionId: cookie,
       acks: [0],
       ackSessionId: packet.sessionId,
       messageId: 0,
-      payload: Buffer.alloc(0),
+      payload: isKeyed ? resendWrappedKeyPayload() : Buffer.alloc(0),
     };
-    const packetId = { id: REPLY_PACKET_ID, timeSeconds: now.nowSeconds };
-    return this.#wrap.wrap(controlHeader(reply), controlBody(reply), packetId);
   }
 
-  #recognise(packet: ControlPacket, address: Buffer, slot: number): Greeting {
+  /** The session id that we gave this client, if it shows one that we gave it lately. */
+  #recognise(packet: ControlPacket, address: Buffer, slot: number): Buffer | undefined {
+    if (!RECOGNISED.includes(packet.opcode)) return undefined;
     const cookie = packet.ackSessionId;
     const isFirst = packet.acks.every((id) => id <= 1) && (packet.messageId ?? 0) <= 1;
-    if (cookie === undefined || !isFirst || packet.keyId !== 0) {
-      return { kind: "drop", reason: "unknownSession" };
-    }
+    if (cookie === undefined || !isFirst || packet.keyId !== 0) return undefined;
     for (let back = 0; back <= SLOTS_BACK_MAX; back++) {
       if (timingSafeEqual(this.#cookie(packet.sessionId, address, slot - back), cookie)) {
-        const sessionId = Buffer.from(cookie);
-        return { kind: "accept", sessionId, remoteSessionId: Buffer.from(packet.sessionId) };
+        return Buffer.from(cookie);
       }
     }
-    return { kind: "drop", reason: "unknownSession" };
+    return undefined;
   }
 
   #cookie(clientSessionId: Buffer, address: Buffer, slot: number): Buffer {
@@ -103,4 +110,15 @@ export class Greeter {
       .digest()
       .subarray(0, SESSION_ID_BYTES);
   }
+}
+
+function isReset(packet: ControlPacket): boolean {
+  return packet.opcode === Opcode.hardResetClientV2 || packet.opcode === Opcode.hardResetClientV3;
+}
+
+/** A first packet has nothing to acknowledge and is the first (stock 2.7.6 insists too). */
+function isFirstPacket(packet: ControlPacket, unwrapped: Unwrapped): boolean {
+  if (packet.messageId !== 0 || packet.acks.length > 0 || packet.keyId !== 0) return false;
+  if (packet.opcode === Opcode.hardResetClientV2) return true;
+  return unwrapped.packetId !== undefined && isEarlyPacketId(unwrapped.packetId.id);
 }

@@ -5,6 +5,7 @@
  */
 
 import { Opcode } from "../../wire/control-packet.ts";
+import { asksForWrappedKey } from "../../wire/early-negotiation.ts";
 import {
   type KeyMethodMessage,
   parseKeyMethod,
@@ -47,6 +48,9 @@ export class KeyNegotiation {
   readonly #role: "client" | "server";
   readonly #createTls: TlsEngineFactory;
   readonly #handlers: KeyNegotiationHandlers;
+  readonly #wrappedKeyBytes: number;
+  /** The server asked for our wrapped key again: it goes behind our first control packet. */
+  #mustResendKey = false;
   #tls: TlsEngine | undefined;
   #plaintext: Buffer = Buffer.alloc(0);
   /** Message id behind the last packet of our key-method-2 message; Infinity until written. */
@@ -59,12 +63,15 @@ export class KeyNegotiation {
     readonly nowMs: number;
     readonly createTls: TlsEngineFactory;
     readonly handlers: KeyNegotiationHandlers;
+    /** Bytes of a tls-crypt-v2 client's wrapped key; 0 for none. */
+    readonly wrappedKeyBytes?: number;
   }) {
     this.keyId = options.keyId;
     this.startedMs = options.nowMs;
     this.#role = options.role;
     this.#createTls = options.createTls;
     this.#handlers = options.handlers;
+    this.#wrappedKeyBytes = options.wrappedKeyBytes ?? 0;
   }
 
   /** Queues our reset, message 0 of this key id. */
@@ -77,10 +84,11 @@ export class KeyNegotiation {
     for (;;) {
       const message = this.channel.takeDelivered();
       if (message === undefined || this.isDead) return;
-      if (message.opcode === Opcode.control) {
+      if (message.opcode === Opcode.control || message.opcode === Opcode.controlWkc) {
         this.#ensureTls().receive(message.payload);
       } else if (this.#role === "client") {
         // The other end's reset is here: TLS may begin, and the client speaks first.
+        this.#mustResendKey ||= this.#wrappedKeyBytes > 0 && asksForWrappedKey(message.payload);
         this.#ensureTls();
       }
     }
@@ -136,9 +144,14 @@ export class KeyNegotiation {
 
   #enqueueCiphertext(bytes: Buffer): void {
     if (this.isDead) return;
-    for (let offset = 0; offset < bytes.length; offset += PAYLOAD_BYTES_MAX) {
-      const payload = Buffer.from(bytes.subarray(offset, offset + PAYLOAD_BYTES_MAX));
-      if (!this.channel.enqueue(Opcode.control, payload)) {
+    let offset = 0;
+    while (offset < bytes.length) {
+      const opcode = this.#mustResendKey ? Opcode.controlWkc : Opcode.control;
+      const room = PAYLOAD_BYTES_MAX - (this.#mustResendKey ? this.#wrappedKeyBytes : 0);
+      this.#mustResendKey = false;
+      const payload = Buffer.from(bytes.subarray(offset, offset + room));
+      offset += payload.length;
+      if (!this.channel.enqueue(opcode, payload)) {
         this.#handlers.failed(this, "CONTROL_QUEUE_FULL", "the peer acknowledges nothing");
         return;
       }
