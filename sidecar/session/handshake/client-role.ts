@@ -28,6 +28,8 @@ export interface ClientSettings {
   readonly userPass?: { readonly username: string; readonly password: string };
 }
 
+/** How a listening end begins its AUTH_FAILED when it does not believe a certificate. */
+export const CERTIFICATE_REFUSED = "certificate refused";
 /** Stock asks again every five seconds. */
 const PUSH_REQUEST_MS = 5000;
 /** Options of one PUSH_REPLY with all its continuations. */
@@ -57,7 +59,8 @@ export class ClientRole implements SessionRole {
 
   secure(key: KeyNegotiation): void {
     if (key.peer?.problem !== undefined) {
-      this.#events.ended("certificateRefused", `the server is refused: ${key.peer.problem}`);
+      const message = `the server is refused: ${key.peer.problem}; ask its administrator, or take the profile that belongs to it`;
+      this.#events.ended("certificateRefused", message);
       return;
     }
     const { version, ciphers, isIpv6, mtu, mtuBytesDefault, userPass } = this.#settings;
@@ -218,11 +221,16 @@ export class ClientRole implements SessionRole {
     const isCipher = reason.startsWith("Data channel cipher negotiation failed");
     const why = reason === "" ? "it gives no reason" : printable(reason);
     if (isCipher) {
-      const message = `no common cipher: the server shares none of ${this.#settings.ciphers.join(", ")}`;
+      const message = `no common cipher: the server shares none of ${this.#settings.ciphers.join(", ")}; set data-ciphers alike at both ends`;
       this.#events.ended("noCommonCipher", message);
       return;
     }
-    this.#events.ended("authenticationFailed", `the server refuses this end: ${why}`);
+    // A listening end of ours says so; stock falls silent instead.
+    const cause = reason.startsWith(CERTIFICATE_REFUSED)
+      ? "certificateRefused"
+      : "authenticationFailed";
+    const message = `the server refuses this end: ${why}; ask its administrator for another profile`;
+    this.#events.ended(cause, message);
   }
 
   #deriveKeys(key: KeyNegotiation, cipher: DataCipher, pushed: PushedOptions): void {

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
-import { printable } from "./client-role.ts";
+import { CERTIFICATE_REFUSED, printable } from "./client-role.ts";
 import type { ControlSession, SessionRole } from "./control-session.ts";
 import { chooseCipher } from "./data-ciphers.ts";
 import {
@@ -146,7 +146,7 @@ export class ServerRole implements SessionRole {
     if (problem !== undefined) {
       return {
         cause: "certificateRefused",
-        reason: `certificate refused: ${problem}`,
+        reason: `${CERTIFICATE_REFUSED}: ${problem}`,
         message: problem,
       };
     }
