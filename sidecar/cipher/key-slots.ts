@@ -50,7 +50,10 @@ export class KeySlots {
 
   #installOne(direction: DirectionKey, cipher: DataKeys["cipher"]): SlotName | undefined {
     const slot = this.#free.pop();
-    if (slot === undefined) return undefined;
+    if (slot === undefined) {
+      wipe(direction);
+      return undefined;
+    }
     this.#generation = (this.#generation + 1) & 0x7fff_ffff;
     const { key, implicitIv } = direction;
     const generation = this.#generation;
@@ -62,10 +65,14 @@ export class KeySlots {
       implicitIv,
       format: "short",
     });
-    key.fill(0);
-    implicitIv.fill(0);
+    wipe(direction);
     if (errno === 0) return { slot, generation };
     this.#free.push(slot);
     return undefined;
   }
+}
+
+function wipe(direction: DirectionKey): void {
+  direction.key.fill(0);
+  direction.implicitIv.fill(0);
 }
