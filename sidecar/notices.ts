@@ -10,11 +10,14 @@ import { Counter } from "./counters.ts";
 import { CONTROL_DATAGRAM_BYTES_MAX, STRANGERS_BURST, STRANGERS_PER_SECOND } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Word } from "./native/layout.ts";
 import type { Plane } from "./plane.ts";
+import { freeInterface } from "./uplink/path-table.ts";
 import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts";
 
 /** Tokens of the strangers' bucket, in thousandths, and when they were last topped up. */
 const bucket = { milliTokens: STRANGERS_BURST * 1000, atMs: 0 };
 const scratch = new Uint8Array(CONTROL_ROW_BYTES + CONTROL_DATAGRAM_BYTES_MAX);
+/** The row in front of the datagram. */
+const scratchRow = new Int32Array(scratch.buffer, 0, DESCRIPTOR_WORDS);
 
 /** Tells the main thread something; counted when its ring is full. */
 export function notice(plane: Plane, message: Notice): void {
@@ -52,6 +55,7 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
   }
   const arrival = plane.arrivals.subarray(row, row + DESCRIPTOR_WORDS);
   scratch.set(new Uint8Array(arrival.buffer, arrival.byteOffset, CONTROL_ROW_BYTES), 0);
+  freeInterface(scratchRow, 0);
   scratch.set(slab.subarray(start, start + length), CONTROL_ROW_BYTES);
   const ring: SharedRing = isKnown ? plane.toMain : plane.strangers;
   if (!ring.push(NoticeRecord.control, scratch, 0, CONTROL_ROW_BYTES + length)) {

@@ -43,11 +43,7 @@ export function isSameRemote(
   return true;
 }
 
-/**
- * Answers on the path of an arrival from now on: from the address that was contacted. The
- * interface is pinned only where the remote address is link-local; else routing decides, since
- * Linux takes a forced interface without a route for on-link and loses the packet silently.
- */
+/** Answers on the path of an arrival from now on: from the address that was contacted. */
 export function answerOn(
   arrivals: Int32Array,
   arrival: number,
@@ -59,6 +55,15 @@ export function answerOn(
   for (let word = 0; word < DESCRIPTOR_WORDS; word++) {
     paths[to + word] = arrivals[from + word] as number;
   }
-  const isLinkLocal = (arrivals[from] as number) >>> 22 === LINK_LOCAL_PREFIX;
-  if (!isLinkLocal) paths[to + PathWord.interfaceIndex] = 0;
+  freeInterface(paths, to);
+}
+
+/**
+ * Leaves the interface of the row that begins at word `at` to routing, unless the remote address is
+ * link-local: Linux takes a forced interface without a route for on-link and loses the packet
+ * silently.
+ */
+export function freeInterface(rows: Int32Array, at: number): void {
+  const isLinkLocal = (rows[at] as number) >>> 22 === LINK_LOCAL_PREFIX;
+  if (!isLinkLocal) rows[at + PathWord.interfaceIndex] = 0;
 }
