@@ -80,12 +80,12 @@ export class DataSession {
     this.windows[keyId] = window;
   }
 
-  /** Seals with the key of this id from now on, from packet id 1. */
-  sendWith(keyId: number): void {
+  /** Seals with the key of this id from now on, from packet id 1 (or a later one, near the end). */
+  sendWith(keyId: number, firstId = 1): void {
     this.sealSlot = this.sealSlots[keyId] as number;
     this.sealGeneration = this.sealGenerations[keyId] as number;
     this.opcodeWord = (Opcode.dataV2 << 27) | (keyId << 24) | this.#peerId | 0;
-    this.#usage[0] = 1;
+    this.#usage[0] = firstId;
     this.#usage[1] = 0;
     this.hasAskedForKey = false;
   }

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DataSession, KEY_IDS, NO_ID } from "./data-session.ts";
+
+const window = { mayAccept: () => 0, accept: () => 0 };
+
+function session(peerId = 0x123456): DataSession {
+  return new DataSession({ index: 3, peerId, pingIntervalMs: 0, timeoutMs: 0, nowMs: 0 });
+}
+
+function install(target: DataSession, keyId: number): void {
+  const open = { slot: 2 * keyId, generation: 100 + keyId };
+  const seal = { slot: 2 * keyId + 1, generation: 200 + keyId };
+  target.installKey(keyId, { open, seal, window });
+}
+
+/** A session whose next packet id is `id`. */
+function sessionAt(id: number): DataSession {
+  const target = session();
+  install(target, 0);
+  target.sendWith(0, id);
+  return target;
+}
+
+/** Has used up so many blocks of its key: packets of 2^30 bytes, and one for the rest. */
+function sessionAfter(blocks: number): DataSession {
+  const target = sessionAt(1);
+  const hugeBytes = 2 ** 30;
+  const hugeBlocks = hugeBytes / 16 + 1;
+  for (let left = blocks; left > 0; left -= hugeBlocks) {
+    target.takeId(left > hugeBlocks ? hugeBytes : (left - 1) * 16);
+  }
+  return target;
+}
+
+test("ids run from 1 and each is given once", () => {
+  const target = session();
+  install(target, 0);
+  target.sendWith(0);
+  assert.deepEqual(
+    [1, 2, 3].map(() => target.takeId(100)),
+    [1, 2, 3],
+  );
+});
+
+test("ids are given up to 2^32-1, then never again", () => {
+  const target = sessionAt(0xffff_fffe);
+  const ids = [1, 2, 3, 4, 5].map(() => target.takeId(1));
+  assert.deepEqual(ids, [0xffff_fffe, 0xffff_ffff, NO_ID, NO_ID, NO_ID]);
+});
+
+test("ids are unsigned across 2^31", () => {
+  const target = sessionAt(0x7fff_ffff);
+  assert.deepEqual(
+    [1, 2].map(() => target.takeId(1)),
+    [0x7fff_ffff, 0x8000_0000],
+  );
+});
+
+test("a new key is asked for once, 2^28 ids before the end", () => {
+  const before = 2 ** 32 - 2 ** 28 - 1;
+  const target = sessionAt(before);
+  assert(!target.needsNewKey());
+  target.takeId(1);
+  assert(target.needsNewKey());
+  assert(!target.needsNewKey(), "once");
+  target.takeId(1);
+  assert(!target.needsNewKey(), "once for this key");
+  target.sendWith(0);
+  assert(!target.needsNewKey(), "a new key has all its ids");
+});
+
+test("a new key is asked for at 7/8 of the cipher's 2^36 blocks, one of them per packet", () => {
+  const blocksMax = 2 ** 36 * (7 / 8);
+  for (const [bytes, blocks] of [
+    [0, 1],
+    [1, 2],
+    [15, 2],
+    [16, 2],
+    [17, 3],
+    [32, 3],
+    [33, 4],
+  ] as const) {
+    for (const [short, isNeeded] of [
+      [0, true],
+      [1, false],
+    ] as const) {
+      const target = sessionAfter(blocksMax - blocks - short);
+      assert(!target.needsNewKey());
+      target.takeId(bytes);
+      assert.equal(target.needsNewKey(), isNeeded, `${bytes} bytes, ${short} block before`);
+    }
+  }
+});
+
+test("packets are sealed with a key from its sendWith on, under its key id and the peer-id", () => {
+  const target = session(0xffabcdef);
+  install(target, 0);
+  assert.equal(target.sealSlot, -1, "installed is not sent with");
+  for (let keyId = 0; keyId < KEY_IDS; keyId++) {
+    install(target, keyId);
+    target.sendWith(keyId);
+    assert.deepEqual([target.sealSlot, target.sealGeneration], [2 * keyId + 1, 200 + keyId]);
+    // P_DATA_V2 is 9; the peer-id has 24 bits.
+    const word = ((9 << 27) | (keyId << 24) | 0xabcdef) >>> 0;
+    assert.equal(target.opcodeWord >>> 0, word);
+    assert.equal(target.takeId(1), 1);
+  }
+});
+
+test("every installed key is received with, until it is retired", () => {
+  const target = session();
+  install(target, 0);
+  install(target, 1);
+  target.sendWith(0);
+  assert.deepEqual([...target.openSlots.subarray(0, 3)], [0, 2, -1]);
+  assert.deepEqual([...target.openGenerations.subarray(0, 2)], [100, 101]);
+  target.sendWith(1);
+  target.retireKey(0);
+  assert.deepEqual([...target.openSlots.subarray(0, 2)], [-1, 2]);
+  assert.deepEqual([target.windows[0], target.windows[1]], [undefined, window]);
+  assert.equal(target.sealSlot, 3, "the key in use stays");
+});
+
+test("retiring the key that is sent with leaves none, and retiring nothing changes nothing", () => {
+  const target = session();
+  install(target, 2);
+  target.sendWith(2);
+  target.retireKey(5);
+  assert.equal(target.sealSlot, 5);
+  target.retireKey(2);
+  assert.equal(target.sealSlot, -1);
+  target.retireKey(2);
+  assert.equal(target.sealSlot, -1);
+});
