@@ -56,6 +56,14 @@ export type Notice =
   | { readonly kind: "silent"; readonly index: number }
   | { readonly kind: "exited"; readonly index: number }
   | { readonly kind: "needsKey"; readonly index: number }
+  /** Another end asks for memberships from now on; `port` as in `QuerierStatus`. */
+  | {
+      readonly kind: "querier";
+      readonly vlan: number;
+      readonly family: 4 | 6;
+      readonly port: number;
+      readonly address: readonly number[];
+    }
   | { readonly kind: "failed"; readonly operation: string; readonly errno: number };
 
 /** Bytes of the path row in front of a control datagram, in either direction. */
@@ -74,7 +82,7 @@ export function splitControl(
   record: Uint8Array,
 ): { row: Int32Array; datagram: Buffer } | undefined {
   if (record.length <= CONTROL_ROW_BYTES) return undefined;
-  const bytes = record.slice(0, CONTROL_ROW_BYTES);
+  const bytes = Uint8Array.from(record.subarray(0, CONTROL_ROW_BYTES));
   const row = new Int32Array(bytes.buffer);
   return { row, datagram: Buffer.from(record.subarray(CONTROL_ROW_BYTES)) };
 }
