@@ -40,7 +40,7 @@ const MINUTE_MS = 60_000;
 const NATIVE = ["--manifest-path", "sidecar/native/Cargo.toml", "--locked"];
 
 /** What can be named. */
-export type PartName = "check" | "unit" | "native" | "netns" | "interop" | "lab";
+export type PartName = "check" | "unit" | "native" | "netns" | "cluster" | "interop" | "lab";
 
 /** All parts. */
 export const PARTS: readonly Part[] = [
@@ -48,6 +48,7 @@ export const PARTS: readonly Part[] = [
   { name: "unit", needsRoot: false, steps: unitSteps },
   { name: "native", needsRoot: false, steps: nativeSteps },
   { name: "netns", needsRoot: true, steps: () => fileSteps("netns", true) },
+  { name: "cluster", needsRoot: false, steps: clusterSteps },
   { name: "interop", needsRoot: true, steps: () => fileSteps("interop", false) },
   { name: "lab", needsRoot: true, steps: labSteps },
 ];
@@ -94,7 +95,7 @@ function checkSteps(): readonly Step[] {
 }
 
 function unitSteps(): readonly Step[] {
-  const files = testFiles().filter((file) => !/\.(netns|interop)\.test\.ts$/.test(file));
+  const files = testFiles().filter((file) => !/\.(netns|interop|cluster)\.test\.ts$/.test(file));
   return files.length === 0 ? [] : [nodeStep("unit", files, "--test-concurrency=2")];
 }
 
@@ -107,6 +108,15 @@ function fileSteps(infix: string, isIsolated: boolean): readonly Step[] {
   return testFiles()
     .filter((file) => file.endsWith(`.${infix}.test.ts`))
     .map((file) => ({ ...nodeStep(file, [file]), ...(isIsolated && { isIsolated }) }));
+}
+
+/** A real control plane; its programs come first, minutes when nothing is cached, else nothing. */
+function clusterSteps(): readonly Step[] {
+  const build = ["node", "test/cluster/build.ts"];
+  return [
+    { name: "programs", kind: "check", command: build, timeoutMs: 45 * MINUTE_MS },
+    ...fileSteps("cluster", false),
+  ];
 }
 
 function labSteps(): readonly Step[] {
