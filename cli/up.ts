@@ -63,7 +63,7 @@ export async function run(flags: UpFlags): Promise<ExitStatus> {
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
     process.stderr.write(`fairlead: ${error.message}\n`);
-    return ExitStatus.InvalidResource;
+    return error.code === "notPermitted" ? ExitStatus.NotPermitted : ExitStatus.InvalidResource;
   }
 }
 

@@ -56,7 +56,7 @@ export class Sidecar {
         await this.#place(name, outcome.config);
       } else this.#refuse(name, outcome.problems);
     }
-    for (const name of [...this.#running.keys()]) if (!wanted.has(name)) await this.#stop(name);
+    await this.#stopUnwanted(wanted, loaded);
     this.#checkEnd();
   }
 
@@ -92,6 +92,16 @@ export class Sidecar {
       await this.#stop(name);
     }
     this.#start(name, config);
+  }
+
+  /** Stops what no file asks for any more; a file that could not be read says nothing about that. */
+  async #stopUnwanted(wanted: ReadonlySet<string>, loaded: LoadedTunnels): Promise<void> {
+    const isPartial = loaded.problems.some((problem) => problem.subject === undefined);
+    for (const name of [...this.#running.keys()]) {
+      if (wanted.has(name)) continue;
+      if (isPartial) this.#log.warn({ tunnel: name }, "the tunnel goes on as it was");
+      else await this.#stop(name);
+    }
   }
 
   #start(name: string, config: TunnelConfig): void {

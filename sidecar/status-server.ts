@@ -33,6 +33,11 @@ export async function serveStatus(
     await listen(server, path);
     chmodSync(path, 0o600);
   } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : undefined;
+    if (code === "EACCES" || code === "EPERM") {
+      const message = `the folder ${folder} may not be written: run as root, or name another one with --run`;
+      throw new OperatingError("notPermitted", message, { cause });
+    }
     const message = `the status socket ${path} cannot be made (${String(cause)}); name a writable folder with --run`;
     throw new OperatingError("statusSocket", message, { cause });
   }

@@ -111,6 +111,12 @@ function takeText(text: string, file: string, gathered: Gathered): void {
     gathered.problems.push({ place: `${file}:${error.line}`, text: error.message });
     return;
   }
+  if (documents.length === 0) {
+    gathered.problems.push({
+      place: file,
+      text: "no document in this file: write one, or remove it",
+    });
+  }
   for (const document of documents) takeDocument(document, file, gathered);
 }
 
