@@ -54,12 +54,15 @@ export async function prepareFaults(
   await serve(await issue("server", "server"), "server", []);
   const expired = await issue("expired", "server", -1);
   await serve(expired, "expired", ["port 1195", "dev tap1"]);
+  // A name each: a stock server ends the older session of two with the same name.
   const own = await issue("box", "client");
+  const cipherKeys = await issue("box-of-cipher", "client");
+  const mtuKeys = await issue("box-of-mtu", "client");
   const profile = (keys: StockKeys, ...lines: readonly string[]): string =>
     stockClientConfig(keys, [SERVER], lines);
   const otherKey = profile({ ...own, wrapKey: makeStaticKey() });
   const otherAuthority = profile({ ...own, authority: stranger.certificate });
-  const smallMtu = dialling("mtu-mismatch", profile(own), { transport: { mtu: 1400 } });
+  const smallMtu = dialling("mtu-mismatch", profile(mtuKeys), { transport: { mtu: 1400 } });
   return [
     ...localFaults(profile(own)),
     dialled("wrong-key", 16, /no answer from 192\.0\.2\.2:1194.*same tls-crypt or tls-auth key/, {
@@ -72,7 +75,7 @@ export async function prepareFaults(
       profile: profile(own).replace(`${SERVER} 1194`, `${SERVER} 1195`),
     }),
     dialled("cipher", 19, /no common cipher: .*AES-128-GCM; set data-ciphers/, {
-      profile: profile(own, "data-ciphers AES-128-GCM"),
+      profile: profile(cipherKeys, "data-ciphers AES-128-GCM"),
     }),
     {
       name: "mtu-mismatch",

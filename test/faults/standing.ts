@@ -21,11 +21,15 @@ export interface Standing extends AsyncDisposable {
   readonly host: Namespace;
   /** Another host on the same underlay, 192.0.2.2. */
   readonly other: Namespace;
+  /** A third one, 192.0.2.3. */
+  readonly third: Namespace;
   readonly ours: FairleadPeer;
   readonly scratch: Scratch;
   readonly stream: PingStream;
   /** The good tunnel's file. */
   readonly file: string;
+  /** Its process's folder. */
+  readonly place: { readonly folder: string };
 }
 
 /** Documents of the good tunnel, with further peers if wished. */
@@ -41,7 +45,7 @@ export async function createStanding(
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await Network.create());
   const scratch = stack.use(await Scratch.create());
-  const { host, other } = await createHosts(network, ["host", "other"]);
+  const { host, other, third } = await createHosts(network, ["host", "other", "third"]);
   const file = await writeDocuments(scratch.file("good.yaml"), goodDocuments());
   const files = [file];
   if (documents.length > 0) files.push(await writeDocuments(scratch.file("bad.yaml"), documents));
@@ -60,7 +64,7 @@ export async function createStanding(
   await waitFor("the good tunnel's pings", () => stream.received > 3);
   const kept = stack.move();
   return {
-    ...{ host, other, ours, scratch, stream, file },
+    ...{ host, other, third, ours, scratch, stream, file, place },
     [Symbol.asyncDispose]: async () => await kept.disposeAsync(),
   };
 }
