@@ -1,5 +1,5 @@
 /** The tables of `fairlead status`, as text. Pure: the same status gives the same lines. */
-import type { ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
+import type { GroupStatus, ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
 
 /** All processes; with every counter that is not zero when `withCounters`, else the drops only. */
 export function renderStatus(processes: readonly ProcessStatus[], withCounters: boolean): string {
@@ -18,6 +18,9 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
     if (tunnel.problem !== undefined) lines.push(`  ${tunnel.problem}`);
     lines.push(...indent(peerTable(tunnel)), "");
     lines.push(...indent(stationTable(tunnel)), "");
+    if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
+      lines.push(...indent(groupTable(tunnel)), ...indent(querierLines(tunnel)), "");
+    }
     lines.push(...indent(counterLines(tunnel, withCounters)));
   }
   for (const { name, problems } of processes.flatMap((one) => one.refused)) {
@@ -67,6 +70,33 @@ function stationTable(tunnel: TunnelStatus): string[] {
   return table(["STATION", "VLAN", "BEHIND", "SEEN"], rows);
 }
 
+function groupTable(tunnel: TunnelStatus): string[] {
+  if (tunnel.groups.length === 0) return [];
+  const rows = tunnel.groups.map((group) => [
+    group.group,
+    group.vlan === 0 ? "-" : String(group.vlan),
+    group.joinedBy.map(memberText).join(", ") || "-",
+    String(group.frames),
+    group.silentMs === undefined ? "-" : `${seconds(group.silentMs)} ago`,
+    group.note ?? "",
+  ]);
+  return table(["GROUP", "VLAN", "JOINED BY", "FRAMES", "LAST", ""], rows);
+}
+
+function memberText(member: GroupStatus["joinedBy"][number]): string {
+  const sources = member.filter === "any" ? "" : ` ${member.filter} ${member.sources.join(" ")}`;
+  return `${member.behind}${sources} (${seconds(member.sinceMs)})`;
+}
+
+function querierLines(tunnel: TunnelStatus): string[] {
+  return tunnel.queriers.map(({ family, vlan, where, address }) => {
+    const protocol = family === 4 ? "IGMP" : "MLD";
+    const place = vlan === 0 ? "" : ` in VLAN ${vlan}`;
+    if (where === "nobody") return `${protocol}${place}: nobody asks, groups are flooded`;
+    return `${protocol}${place}: asked by ${where}${address === undefined ? "" : ` (${address})`}`;
+  });
+}
+
 /** Counters that say why something was dropped, unless all are asked for. */
 function counterLines(tunnel: TunnelStatus, withAll: boolean): string[] {
   const rows = Object.entries(tunnel.counters)
@@ -87,6 +117,10 @@ const TRAFFIC_COUNTERS = new Set([
   "tap.framesRead",
   "tap.framesWritten",
   "switch.flooded",
+  "switch.groupFrames",
+  "switch.groupMessages",
+  "switch.groupQueries",
+  "switch.ownFrames",
   "control.greeted",
 ]);
 

@@ -278,15 +278,15 @@ export interface VpnTunnel {
        */
       routes: string[];
       /**
-       * Send a group only where it was joined (IGMP, MLD).
+       * Send a group only where it was joined (IGMP, MLD). Absent: true where we listen, false where we dial.
        */
       snooping?: boolean;
       /**
-       * Auto asks for memberships only when nobody else on the segment does.
+       * Auto asks for memberships only when nobody else on the segment does. Absent: Auto where we listen, Never where we dial. IGMP is asked from addresses.gateway, else from the last free address of addresses.pool; without either, IPv4 groups are flooded until somebody else asks.
        */
       querier?: "Auto" | "Always" | "Never";
       /**
-       * What happens to groups that nobody has joined.
+       * What happens to groups that nobody has joined. Absent: Flood. A group that all have left goes nowhere.
        */
       unknownGroups?: "Flood" | "Drop";
       /**
@@ -295,7 +295,7 @@ export interface VpnTunnel {
       proxy?: boolean;
     };
     /**
-     * What each peer may send at most, such as 10Mbit.
+     * What each peer may send to everybody, such as 10Mbit. Absent, where we listen: 10Mbit of broadcast, 10Mbit to unknown stations, any multicast.
      */
     stormLimits?: {
       /**

@@ -86,6 +86,23 @@ export const Counter = {
   controlHalfOpenFull: 65,
   controlSessionsFull: 66,
   controlGreeted: 67,
+
+  switchGroupFrames: 68,
+  switchGroupUnknown: 69,
+  switchGroupMessages: 70,
+  switchGroupMalformed: 71,
+  switchGroupForeign: 72,
+  switchGroupPortFull: 73,
+  switchGroupTableFull: 74,
+  switchGroupsAged: 75,
+  switchGroupQueries: 76,
+  switchStormBroadcast: 77,
+  switchStormUnknown: 78,
+  switchStormMulticast: 79,
+  switchStationProbes: 80,
+  switchLoopProbes: 81,
+  switchLoopBlocked: 82,
+  switchOwnFrames: 83,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];
@@ -189,6 +206,43 @@ const DETAILS: Record<CounterName, readonly [CounterUnit, string]> = {
   ],
   controlSessionsFull: ["packets", "New sessions refused: every session number is taken."],
   controlGreeted: ["packets", "First packets of strangers answered, without keeping anything."],
+  switchGroupFrames: ["frames", "Frames to a group sent to its members only (not a drop)."],
+  switchGroupUnknown: ["frames", "Frames dropped: nobody has joined their group."],
+  switchGroupMessages: ["frames", "IGMP and MLD messages heard."],
+  switchGroupMalformed: [
+    "frames",
+    "IGMP and MLD messages not taken: truncated, or a wrong checksum (not a drop).",
+  ],
+  switchGroupForeign: [
+    "frames",
+    "IGMP and MLD messages not taken: not sent as on this link (not a drop).",
+  ],
+  switchGroupPortFull: [
+    "events",
+    "Joins that their port has no share left for: it gets every group (not a drop).",
+  ],
+  switchGroupTableFull: [
+    "events",
+    "Joins that found the table full: their port gets every group (not a drop).",
+  ],
+  switchGroupsAged: ["events", "Memberships that ended: left, or not reported any more."],
+  switchGroupQueries: ["frames", "IGMP and MLD queries sent."],
+  switchStormBroadcast: [
+    "frames",
+    "Frames dropped: more broadcast than stormLimits.broadcast lets through.",
+  ],
+  switchStormUnknown: [
+    "frames",
+    "Frames dropped: more to unknown stations than stormLimits.unknownUnicast lets through.",
+  ],
+  switchStormMulticast: [
+    "frames",
+    "Frames dropped: more multicast than stormLimits.multicast lets through.",
+  ],
+  switchStationProbes: ["frames", "Stations asked whether they are still there."],
+  switchLoopProbes: ["frames", "Probes for loops sent."],
+  switchLoopBlocked: ["frames", "Frames dropped: their port is shut because it closes a loop."],
+  switchOwnFrames: ["frames", "Answers to questions of the switch itself (not a drop)."],
 };
 
 /** A counter as status and documentation show it. */

@@ -86,3 +86,41 @@ export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
 
 /** Longest that the worker sleeps when nothing is due. */
 export const WAIT_MS_MAX = 1000;
+
+/**
+ * Multicast groups that a switch remembers: a testbed has hundreds. 4096 rows of 56 bytes. Full:
+ * a group that all have left gives way; if there is none, the port that joins gets every group.
+ */
+export const GROUPS_MAX = 4096;
+
+/** Memberships, one for each group and port: four ports in each group. Full: as above. */
+export const GROUP_MEMBERS_MAX: number = 4 * GROUPS_MAX;
+
+/** Memberships behind the tap, where a whole LAN may be: a quarter. Full: it gets every group. */
+export const GROUP_MEMBERS_PER_TAP_MAX: number = GROUP_MEMBERS_MAX / 4;
+
+/** Memberships behind one peer: 24 peers can take their share beside a full tap. Full: as above. */
+export const GROUP_MEMBERS_PER_PEER_MAX = 512;
+
+/** Sources named in all memberships. Full: a membership asks for every source. */
+export const GROUP_SOURCES_MAX: number = GROUP_MEMBERS_MAX;
+
+/** Sources of one membership; Linux lets a program name 10. Full: it asks for every source. */
+export const GROUP_SOURCES_PER_MEMBER_MAX = 32;
+
+/** A membership ends so long after its last report: two queries and an answer (RFC 3376, 8.4). */
+export const GROUP_MEMBERSHIP_MS = 260_000;
+
+/** Rows of the group table looked at in one sweep: all of them in 6.4 s. */
+export const GROUP_SWEEP_ROWS = 256;
+
+/**
+ * What each peer of a listening end may send to everybody, bits per second, unless the resource
+ * says otherwise: a storm of a gigabit leaves the others' pings alone. Full: dropped and counted.
+ */
+export const STORM_BROADCAST_BITS = 10_000_000;
+export const STORM_UNKNOWN_BITS = 10_000_000;
+
+/** What may come at once, in milliseconds of the rate; never less than a few full frames. */
+export const STORM_BURST_MS = 250;
+export const STORM_BURST_BYTES_MIN = 16_384;

@@ -22,8 +22,9 @@ import {
 import { Counter, Counters, countersSnapshot, type Traffic, TrafficTable } from "./counters.ts";
 import { PORTS_MAX, RING_BYTES } from "./limits.ts";
 import { kick } from "./native/native.ts";
+import { type GroupRow, readGroups } from "./switch/group-layout.ts";
 import { readStations, type Station } from "./switch/mac-table.ts";
-import type { WorkerData } from "./worker-data.ts";
+import type { WorkerData, WorkerTables } from "./worker-data.ts";
 
 /** What the owner of a plane is told. */
 export interface PlaneEvents {
@@ -38,6 +39,7 @@ export type PlaneOptions = Pick<
   WorkerData,
   | "isDialling"
   | "link"
+  | "segment"
   | "controlHandle"
   | "tapHandle"
   | "socketHandles"
@@ -63,7 +65,7 @@ export class PlaneLink {
   readonly #controlHandle: number;
   readonly #worker: Worker;
   readonly #events: PlaneEvents;
-  #stations: SharedArrayBuffer | undefined;
+  #tables: WorkerTables = { stations: undefined, groups: undefined };
   #isStopped = false;
 
   constructor(options: PlaneOptions, events: PlaneEvents) {
@@ -88,9 +90,8 @@ export class PlaneLink {
       counters: this.#workerCounters.values.buffer as SharedArrayBuffer,
     };
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
-    // The worker says one thing before it enters its loop: where its table of stations is.
-    this.#worker.once("message", (stations: SharedArrayBuffer | undefined) => {
-      this.#stations = stations;
+    this.#worker.once("message", (tables: WorkerTables) => {
+      this.#tables = tables;
     });
     this.#worker.on("error", (error: Error) => this.#events.died(error));
     this.#worker.on("exit", (code) => {
@@ -133,7 +134,14 @@ export class PlaneLink {
 
   /** The stations of the segment; none between two peers. */
   stations(): Station[] {
-    return this.#stations === undefined ? [] : (readStations(this.#stations) ?? []);
+    const { stations } = this.#tables;
+    return stations === undefined ? [] : (readStations(stations) ?? []);
+  }
+
+  /** The multicast groups of the segment, with their members. */
+  groups(nowMs: number): GroupRow[] {
+    const { groups } = this.#tables;
+    return groups === undefined ? [] : (readGroups(groups, nowMs) ?? []);
   }
 
   /** When session `index` was last heard, in the wrapping milliseconds of the shared clock. */

@@ -3,7 +3,7 @@
  * invariant: nothing here grows afterwards; a stage takes rows and slots from what is here.
  *
  * Slots lie one behind the other in the slab: one for constants (the ping), then those for
- * received datagrams, then those for frames from the tap.
+ * received datagrams, those for frames from the tap, and one for frames of the switch itself.
  */
 
 import assert from "node:assert/strict";
@@ -21,12 +21,16 @@ import { type Lane, Lane as NativeLane } from "./native/native.ts";
 import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
 import type { MacTable } from "./switch/mac-table.ts";
+import type { OwnStation } from "./switch/own-station.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
 
 /** Row of the path table that a control packet's path is written to, behind the sessions' rows. */
 export const CONTROL_PATH_ROW: number = SESSIONS_MAX + 1;
 /** The tap is the lane's only one. */
 export const TAP_INDEX = 0;
+
+/** The last slot holds the frames that the switch sends itself. */
+export const OWN_FRAME_SLOT: number = 1 + PACKETS_PER_TURN_MAX + FRAMES_PER_TURN_MAX;
 
 /** In-tunnel magic (openvpn-rfc, ping; OCC exit is magic and 6). */
 const PING = Buffer.from("2a187bf3641eb4cb07ed2d0a981fc748", "hex");
@@ -59,6 +63,10 @@ export interface Plane {
   readonly forwarding: Forwarding;
   /** Stations of the segment; undefined between two peers. */
   readonly stations: MacTable | undefined;
+  /** Whom the switch's own frames come from. */
+  readonly own: OwnStation;
+  /** Where our IGMP queries come from, as words. */
+  readonly address4: Int32Array | undefined;
   readonly counters: Counters;
   /** Row 0: the tap; row n: session n. */
   readonly traffic: TrafficTable;
@@ -86,6 +94,8 @@ export function createPlane(
     | "isDialling"
     | "forwarding"
     | "stations"
+    | "own"
+    | "address4"
     | "counters"
     | "traffic"
     | "lastHeard"
@@ -99,7 +109,7 @@ export function createPlane(
   // Opcode, packet id and tag around the frame, rounded up to whole cache lines.
   const roomBytes = roundUp(options.frameBytesMax + PADDING_BYTES, PADDING_BYTES);
   const slotBytes = HEADROOM_BYTES + roomBytes;
-  const slots = 1 + PACKETS_PER_TURN_MAX + FRAMES_PER_TURN_MAX;
+  const slots = OWN_FRAME_SLOT + 1;
   const slab = new Uint8Array(new SharedArrayBuffer(slots * slotBytes));
   slab.set(PING, PING_OFFSET);
   slab.set(OCC_EXIT, OCC_OFFSET);

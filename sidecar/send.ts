@@ -69,10 +69,15 @@ export function deliverFrame(plane: Plane, port: number, start: number, length: 
   }
   const count = forwarding.decide(view, start, limit, port);
   for (let target = 0; target < count; target++) {
-    const to = forwarding.targets[target] as number;
-    if (to === TAP_PORT) writeFrame(plane, start, length);
-    else sendTo(plane, to, start, length);
+    sendToPort(plane, forwarding.targets[target] as number, start, length);
   }
+}
+
+/** Asks for a frame in the slab to leave by one port with the next flushes. */
+export function sendToPort(plane: Plane, port: number, start: number, length: number): void {
+  // HOT PATH
+  if (port === TAP_PORT) writeFrame(plane, start, length);
+  else sendTo(plane, port, start, length);
 }
 
 /** Asks for a frame to be written to the tap with the next flush. */

@@ -13,7 +13,6 @@ import { type Clock, monotonicMs, type SystemClock } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
 import type { TunnelStatus } from "./control/status.ts";
-import { stationStatus } from "./control/status.ts";
 import type { TunnelConfig } from "./control/tunnel-config.ts";
 import { DIALLED_INDEX, Dialling } from "./dialling.ts";
 import { SESSIONS_MAX, SOCKET_BUFFER_BYTES } from "./limits.ts";
@@ -22,6 +21,7 @@ import * as native from "./native/native.ts";
 import type { PeerContext } from "./peer-session.ts";
 import { peerStatuses } from "./peer-status.ts";
 import { PlaneLink } from "./plane-link.ts";
+import { SegmentWatch } from "./segment-watch.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
 import { nodeTlsEngines } from "./session/handshake/node-tls-engine.ts";
 import type { Agreement } from "./session/handshake/session-outcome.ts";
@@ -64,6 +64,7 @@ export class Tunnel {
   readonly #context: TunnelContext;
   readonly #device: Device;
   readonly #plane: PlaneLink;
+  readonly #segment: SegmentWatch;
   readonly #timer: MainTimer;
   readonly #end: Listening | Dialling;
   readonly #undo: (() => void | Promise<void>)[] = [];
@@ -86,6 +87,7 @@ export class Tunnel {
       this.#undo.push(() => this.#device.close());
       this.#timer = this.#createTimer(context.clock);
       this.#plane = this.#startPlane(socket);
+      this.#segment = new SegmentWatch(this.#plane, this.log);
       this.#end = this.#createEnd();
     } catch (error) {
       for (const step of this.#undo.reverse()) void step();
@@ -126,7 +128,7 @@ export class Tunnel {
     const nowMs = this.#context.clock.nowMs();
     const peers = peerStatuses(this.#end, this.#plane, nowMs);
     const isUp = peers.some((peer) => peer.state === "Up");
-    const names = new Map(peers.map((peer) => [peer.port, peer.name]));
+    const names = namesOf(peers);
     const state =
       this.#failure !== undefined
         ? "Failed"
@@ -145,7 +147,7 @@ export class Tunnel {
       segmentInterface: this.#device.segmentName,
       mtuBytes: this.#mtuBytes,
       peers,
-      stations: this.#plane.stations().map((station) => stationStatus(station, names, nowMs)),
+      ...this.#segment.status(names, nowMs),
       tap: this.#plane.traffic(0),
       counters: this.#plane.counters(),
     };
@@ -187,7 +189,7 @@ export class Tunnel {
   }
 
   #startPlane(socket: number): PlaneLink {
-    const { role, link, transport, device } = this.#config;
+    const { role, link, transport, device, segment } = this.#config;
     const control = native.eventOpen();
     if (control.errno !== 0) {
       throw new TunnelError("internal", `eventfd: ${getSystemErrorName(-control.errno)}`);
@@ -202,6 +204,7 @@ export class Tunnel {
       {
         isDialling: role.kind === "dial",
         link,
+        segment,
         clockOrigin: this.#context.clock.origin,
         controlHandle: control.handle,
         tapHandle: this.#device.handle,
@@ -299,6 +302,10 @@ export class Tunnel {
     }
   }
 
+  #names(): ReadonlyMap<number, string> {
+    return namesOf(peerStatuses(this.#end, this.#plane, this.#context.clock.nowMs()));
+  }
+
   #onNotice(notice: Notice): void {
     if (this.#isClosed) return;
     const end = this.#end;
@@ -308,6 +315,9 @@ export class Tunnel {
         return;
       case "silent":
         end.silent(notice.index);
+        return;
+      case "querier":
+        this.#segment.take(notice, this.#names());
         return;
       case "exited":
         end.exited(notice.index);
@@ -369,4 +379,11 @@ export class Tunnel {
     this.#failure = error;
     this.#context.failed(this, error);
   }
+}
+
+/** Names of peers by their ports. */
+function namesOf(
+  peers: readonly { readonly port: number; readonly name: string }[],
+): ReadonlyMap<number, string> {
+  return new Map(peers.map((peer) => [peer.port, peer.name]));
 }

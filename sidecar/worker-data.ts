@@ -4,12 +4,20 @@
  */
 
 import type { ClockOrigin } from "./clock.ts";
+import type { SegmentConfig } from "./control/tunnel-config.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
+
+/** What the worker says before it enters its loop: where the tables that status shows are. */
+export interface WorkerTables {
+  readonly stations: SharedArrayBuffer | undefined;
+  readonly groups: SharedArrayBuffer | undefined;
+}
 
 /** `workerData` of the data path's thread. */
 export interface WorkerData {
   readonly isDialling: boolean;
   readonly link: "Segment" | "TwoPeer";
+  readonly segment: SegmentConfig | undefined;
   readonly clockOrigin: ClockOrigin;
   readonly orders: SharedArrayBuffer;
   readonly notices: SharedArrayBuffer;

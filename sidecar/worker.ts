@@ -11,29 +11,29 @@ import { type Clock, SystemClock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
 import {
+  GROUP_SWEEP_ROWS,
   PORTS_MAX,
   SESSIONS_MAX,
-  STATION_AGE_MS,
   STATION_SWEEP_INTERVAL_MS,
   STATION_SWEEP_ROWS,
-  STATIONS_DECLARED_MAX,
-  STATIONS_MAX,
-  STATIONS_PER_PEER_MAX,
-  STATIONS_PER_TAP_MAX,
   WAIT_MS_MAX,
 } from "./limits.ts";
 import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
 import { notice } from "./notices.ts";
+import { sendQueries } from "./own-frames.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
+import { createSegment } from "./segment.ts";
 import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
 import { Forwarding } from "./switch/forwarding.ts";
-import { MacTable } from "./switch/mac-table.ts";
+import { createOwnStation } from "./switch/own-station.ts";
+import { QUERIER_OURS } from "./switch/querier.ts";
+import type { Snooping } from "./switch/snooping.ts";
 import { TimerTable } from "./timer-table.ts";
 import { parseMac } from "./wire/ethernet.ts";
-import type { WorkerData } from "./worker-data.ts";
+import type { WorkerData, WorkerTables } from "./worker-data.ts";
 
 /** Orders carried out in one turn: a burst of handshakes does not hold packets up. */
 const ORDERS_PER_TURN_MAX = 64;
@@ -56,13 +56,17 @@ class WorkerLoop {
     this.#orders = new SharedRing(data.orders);
     this.#timers = new TimerTable(SESSIONS_MAX + 1);
     const counters = new Counters(data.counters);
-    const stations = data.link === "Segment" ? createStations() : undefined;
-    const table = stations === undefined ? {} : { table: stations };
-    parentPort?.postMessage(stations?.memory);
+    const own = createOwnStation(randomInt(2 ** 24));
+    const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
+    const { stations, groups } = segment;
+    const tables: WorkerTables = { stations: stations?.memory, groups: groups?.memory };
+    parentPort?.postMessage(tables);
     this.#plane = createPlane({
       isDialling: data.isDialling,
-      forwarding: new Forwarding({ ...table, portsMax: PORTS_MAX, counters }),
+      forwarding: new Forwarding({ ...segment.parts, portsMax: PORTS_MAX, counters }),
       stations,
+      own,
+      address4: segment.address4,
       counters,
       traffic: new TrafficTable(data.traffic),
       lastHeard: data.lastHeard,
@@ -74,6 +78,7 @@ class WorkerLoop {
     });
     const { lane, forwarding } = this.#plane;
     forwarding.openPort(TAP_PORT);
+    forwarding.snooping?.portReady(TAP_PORT, this.#clock.nowMs());
     this.#attach("control", lane.attachControl(data.controlHandle));
     this.#attach("tap", lane.attachTap(data.tapHandle));
     for (const handle of data.socketHandles) this.#attach("socket", lane.attachSocket(handle));
@@ -107,6 +112,7 @@ class WorkerLoop {
     }
     this.#takeOrders(nowMs);
     this.#takeTimers(nowMs);
+    sendQueries(plane);
   }
 
   #receiveAll(socketBits: number): void {
@@ -140,8 +146,22 @@ class WorkerLoop {
   }
 
   #sweep(nowMs: number): void {
-    this.#plane.forwarding.sweep(STATION_SWEEP_ROWS);
+    const { forwarding } = this.#plane;
+    forwarding.sweep(STATION_SWEEP_ROWS);
+    if (forwarding.snooping !== undefined) this.#sweepGroups(forwarding.snooping, nowMs);
     this.#timers.set(SWEEP_TIMER, nowMs + STATION_SWEEP_INTERVAL_MS);
+  }
+
+  #sweepGroups(snooping: Snooping, nowMs: number): void {
+    snooping.tick(nowMs, GROUP_SWEEP_ROWS);
+    for (const querier of snooping.queriers) {
+      const port = querier.isAsking ? QUERIER_OURS : querier.otherPort;
+      if (port === querier.toldPort) continue;
+      querier.toldPort = port;
+      const { vlan, family } = querier;
+      const address = [...querier.otherAddress];
+      notice(this.#plane, { kind: "querier", vlan, family, port, address });
+    }
   }
 
   /** Keepalive of one session: ping when we were quiet, tell when the peer is. */
@@ -216,6 +236,7 @@ class WorkerLoop {
         if (session !== undefined) sendExit(plane, session);
         return;
       }
+        plane.forwarding.snooping?.portReady(order.index, nowMs);
       default:
         this.#carryOutOther(order);
     }
@@ -260,18 +281,6 @@ class WorkerLoop {
     notice(this.#plane, { kind: "failed", operation, errno });
     this.#isStopped = true;
   }
-}
-
-function createStations(): MacTable {
-  return new MacTable({
-    portsMax: PORTS_MAX,
-    stationsMax: STATIONS_MAX,
-    tapStationsMax: STATIONS_PER_TAP_MAX,
-    peerStationsMax: STATIONS_PER_PEER_MAX,
-    declaredMax: STATIONS_DECLARED_MAX,
-    ageMs: STATION_AGE_MS,
-    seed: randomInt(2 ** 31),
-  });
 }
 
 new WorkerLoop(workerData as WorkerData).run();

@@ -7,6 +7,7 @@ import { deviceOf } from "./listen-tunnel.ts";
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type ProfileSettings, readProfile } from "./profile-config.ts";
 import { secretText } from "./secret-lookup.ts";
+import { segmentOf } from "./segment-config.ts";
 import type { DeviceConfig, DialConfig, TransportConfig, TunnelConfig } from "./tunnel-config.ts";
 
 /** A profile and where it came from. */
@@ -58,6 +59,7 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
     },
     link: tunnel.spec.link,
     device: mergedDevice(deviceOf(tunnel), settings, isWritten(own.written, "transport", "mtu")),
+    segment: segmentOf(tunnel, new Set()),
     transport: mergedTransport(own, settings),
     security: {
       ...settings.security,

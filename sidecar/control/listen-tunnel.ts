@@ -11,6 +11,7 @@ import { ensureCredentials, type GatewayCredentials } from "./gateway-credential
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type PeerOfTunnel, peerProblem } from "./peers.ts";
 import { secretText } from "./secret-lookup.ts";
+import { segmentOf } from "./segment-config.ts";
 import type { DeviceConfig, ListenConfig, PeerConfig, SecurityConfig } from "./tunnel-config.ts";
 
 /** A listening tunnel with the keys of its peers, as `fairlead profile` needs them. */
@@ -61,6 +62,7 @@ export async function loadListenTunnel(
     role,
     link: tunnel.spec.link,
     device: deviceOf(tunnel),
+    segment: segmentOf(tunnel, new Set(given.addresses4.values())),
     transport: { mssFixBytes, replayWindow, keepalive, renegotiateSeconds },
     security: {
       ...securityOf(tunnel, credentials),

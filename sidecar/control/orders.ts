@@ -64,6 +64,14 @@ export type Notice =
       readonly port: number;
       readonly address: readonly number[];
     }
+  /** Another end asks for memberships from now on; `port` as in `QuerierStatus`. */
+  | {
+      readonly kind: "querier";
+      readonly vlan: number;
+      readonly family: 4 | 6;
+      readonly port: number;
+      readonly address: readonly number[];
+    }
   | { readonly kind: "failed"; readonly operation: string; readonly errno: number };
 
 /** Bytes of the path row in front of a control datagram, in either direction. */

@@ -3,8 +3,12 @@
  */
 
 import type { Traffic } from "../counters.ts";
+import type { GroupRow } from "../switch/group-layout.ts";
 import { NO_PORT, type Station } from "../switch/mac-table.ts";
+import { QUERIER_OURS } from "../switch/querier.ts";
+import { addressText } from "../uplink/address-words.ts";
 import { formatMac } from "../wire/ethernet.ts";
+import type { Notice } from "./orders.ts";
 
 /** One peer, connected or not. */
 export interface PeerStatus {
@@ -38,6 +42,40 @@ export interface StationStatus {
   readonly isDeclared: boolean;
 }
 
+/** One port's membership in a group. */
+export interface GroupMemberStatus {
+  /** Name of the peer, or "tap". */
+  readonly behind: string;
+  /** Milliseconds since it joined. */
+  readonly sinceMs: number;
+  /** "any", "only" these sources, or any "except" these. */
+  readonly filter: "any" | "only" | "except";
+  readonly sources: readonly string[];
+}
+
+/** One multicast group that somebody has joined, or that is remembered. */
+export interface GroupStatus {
+  readonly group: string;
+  readonly vlan: number;
+  readonly joinedBy: readonly GroupMemberStatus[];
+  /** Data frames since the first join. */
+  readonly frames: number;
+  /** Milliseconds since the last one; absent when nobody has sent any. */
+  readonly silentMs?: number;
+  /** What is wrong, if anything: "nobody sends", "nobody has joined". */
+  readonly note?: string;
+}
+
+/** Who asks for memberships in a VLAN: without anybody, groups are flooded. */
+export interface QuerierStatus {
+  readonly family: 4 | 6;
+  readonly vlan: number;
+  /** "us", the peer or "tap" that the querier is behind, or "nobody". */
+  readonly where: string;
+  /** Of the other querier. */
+  readonly address?: string;
+}
+
 /** One tunnel. */
 export interface TunnelStatus {
   readonly namespace: string;
@@ -50,6 +88,8 @@ export interface TunnelStatus {
   readonly mtuBytes: number;
   readonly peers: readonly PeerStatus[];
   readonly stations: readonly StationStatus[];
+  readonly groups: readonly GroupStatus[];
+  readonly queriers: readonly QuerierStatus[];
   readonly tap: Traffic;
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -65,6 +105,51 @@ export interface ProcessStatus {
   readonly refused: readonly { readonly name: string; readonly problems: readonly string[] }[];
 }
 
+function portName(port: number, names: ReadonlyMap<number, string>): string {
+  if (port === 0) return "tap";
+  return port === NO_PORT ? "(absent)" : (names.get(port) ?? `port ${port}`);
+}
+
+/** A group by the names of the peers on each port. */
+export function groupStatus(
+  row: GroupRow,
+  names: ReadonlyMap<number, string>,
+  nowMs: number,
+): GroupStatus {
+  const { members, frames } = row;
+  const joinedBy = members.map(({ port, sinceMs, isExclude, sources }) => ({
+    behind: portName(port, names),
+    sinceMs: Math.max(0, (nowMs - sinceMs) | 0),
+    filter: !isExclude
+      ? ("only" as const)
+      : sources.length > 0
+        ? ("except" as const)
+        : ("any" as const),
+    sources: sources.map(addressText),
+  }));
+  const note =
+    joinedBy.length === 0 ? "nobody has joined" : frames === 0 ? "nobody sends" : undefined;
+  return {
+    group: addressText(row.address),
+    vlan: row.vlan,
+    joinedBy,
+    frames,
+    ...(frames === 0 ? {} : { silentMs: Math.max(0, (nowMs - row.dataMs) | 0) }),
+    ...(note === undefined ? {} : { note }),
+  };
+}
+
+/** Who asks, by the names of the peers on each port. */
+export function querierStatus(
+  told: Extract<Notice, { kind: "querier" }>,
+  names: ReadonlyMap<number, string>,
+): QuerierStatus {
+  const { family, vlan, port } = told;
+  const where = port === QUERIER_OURS ? "us" : port === NO_PORT ? "nobody" : portName(port, names);
+  const address = port >= 0 ? { address: addressText(Int32Array.from(told.address)) } : {};
+  return { family, vlan, where, ...address };
+}
+
 /** A station by the names of the peers on each port. */
 export function stationStatus(
   station: Station,
@@ -72,12 +157,10 @@ export function stationStatus(
   nowMs: number,
 ): StationStatus {
   const { port, isDeclared } = station;
-  const behind =
-    port === 0 ? "tap" : port === NO_PORT ? "(absent)" : (names.get(port) ?? `port ${port}`);
   return {
     mac: formatMac(station.macHigh, station.macLow),
     vlan: station.vlan,
-    behind,
+    behind: portName(port, names),
     silentMs: isDeclared ? 0 : Math.max(0, (nowMs - station.seenMs) | 0),
     isDeclared,
   };

@@ -12,6 +12,8 @@ export interface TunnelConfig {
   /** Segment: many peers, a learning switch. TwoPeer: frames go straight across. */
   readonly link: "Segment" | "TwoPeer";
   readonly device: DeviceConfig;
+  /** Absent: groups are flooded and nothing is limited. */
+  readonly segment?: SegmentConfig;
   readonly transport: TransportConfig;
   readonly security: SecurityConfig;
 }
@@ -62,6 +64,24 @@ export interface DeviceConfig {
   readonly multicastRoutes: readonly string[];
   /** Inner MTU in bytes (IP bytes in one frame), or Auto. */
   readonly mtu: "Auto" | number;
+}
+
+/** What the switch does with groups and storms. */
+export interface SegmentConfig {
+  /** Absent: every group is flooded. */
+  readonly snooping?: {
+    readonly querier: "Auto" | "Always" | "Never";
+    /** What happens to groups that nobody has joined. */
+    readonly unknownGroups: "Flood" | "Drop";
+    /** Where our IGMP queries come from; absent: we send none. */
+    readonly address4?: string;
+  };
+  /** Bits per second that each peer may send to everybody, by kind; undefined: no limit. */
+  readonly storm: {
+    readonly broadcast: number | undefined;
+    readonly unknownUnicast: number | undefined;
+    readonly multicast: number | undefined;
+  };
 }
 
 /** How packets travel. */

@@ -45,22 +45,6 @@ const ROWS: readonly Row[] = [
     isAsked: ({ spec }) => spec.transport.copyDscp === true,
   },
   {
-    field: "spec.multicast.snooping",
-    reason: "snooping is not supported yet: remove it, every group is flooded",
-    isAsked: ({ spec }) => spec.multicast.snooping === true,
-  },
-  {
-    field: "spec.multicast.querier",
-    reason: "a querier is not supported yet: remove it, or set it to Never",
-    isAsked: ({ spec }) =>
-      spec.multicast.querier !== undefined && spec.multicast.querier !== "Never",
-  },
-  {
-    field: "spec.multicast.unknownGroups",
-    reason: "dropping unknown groups is not supported yet: remove it, every group is flooded",
-    isAsked: ({ spec }) => spec.multicast.unknownGroups === "Drop",
-  },
-  {
     field: "spec.multicast.proxy",
     reason: "the multicast proxy is not supported yet: remove it",
     isAsked: ({ spec }) => spec.multicast.proxy === true,
@@ -69,11 +53,6 @@ const ROWS: readonly Row[] = [
     field: "spec.addresses.dhcp",
     reason: "DHCP is not supported yet: remove it and name a pool or fixed addresses",
     isAsked: ({ spec }) => spec.addresses?.dhcp === true,
-  },
-  {
-    field: "spec.stormLimits",
-    reason: "storm limits are not supported yet: remove them",
-    isAsked: ({ spec }) => spec.stormLimits !== undefined,
   },
   {
     field: "spec.security.issuerRef",

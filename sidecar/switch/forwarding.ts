@@ -4,7 +4,7 @@
  * them. It moves no bytes and reads no clock. Port 0 is this end's tap, port n is session n.
  *
  * After IEEE 802.1Q, 8.6 to 8.8: learn the source, keep reserved groups, one port for a known
- * station, all other ports for the rest. Between two peers it is a wire: nothing is learnt and
+ * station, a group's members for multicast, all other ports for the rest, within storm limits. Between two peers it is a wire: nothing is learnt and
  * only runts are refused.
  */
 
@@ -12,6 +12,8 @@ import assert from "node:assert/strict";
 import { Counter, type Counters } from "../counters.ts";
 import * as ethernet from "../wire/ethernet.ts";
 import { LearnResult, type MacTable, NO_PORT, stationHigh } from "./mac-table.ts";
+import { FLOOD, type Snooping } from "./snooping.ts";
+import { type StormControl, StormKind } from "./storm-control.ts";
 
 /** What `decide` returns in place of a number of targets. Each has been counted. */
 export const ForwardVerdict = {
@@ -26,12 +28,26 @@ export const ForwardVerdict = {
   splitHorizon: -5,
   /** No other port is live. */
   noPort: -6,
+  /** Nobody else has joined the group. */
+  noMember: -7,
+  /** More of its kind than the port may send. */
+  storm: -8,
+  /** The port is shut: it closes a loop. */
+  blocked: -9,
+  /** An answer to a question of the switch itself. */
+  own: -10,
 } as const;
 export type ForwardVerdict = (typeof ForwardVerdict)[keyof typeof ForwardVerdict];
 
 export interface ForwardingOptions {
   /** Absent between two peers. */
   readonly table?: MacTable;
+  /** Absent: every group is flooded. */
+  readonly snooping?: Snooping;
+  /** Absent: no limits. */
+  readonly storm?: StormControl;
+  /** The switch's own MAC address: answers to it are for nobody else. */
+  readonly own?: { readonly high: number; readonly low: number };
   readonly portsMax: number;
   readonly counters: Pick<Counters, "add">;
 }
@@ -42,6 +58,7 @@ export class Forwarding {
   readonly targets: Int32Array;
   /** Absent between two peers. */
   readonly table: MacTable | undefined;
+  readonly snooping: Snooping | undefined;
   /** The turn's time, set by the caller before its first frame. */
   nowMs = 0;
 
@@ -50,10 +67,26 @@ export class Forwarding {
   readonly #live: Int32Array;
   readonly #place: Int32Array;
   #liveCount = 0;
+  readonly #storm: StormControl | undefined;
+  readonly #ownHigh: number;
+  readonly #ownLow: number;
+  /** Where the frame at hand stands, for the snooping. */
+  readonly #frame = { start: 0, limit: 0, vlan: 0 };
+  /** Ports already among the targets carry the frame's number. */
+  readonly #stamps: Int32Array;
+  #stamp = 0;
+  /** 1: shut because it closes a loop. */
+  readonly #blocked: Uint8Array;
 
   constructor(options: ForwardingOptions) {
     assert(options.portsMax >= 2, "a switch has two ports");
     this.table = options.table;
+    this.snooping = options.snooping;
+    this.#storm = options.storm;
+    this.#ownHigh = options.own?.high ?? NO_PORT;
+    this.#ownLow = (options.own?.low ?? 0) | 0;
+    this.#stamps = new Int32Array(options.portsMax);
+    this.#blocked = new Uint8Array(options.portsMax);
     this.#counters = options.counters;
     this.targets = new Int32Array(options.portsMax);
     this.#live = new Int32Array(options.portsMax);
@@ -86,7 +119,19 @@ export class Forwarding {
     this.#live[place] = last;
     this.#place[last] = place;
     this.#place[port] = NO_PORT;
+    this.#blocked[port] = 0;
     this.table?.forgetPort(port);
+    this.snooping?.portClosed(port, this.nowMs);
+  }
+
+  /** Shuts a port that closes a loop, or opens it again; its stations are forgotten. */
+  blockPort(port: number, isBlocked: boolean): void {
+    this.#blocked[port] = isBlocked ? 1 : 0;
+    if (isBlocked) this.table?.forgetPort(port);
+  }
+
+  isBlocked(port: number): boolean {
+    return this.#blocked[port] === 1;
   }
 
   /**
@@ -111,15 +156,40 @@ export class Forwarding {
     const macHigh = ethernet.destinationHigh(view, start);
     const macLow = ethernet.destinationLow(view, start);
     if (ethernet.isGroup(macHigh)) {
-      const isReserved = ethernet.isReservedGroup(macHigh, macLow);
-      return isReserved ? this.#refuse(ForwardVerdict.reservedGroup) : this.#flood(source);
+      if (ethernet.isReservedGroup(macHigh, macLow)) {
+        return this.#refuse(ForwardVerdict.reservedGroup);
+      }
+      const isBroadcast = macHigh === 0xffff && macLow === -1;
+      const kind = isBroadcast ? StormKind.broadcast : StormKind.multicast;
+      if (!this.#isWithin(kind, source, limit - start)) return ForwardVerdict.storm;
+      if (isBroadcast || this.snooping === undefined) return this.#flood(source);
+      return this.#toGroup(view, start, limit, source);
+    }
+    if (macLow === this.#ownLow && macHigh === this.#ownHigh) {
+      return this.#refuse(ForwardVerdict.own);
     }
     const target = table.lookup(stationHigh(vlan, macHigh), macLow);
-    if (target === NO_PORT) return this.#flood(source);
+    if (target === NO_PORT) {
+      const isWithin = this.#isWithin(StormKind.unknownUnicast, source, limit - start);
+      return isWithin ? this.#flood(source) : ForwardVerdict.storm;
+    }
     if (target === source) return this.#refuse(ForwardVerdict.splitHorizon);
     if (this.#place[target] === NO_PORT) return this.#refuse(ForwardVerdict.noPort);
+    if (this.#blocked[target] === 1) return this.#refuse(ForwardVerdict.blocked);
     this.targets[0] = target;
     return 1;
+  }
+
+  /** Writes every port that may take a frame of the switch itself into `targets`. */
+  everyPort(): number {
+    let count = 0;
+    for (let place = 0; place < this.#liveCount; place++) {
+      const port = this.#live[place] as number;
+      if (this.#blocked[port] === 1) continue;
+      this.targets[count] = port;
+      count += 1;
+    }
+    return count;
   }
 
   /** Forgets old stations among the next `rowsMax` rows of the table. */
@@ -130,12 +200,41 @@ export class Forwarding {
     if (forgotten > 0) this.#counters.add(Counter.switchStationsAged, forgotten);
   }
 
+  /** Members of the group and routers, each once, never the source. */
+  #toGroup(view: DataView, start: number, limit: number, source: number): number {
+    // HOT PATH
+    const snooping = this.snooping as Snooping;
+    this.#frame.start = start;
+    this.#frame.limit = limit;
+    this.#frame.vlan = ethernet.vlanId(view, start, limit);
+    const candidates = snooping.decide(view, this.#frame, source, this.nowMs);
+    if (candidates === FLOOD) return this.#flood(source);
+    this.#stamp = (this.#stamp + 1) | 0;
+    let count = 0;
+    for (let index = 0; index < candidates; index++) {
+      const port = snooping.ports[index] as number;
+      if (port === source || this.#stamps[port] === this.#stamp) continue;
+      if (this.#place[port] === NO_PORT || this.#blocked[port] === 1) continue;
+      this.#stamps[port] = this.#stamp;
+      this.targets[count] = port;
+      count += 1;
+    }
+    return count === 0 ? this.#refuse(ForwardVerdict.noMember) : count;
+  }
+
+  #isWithin(kind: StormKind, source: number, bytes: number): boolean {
+    // HOT PATH
+    if (this.#storm === undefined || this.#storm.take(kind, source, bytes, this.nowMs)) return true;
+    this.#counters.add(STORM_COUNTERS[kind] as Counter, 1);
+    return false;
+  }
+
   #flood(source: number): number {
     // HOT PATH
     let count = 0;
     for (let place = 0; place < this.#liveCount; place++) {
       const port = this.#live[place] as number;
-      if (port === source) continue;
+      if (port === source || this.#blocked[port] === 1) continue;
       this.targets[count] = port;
       count += 1;
     }
@@ -173,6 +272,13 @@ export class Forwarding {
   }
 }
 
+/** By kind of storm. */
+const STORM_COUNTERS: readonly Counter[] = [
+  Counter.switchStormBroadcast,
+  Counter.switchStormUnknown,
+  Counter.switchStormMulticast,
+];
+
 function counterOf(verdict: number): Counter {
   // HOT PATH
   switch (verdict) {
@@ -186,6 +292,12 @@ function counterOf(verdict: number): Counter {
       return Counter.switchReservedGroup;
     case ForwardVerdict.splitHorizon:
       return Counter.switchSplitHorizon;
+    case ForwardVerdict.noMember:
+      return Counter.switchGroupUnknown;
+    case ForwardVerdict.own:
+      return Counter.switchOwnFrames;
+    case ForwardVerdict.blocked:
+      return Counter.switchLoopBlocked;
     default:
       return Counter.switchNoPort;
   }

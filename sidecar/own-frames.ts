@@ -1,0 +1,71 @@
+/**
+ * Frames that the switch sends itself: queries for memberships, questions to stations, probes.
+ * One invariant: each is built in the slab's own slot and has left (or is counted) before the next
+ * one is built there.
+ */
+
+import { Counter } from "./counters.ts";
+import { HEADROOM_BYTES } from "./native/layout.ts";
+import { OWN_FRAME_SLOT, type Plane } from "./plane.ts";
+import { flushOrders, flushWrites, sendToPort } from "./send.ts";
+import { ALL_PORTS, type Query } from "./switch/group-questions.ts";
+import { type QueryOptions, writeIgmpQuery } from "./wire/igmp.ts";
+import { writeMldQuery } from "./wire/mld.ts";
+
+/** Shortest Ethernet frame without its check sequence: what is shorter is padded. */
+const FRAME_BYTES_MIN = 60;
+
+/** Where the frame to be sent is built. */
+export function ownFrameStart(plane: Plane): number {
+  return OWN_FRAME_SLOT * plane.slotBytes + HEADROOM_BYTES;
+}
+
+/** Sends what was built in the own slot to one port, or to all. */
+export function sendOwnFrame(plane: Plane, port: number, length: number): void {
+  const start = ownFrameStart(plane);
+  const bytes = Math.max(length, FRAME_BYTES_MIN);
+  plane.slab.fill(0, start + length, start + bytes);
+  const { forwarding } = plane;
+  if (port === ALL_PORTS) {
+    const count = forwarding.everyPort();
+    for (let index = 0; index < count; index++) {
+      sendToPort(plane, forwarding.targets[index] as number, start, bytes);
+    }
+  } else if (forwarding.isLive(port) && !forwarding.isBlocked(port)) {
+    sendToPort(plane, port, start, bytes);
+  }
+  flushWrites(plane);
+  flushOrders(plane);
+}
+
+/** Sends the queries that the snooping asks for. */
+export function sendQueries(plane: Plane): void {
+  const { snooping } = plane.forwarding;
+  if (snooping === undefined) return;
+  for (;;) {
+    const query = snooping.takeQuery();
+    if (query === undefined) return;
+    const length = writeQuery(plane, query);
+    sendOwnFrame(plane, query.port, length);
+    plane.counters.add(Counter.switchGroupQueries, 1);
+  }
+}
+
+const NO_ADDRESS = new Int32Array(4);
+
+function writeQuery(plane: Plane, query: Query): number {
+  const { own, address4 } = plane;
+  const options: QueryOptions = {
+    macHigh: own.high,
+    macLow: own.low,
+    vlan: query.vlan,
+    source: query.family === 4 ? (address4 ?? NO_ADDRESS) : own.address6,
+    group: query.group,
+    responseMs: query.responseMs,
+    version: query.version,
+    sources: query.sources,
+    sourceCount: query.sourceCount,
+  };
+  const write = query.family === 4 ? writeIgmpQuery : writeMldQuery;
+  return write(plane.view, ownFrameStart(plane), options);
+}

@@ -1,0 +1,94 @@
+/** The switch's parts as its resource asks for them: tables, snooping, storm control. */
+
+import { randomInt } from "node:crypto";
+import type { Counters } from "./counters.ts";
+import * as limits from "./limits.ts";
+import type { ForwardingOptions } from "./switch/forwarding.ts";
+import { GroupTable } from "./switch/group-table.ts";
+import { MacTable } from "./switch/mac-table.ts";
+import { isOwnStation, type OwnStation } from "./switch/own-station.ts";
+import { Snooping } from "./switch/snooping.ts";
+import { StormControl } from "./switch/storm-control.ts";
+import { addressWords } from "./uplink/address-words.ts";
+import type { WorkerData } from "./worker-data.ts";
+
+/** What a segment is made of; between two peers, nothing. */
+export interface SegmentParts {
+  readonly stations?: MacTable;
+  readonly groups?: GroupTable;
+  readonly address4: Int32Array | undefined;
+  readonly parts: Partial<Pick<ForwardingOptions, "table" | "snooping" | "storm" | "own">>;
+}
+
+interface Surroundings {
+  readonly own: OwnStation;
+  readonly counters: Counters;
+  readonly nowMs: number;
+}
+
+/** Makes the parts. */
+export function createSegment(
+  data: Pick<WorkerData, "link" | "segment">,
+  around: Surroundings,
+): SegmentParts {
+  if (data.link === "TwoPeer") return { address4: undefined, parts: {} };
+  const stations = createStations();
+  const { snooping, storm } = data.segment ?? {};
+  const common = {
+    table: stations,
+    own: around.own,
+    ...(storm === undefined ? {} : { storm: createStorm(storm) }),
+  };
+  if (snooping === undefined) return { stations, address4: undefined, parts: common };
+  const groups = createGroups();
+  const address4 = snooping.address4 === undefined ? undefined : addressWords(snooping.address4);
+  const part = new Snooping({
+    table: groups,
+    portsMax: limits.PORTS_MAX,
+    querier: snooping.querier,
+    unknownGroups: snooping.unknownGroups,
+    address4,
+    membershipMs: limits.GROUP_MEMBERSHIP_MS,
+    macLow: around.own.low,
+    isOurMac: isOwnStation,
+    stationsBehind: (port) => stations.portStationCount(port),
+    counters: around.counters,
+    nowMs: around.nowMs,
+  });
+  return { stations, groups, address4, parts: { ...common, snooping: part } };
+}
+
+function createStations(): MacTable {
+  return new MacTable({
+    portsMax: limits.PORTS_MAX,
+    stationsMax: limits.STATIONS_MAX,
+    tapStationsMax: limits.STATIONS_PER_TAP_MAX,
+    peerStationsMax: limits.STATIONS_PER_PEER_MAX,
+    declaredMax: limits.STATIONS_DECLARED_MAX,
+    ageMs: limits.STATION_AGE_MS,
+    seed: randomInt(2 ** 31),
+  });
+}
+
+function createGroups(): GroupTable {
+  return new GroupTable({
+    portsMax: limits.PORTS_MAX,
+    groupsMax: limits.GROUPS_MAX,
+    membersMax: limits.GROUP_MEMBERS_MAX,
+    sourcesMax: limits.GROUP_SOURCES_MAX,
+    tapMembersMax: limits.GROUP_MEMBERS_PER_TAP_MAX,
+    peerMembersMax: limits.GROUP_MEMBERS_PER_PEER_MAX,
+    sourcesPerMemberMax: limits.GROUP_SOURCES_PER_MEMBER_MAX,
+    membershipMs: limits.GROUP_MEMBERSHIP_MS,
+    seed: randomInt(2 ** 31),
+  });
+}
+
+function createStorm(storm: NonNullable<WorkerData["segment"]>["storm"]): StormControl {
+  return new StormControl({
+    limits: storm,
+    portsMax: limits.PORTS_MAX,
+    burstMs: limits.STORM_BURST_MS,
+    burstBytesMin: limits.STORM_BURST_BYTES_MIN,
+  });
+}
