@@ -221,6 +221,7 @@ class WorkerLoop {
         session?.sendWith(order.keyId);
         // At once: a fresh session shows each end's address and that its keys work.
         if (session !== undefined && session.sealSlot >= 0) sendPing(plane, session);
+        plane.forwarding.snooping?.portReady(order.index, nowMs);
         return;
       }
       case "retireKey":
@@ -236,7 +237,6 @@ class WorkerLoop {
         if (session !== undefined) sendExit(plane, session);
         return;
       }
-        plane.forwarding.snooping?.portReady(order.index, nowMs);
       default:
         this.#carryOutOther(order);
     }
