@@ -129,7 +129,7 @@ test(
   "SIGHUP: a new peer connects, a deleted one is cut off, nobody else loses a frame",
   MINUTE,
   async (context) => {
-    await using standing = await createStanding([]);
+    await using standing = await createStanding();
     const { ours, file, third, scratch, place, other } = standing;
     await using quick = new PingStream(other, "10.20.0.1", 0.002);
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
@@ -165,7 +165,7 @@ for (const [what, text] of [
   ["is not valid", undefined],
 ] as const) {
   test(`SIGHUP with a file that ${what} keeps the tunnel and says so`, MINUTE, async () => {
-    await using standing = await createStanding([]);
+    await using standing = await createStanding();
     const { ours, file } = standing;
     if (text === undefined) {
       const [tunnel, ...peers] = goodDocuments();

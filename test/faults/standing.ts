@@ -37,21 +37,22 @@ export function goodDocuments(peers: readonly string[] = [GOOD_PEER]): readonly 
   return listenDocuments({ name: "good", interface: "good0", port: GOOD_PORT, peers });
 }
 
-/** Starts the process with the good tunnel and further documents, and the stream. */
+/**
+ * Starts the process with the good tunnel, its peer and the stream. `prepare` runs before the
+ * peer connects.
+ */
 export async function createStanding(
-  documents: readonly Fields[],
-  parameters: readonly string[] = [],
+  prepare?: (place: Pick<Standing, "other" | "scratch">) => Promise<void>,
 ): Promise<Standing> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await Network.create());
   const scratch = stack.use(await Scratch.create());
   const { host, other, third } = await createHosts(network, ["host", "other", "third"]);
   const file = await writeDocuments(scratch.file("good.yaml"), goodDocuments());
-  const files = [file];
-  if (documents.length > 0) files.push(await writeDocuments(scratch.file("bad.yaml"), documents));
-  const place = { folder: scratch.file("host"), parameters };
-  const ours = stack.use(await startFairlead(host, files, place));
+  const place = { folder: scratch.file("host") };
+  const ours = stack.use(await startFairlead(host, [file], place));
   await ours.waitForLog(/"tunnel":"lab\/good".*"msg":"tunnel started"/);
+  await prepare?.({ other, scratch });
   const stock = stack.use(
     await OpenvpnPeer.start({
       namespace: other,

@@ -46,7 +46,7 @@ after(async () => await stack.disposeAsync());
 
 /** All faults beside a good tunnel, by reading the files again. */
 async function startBeside(): Promise<void> {
-  standing = stack.use(await createStanding([]));
+  standing = stack.use(await createStanding());
   const { host, other } = standing;
   besides = await prepareFaults(other, standing.scratch.path, stack);
   for (const { beside } of besides) if (beside !== undefined) stack.use(host.start(beside));

@@ -1,0 +1,151 @@
+/** A million datagrams that nobody should send, at a server with a live session. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { COUNTERS } from "../../sidecar/counters.ts";
+import { ensureCommands } from "../support/packages.ts";
+import type { Program } from "../support/process.ts";
+import { pause, waitFor } from "../support/wait.ts";
+import { createStanding, GOOD_PEER, GOOD_PORT, type Standing } from "./standing.ts";
+
+const ATTACKER = join(import.meta.dirname, "attacker.ts");
+const PACED = { count: 200_000, perSecond: 20_000 };
+/** As fast as it goes. */
+const FLAT_OUT = { count: 800_000, perSecond: 1e9 };
+const RSS_GROWTH_KIB_MAX = 64 * 1024;
+/** The session's own keepalives that may be among what a full socket drops, one a second. */
+const KEEPALIVES_LOST_MAX = 30;
+const ETHERNET_IP_UDP_BYTES = 14 + 20 + 8;
+
+/** Where a datagram that carries nothing ends up: each has exactly one of these. */
+const ENDS: readonly string[] = COUNTERS.filter(({ name, unit, description }) => {
+  const isArrival = name.startsWith("rx.") || name.startsWith("control.");
+  return isArrival && unit === "packets" && /dropped|refused|answered/.test(description);
+}).map(({ name }) => name);
+
+test("a million hostile datagrams are counted, crash nothing and cost no session", {
+  timeout: 180_000,
+}, async (context) => {
+  const seed = (Math.random() * 2 ** 31) | 0;
+  context.diagnostic(`seed ${seed}`);
+  await ensureCommands(["tcpdump"]);
+  let capture: Program | undefined;
+  await using standing = await createStanding(async ({ other, scratch }) => {
+    const filter = `udp and dst port ${GOOD_PORT}`;
+    const command = ["tcpdump", "-i", "up0", "-U", "-w", scratch.file("captured.pcap"), filter];
+    capture = other.start(command);
+    await capture.waitForOutput(/listening on/);
+  });
+  const { ours, stream, scratch } = standing;
+  await waitFor("enough captured packets", () => stream.received > 40);
+  await capture?.stop();
+  const captured = readCapture(scratch.file("captured.pcap"));
+  context.diagnostic(`${captured.length} captured datagrams to mutate`);
+  const before = await ours.waitForPeer(GOOD_PEER);
+
+  const lostPaced = await attack(standing, { ...PACED, seed, captured });
+  context.diagnostic(lostPaced.text);
+  assert.equal(lostPaced.lost, 0, "a session loses nothing while the process keeps up");
+
+  const rssBefore = rssKib(ours.pid);
+  const flatOut = await attack(standing, { ...FLAT_OUT, seed: seed + 1, captured });
+  context.diagnostic(flatOut.text);
+  const rssAfter = rssKib(ours.pid);
+  context.diagnostic(`RSS ${rssBefore} KiB before, ${rssAfter} KiB after`);
+  assert(rssAfter - rssBefore < RSS_GROWTH_KIB_MAX, "memory does not grow with the attack");
+
+  assert.equal(ours.status, undefined, "the process lives");
+  const after = await ours.waitForPeer(GOOD_PEER);
+  assert.deepEqual(
+    [after.since, after.port],
+    [before.since, before.port],
+    "it is the same session",
+  );
+  assert.equal(after.remote, before.remote, "nobody moved it");
+  const received = stream.received;
+  await waitFor("the session to flow on", () => stream.received > received + 20, 5000);
+  const lines = ours.log.split("\n").length;
+  assert(lines < 100, `${lines} lines of log: one per cause and minute is right`);
+});
+
+interface AttackOptions {
+  readonly count: number;
+  readonly perSecond: number;
+  readonly seed: number;
+  readonly captured: readonly string[];
+}
+
+/** Attacks, waits until all is counted, checks the sum; how many pings were lost meanwhile. */
+async function attack(
+  { ours, host, third, stream }: Standing,
+  { count, perSecond, seed, captured }: AttackOptions,
+): Promise<{ readonly lost: number; readonly text: string }> {
+  const total = async (): Promise<number> => {
+    const counters = (await ours.tunnel())?.counters ?? {};
+    const dropped = await host.run(["cat", "/proc/net/udp6"]);
+    return ENDS.reduce((sum, name) => sum + (counters[name] ?? 0), socketDrops(dropped));
+  };
+  const countersBefore = (await ours.tunnel())?.counters ?? {};
+  const dropsBefore = socketDrops(await host.run(["cat", "/proc/net/udp6"]));
+  const before = await total();
+  const lostBefore = stream.missing().length;
+  const words = ["192.0.2.1", GOOD_PORT, count, perSecond, seed].map(String);
+  const output = await third.run([process.execPath, ATTACKER, ...words], {
+    input: `${captured.join("\n")}\n`,
+    timeoutMs: 120_000,
+  });
+  const { sent, seconds } = JSON.parse(output) as { sent: number; seconds: number };
+  let now = 0;
+  await waitFor(
+    () => `all of ${sent} to be counted; ${now - before} are`,
+    async () => {
+      now = await total();
+      return now - before >= sent;
+    },
+  );
+  await pause(200);
+  const surplus = (await total()) - before - sent;
+  const drops = socketDrops(await host.run(["cat", "/proc/net/udp6"])) - dropsBefore;
+  const received = stream.received;
+  await waitFor("a ping's answer", () => stream.received > received);
+  const lost = stream.missing().length - lostBefore;
+  // A full socket drops the session's own packets as well: its pings and keepalives.
+  const ownMax = drops === 0 ? 0 : lost + KEEPALIVES_LOST_MAX;
+  assert(surplus <= ownMax, `every datagram is counted once: ${surplus} too many, ${lost} lost`);
+  const counters = (await ours.tunnel())?.counters ?? {};
+  const shares = ENDS.map(
+    (name) => [name, (counters[name] ?? 0) - (countersBefore[name] ?? 0)] as const,
+  )
+    .filter(([, share]) => share > 0)
+    .map(([name, share]) => `${name} ${share}`);
+  const rate = Math.round(sent / seconds);
+  const text = `${sent} datagrams in ${seconds.toFixed(1)} s (${rate}/s): ${shares.join(", ")}; ${drops} dropped by the full socket; ${lost} of the session's pings lost`;
+  return { lost, text };
+}
+
+/** Datagrams that the kernel dropped at the tunnel's socket (last column of /proc/net/udp6). */
+function socketDrops(table: string): number {
+  const port = `:${GOOD_PORT.toString(16).toUpperCase().padStart(4, "0")} `;
+  const line = table.split("\n").find((text) => text.includes(port));
+  assert(line !== undefined, "the tunnel's socket is there");
+  return Number(line.trim().split(/\s+/).at(-1));
+}
+
+/** UDP payloads of a capture file, in hex. Sizes as in the libpcap file format. */
+function readCapture(path: string): readonly string[] {
+  const bytes = readFileSync(path);
+  const payloads: string[] = [];
+  for (let offset = 24; offset + 16 <= bytes.length; ) {
+    const length = bytes.readUInt32LE(offset + 8);
+    const frame = bytes.subarray(offset + 16, offset + 16 + length);
+    payloads.push(frame.toString("hex", ETHERNET_IP_UDP_BYTES));
+    offset += 16 + length;
+  }
+  assert(payloads.length > 10, `${payloads.length} packets were captured`);
+  return payloads;
+}
+
+function rssKib(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+}
