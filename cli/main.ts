@@ -22,6 +22,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addUp(program, settle);
   addStatus(program, settle);
   addProfile(program, settle);
+  addOperator(program, settle);
   addLab(program, settle);
   addTest(program, settle);
   addBench(program, settle);
@@ -76,6 +77,22 @@ function addProfile(program: Command, settle: Settle): void {
     );
 }
 
+function addOperator(program: Command, settle: Settle): void {
+  program
+    .command("operator")
+    .description("carry out the resources of a cluster, as one of several replicas")
+    .requiredOption("--image <reference>", "image of the gateways: this program's own")
+    .option("--image-pull-policy <policy>", "Always, IfNotPresent or Never", "IfNotPresent")
+    .option("--image-pull-secret <name...>", "Secrets that the image is pulled with")
+    .option("--namespace <name>", "where the replicas' Lease is", "fairlead-system")
+    .option("--host-access <namespace...>", "namespaces whose tunnels may reach the node")
+    .option("--kubeconfig <file>", "instead of KUBECONFIG, or of the pod's own account")
+    .option("--port <port>", "of /healthz, /readyz and /metrics", "8080")
+    .option("--log-level <level>", "debug, info, warn or error", "info")
+    .addHelpText("after", OPERATOR_EXAMPLES)
+    .action((flags) => settle(import("./operator.ts").then((module) => module.run(flags))));
+}
+
 function addLab(program: Command, settle: Settle): void {
   program
     .command("lab")
@@ -92,7 +109,10 @@ function addTest(program: Command, settle: Settle): void {
   program
     .command("test")
     .description("run the project's tests, all of them or the parts named")
-    .argument("[part...]", "check, unit, native, netns, interop, lab; full: the long versions too")
+    .argument(
+      "[part...]",
+      "check, unit, native, netns, cluster, interop, lab; full: the long versions too",
+    )
     .addHelpText("after", TEST_EXAMPLES)
     .action((parts) => settle(import("./test.ts").then((module) => module.run(parts))));
 }
@@ -150,6 +170,13 @@ Examples:
   fairlead lab                        watch multicast cross a tunnel, all on this machine
   fairlead test                       run every test
   fairlead <command> --help           more about one command`;
+
+const OPERATOR_EXAMPLES = `
+The chart in charts/fairlead runs it in a cluster; outside of one it uses a kubeconfig.
+
+Examples:
+  fairlead operator --image registry.example.org/fairlead:1.0.0
+  fairlead operator --image fairlead:dev --kubeconfig admin.kubeconfig --namespace default`;
 
 const LAB_EXAMPLES = `
 Needs root: it makes network namespaces, and removes them again.

@@ -11,7 +11,7 @@ import { run, runFine } from "../support/process.ts";
 import { cacheFolder } from "../support/scratch.ts";
 
 /** Kubernetes as the modules have it. */
-export const KUBERNETES_VERSION = "v1.34.4";
+const KUBERNETES_VERSION = "v1.34.4";
 
 interface Source {
   readonly module: "gomod" | "helm";

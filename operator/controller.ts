@@ -1,0 +1,141 @@
+/**
+ * Joins the informers, the queue and the reconcilers: which keys a change concerns. Invariant: a
+ * change of anything that a reconcile reads brings back every key whose result may differ.
+ */
+import type { VpnPeer, VpnTunnel } from "../crds/types.ts";
+import { type KubeObject, keyOf, type ObjectKey } from "./api/object.ts";
+import type { Clock } from "./clock.ts";
+import * as limits from "./limits.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
+import { PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
+import type { Reconciler } from "./reconcile/reconciler.ts";
+import type { Live, World } from "./world.ts";
+
+/** Reconcilers by the first part of a key: `VpnTunnel lab/testbed-a`. */
+export type Reconcilers = Readonly<Record<"VpnTunnel" | "VpnPeer" | "UplinkSet", Reconciler>>;
+
+/** What the controller is made with. */
+export interface ControllerOptions {
+  readonly clock: Clock;
+  readonly world: World;
+  readonly reconcilers: Reconcilers;
+  readonly metrics: Metrics;
+  readonly failed: (key: string, error: unknown, delayMs: number) => void;
+}
+
+/** The controller. It works from `start` to `stop`, once. */
+export class Controller {
+  readonly #options: ControllerOptions;
+  readonly #queue: WorkQueue;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#queue = new WorkQueue({
+      clock: options.clock,
+      retry: { minMs: limits.RETRY_MS_MIN, maxMs: limits.RETRY_MS_MAX },
+      workersMax: limits.WORKERS_MAX,
+      work: (key) => this.#work(key),
+      failed: (key, error, delayMs) => {
+        options.metrics.count("fairlead_reconcile_failures_total", { kind: splitWork(key).kind });
+        options.failed(key, error, delayMs);
+      },
+    });
+    this.#connect(options.world);
+    options.metrics.gauge("fairlead_queue_keys", () => {
+      const { delayed, waiting, working } = this.#queue.figures;
+      return [
+        [{ state: "waiting" }, waiting],
+        [{ state: "working" }, working],
+        [{ state: "delayed" }, delayed],
+      ];
+    });
+  }
+
+  /** Begins; the informers have been read by now. */
+  start(): void {
+    this.#queue.start();
+  }
+
+  /** Ends when the work under way has ended. */
+  async stop(): Promise<void> {
+    await this.#queue.stop();
+  }
+
+  async #work(key: string): Promise<WorkResult> {
+    const { clock, metrics, reconcilers } = this.#options;
+    const { kind, object } = splitWork(key);
+    const startedMs = clock.nowMs();
+    try {
+      return await reconcilers[kind].reconcile(object);
+    } finally {
+      const seconds = (clock.nowMs() - startedMs) / 1000;
+      metrics.observe("fairlead_reconcile_seconds", { kind }, seconds);
+    }
+  }
+
+  #connect(world: World): void {
+    world.tunnels.onChange((key, { former, current }) => this.#onTunnel(key, former, current));
+    world.peers.onChange((key, { former, current }) => this.#onPeer(key, former ?? current));
+    world.uplinkSets.onChange((key) => {
+      this.#queue.add(`UplinkSet ${key}`);
+      const [namespace = "", name = ""] = key.split("/");
+      for (const tunnel of world.tunnels.values()) {
+        if (tunnel.metadata.namespace !== namespace || tunnel.spec.uplinks?.name !== name) continue;
+        this.#queue.add(`VpnTunnel ${keyOf(tunnel)}`);
+      }
+    });
+    world.claims.onChange((_, change) => this.#onOwned(change.current ?? change.former));
+    for (const { informer } of world.childKinds) {
+      (informer as World["secrets"]).onChange((_, change) =>
+        this.#onOwned(change.current ?? change.former),
+      );
+    }
+  }
+
+  #onTunnel(
+    key: ObjectKey,
+    former: Live<VpnTunnel> | undefined,
+    current: Live<VpnTunnel> | undefined,
+  ): void {
+    this.#queue.add(`VpnTunnel ${key}`);
+    const { namespace = "", name } = (current ?? former)?.metadata ?? { name: "" };
+    const isSame = former?.metadata.generation === current?.metadata.generation;
+    if (!isSame) this.#addPeers({ namespace, name });
+    for (const tunnel of [former, current]) {
+      const uplinks = tunnel?.spec.uplinks?.name;
+      if (uplinks !== undefined && !isSame) this.#queue.add(`UplinkSet ${namespace}/${uplinks}`);
+    }
+  }
+
+  #onPeer(key: ObjectKey, peer: Live<VpnPeer> | undefined): void {
+    this.#queue.add(`VpnPeer ${key}`);
+    if (peer === undefined) return;
+    this.#queue.add(`VpnTunnel ${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
+  }
+
+  /** Something with our labels: its tunnel, and its peer or, if it is the tunnel's own, all peers. */
+  #onOwned(item: KubeObject | undefined): void {
+    if (item === undefined) return;
+    const tunnel = tunnelOf(item.metadata);
+    if (tunnel === undefined) return;
+    const { namespace = "", labels } = item.metadata;
+    const peer = labels?.[PEER_LABEL];
+    this.#queue.add(`VpnTunnel ${namespace}/${tunnel}`);
+    if (peer !== undefined) this.#queue.add(`VpnPeer ${namespace}/${peer}`);
+    else if (item.kind === "Secret" || item.kind === "Service" || item.kind === undefined) {
+      this.#addPeers({ namespace, name: tunnel });
+    }
+  }
+
+  #addPeers(tunnel: { readonly namespace: string; readonly name: string }): void {
+    for (const peer of this.#options.world.peersOf(tunnel)) {
+      this.#queue.add(`VpnPeer ${keyOf(peer)}`);
+    }
+  }
+}
+
+function splitWork(key: string): { readonly kind: keyof Reconcilers; readonly object: ObjectKey } {
+  const blank = key.indexOf(" ");
+  return { kind: key.slice(0, blank) as keyof Reconcilers, object: key.slice(blank + 1) };
+}

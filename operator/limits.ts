@@ -1,0 +1,51 @@
+/**
+ * Every maximum of the operator, with the sum that justifies it and what happens when it is reached.
+ */
+
+/** Connections to the API server: one for each watch (13), eight workers, and calls beside them. */
+export const API_CONNECTIONS_MAX = 64;
+
+/** One page of 500 objects of at most some 100 kB; longer is refused as unreachable. */
+export const ANSWER_BYTES_MAX: number = 64 << 20;
+
+/** One object in a watch: etcd's own limit is 1.5 MB, twice that with managed fields. */
+export const LINE_BYTES_MAX: number = 4 << 20;
+
+/** Objects of one page of a list, as client-go asks. */
+export const PAGE_OBJECTS_MAX = 500;
+
+/** Pages of one list: 100,000 objects of one kind. More ends the list with an error. */
+export const PAGES_MAX = 200;
+
+/** Reconciles at the same time: calls to the API server are what they wait for. */
+export const WORKERS_MAX = 8;
+
+/** First delay after a failure, and the longest, per key. */
+export const RETRY_MS_MIN = 200;
+export const RETRY_MS_MAX = 60_000;
+
+/** First delay and longest of a watch that failed. */
+export const WATCH_RETRY_MS_MIN = 300;
+export const WATCH_RETRY_MS_MAX = 30_000;
+
+/** A server that sends nothing for so long, bookmarks included (one a minute), is asked anew. */
+export const WATCH_SILENT_MS_MAX = 150_000;
+
+/** A watch lasts five to ten minutes, as client-go's. */
+export const WATCH_SECONDS_MIN = 300;
+export const WATCH_SECONDS_MAX = 600;
+
+/** One event for each object and cause in a minute; more are counted and dropped. */
+export const EVENT_INTERVAL_MS = 60_000;
+
+/** Objects and causes whose last event is remembered; the oldest is forgotten. */
+export const EVENT_CAUSES_MAX = 10_000;
+
+/** Events waiting to be sent; more are dropped and counted. */
+export const EVENTS_WAITING_MAX = 1_000;
+
+/** Attempts to claim an address in one reconcile before the key goes to the back of the queue. */
+export const CLAIM_ATTEMPTS_MAX = 64;
+
+/** A key that is drained at stop gets so long to end. */
+export const DRAIN_MS_MAX = 10_000;

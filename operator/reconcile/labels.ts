@@ -1,0 +1,45 @@
+/** Names and labels of what the operator makes, in one place, so that everything can be found. */
+import type { ObjectMeta } from "../api/object.ts";
+
+/** Everything of ours carries this label. */
+const MANAGED_BY = "app.kubernetes.io/managed-by";
+const MANAGED_BY_VALUE = "fairlead";
+export const MANAGED_SELECTOR: string = `${MANAGED_BY}=${MANAGED_BY_VALUE}`;
+
+/** The tunnel and the peer that an object belongs to. */
+export const TUNNEL_LABEL = "fairlead.dev/tunnel";
+export const PEER_LABEL = "fairlead.dev/peer";
+
+/** Labels of every object that belongs to a tunnel. */
+export function tunnelLabels(tunnel: string): Record<string, string> {
+  return {
+    "app.kubernetes.io/name": "fairlead",
+    [MANAGED_BY]: MANAGED_BY_VALUE,
+    [TUNNEL_LABEL]: tunnel,
+  };
+}
+
+/** Labels of the gateway's pods, by which Service and policies select them. */
+export function gatewaySelector(tunnel: string): Record<string, string> {
+  return { "app.kubernetes.io/component": "gateway", [TUNNEL_LABEL]: tunnel };
+}
+
+/** Names of a tunnel's objects. */
+export function gatewayName(tunnel: string): string {
+  return `${tunnel}-gateway`;
+}
+
+/** The Secret with the tunnel's own authority; the gateway never reads it. */
+export function authoritySecretName(tunnel: string): string {
+  return `${tunnel}-authority`;
+}
+
+/** The Secret with a peer's profile. */
+export function profileSecretName(peer: string): string {
+  return `${peer}-profile`;
+}
+
+/** The tunnel that an object says it belongs to. */
+export function tunnelOf(metadata: ObjectMeta): string | undefined {
+  return metadata.labels?.[TUNNEL_LABEL];
+}

@@ -1,0 +1,34 @@
+/** The one object that a peer consists of: the Secret with its profile. Pure. */
+import type { VpnPeer } from "../../../crds/types.ts";
+import { type OwnerReference, SECRET } from "../../api/object.ts";
+import type { Live } from "../../world.ts";
+import { PEER_LABEL, profileSecretName, tunnelLabels } from "../labels.ts";
+import { type DesiredSecret, secretDataOf } from "../secret-data.ts";
+import { type PeerKeys, PROFILE_KEYS } from "./credentials.ts";
+
+/** The Secret; without a profile it keeps the keys, until it is known where the tunnel is reached. */
+export function profileSecret(
+  peer: Live<VpnPeer>,
+  owner: OwnerReference,
+  texts: { readonly keys: PeerKeys; readonly profile?: string },
+): DesiredSecret {
+  const { name, namespace = "" } = peer.metadata;
+  const { keys, profile } = texts;
+  return {
+    apiVersion: SECRET.apiVersion,
+    kind: "Secret",
+    metadata: {
+      name: profileSecretName(name),
+      namespace,
+      labels: { ...tunnelLabels(peer.spec.tunnel.name), [PEER_LABEL]: name },
+      ownerReferences: [owner],
+    },
+    type: "Opaque",
+    data: secretDataOf({
+      [PROFILE_KEYS.certificate]: keys.pair.certificatePem,
+      [PROFILE_KEYS.key]: keys.pair.privateKeyPem,
+      [PROFILE_KEYS.wrapKey]: keys.wrapKeyText,
+      [PROFILE_KEYS.profile]: profile,
+    }),
+  };
+}

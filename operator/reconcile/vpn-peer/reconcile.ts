@@ -1,0 +1,185 @@
+/**
+ * Brings a VpnPeer to what its resource says: an address, a certificate, a profile. Deleting it
+ * removes its Secret and its address claims by owner reference, and the tunnel's reconcile takes it
+ * out of the gateway's documents, which cuts it off.
+ */
+import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import { VPN_PEER } from "../../api/object.ts";
+import { type Children, ownerReference } from "../../apply/children.ts";
+import type { WorkResult } from "../../queue/work-queue.ts";
+import { fails, holds, unknown, type Verdict } from "../../status/conditions.ts";
+import { writeStatus } from "../../status/write-status.ts";
+import type { Live } from "../../world.ts";
+import { authoritySecretName, gatewayName, profileSecretName } from "../labels.ts";
+import type { ReconcileContext, Reconciler } from "../reconciler.ts";
+import { fetchSecret, readCredentials, type TunnelCredentials } from "../vpn-tunnel/credentials.ts";
+import { readAuthority } from "../vpn-tunnel/references.ts";
+import { type Claimed, type ClaimOutcome, claimAddress, releaseOthers } from "./address-claim.ts";
+import { PeerCondition, PeerReason } from "./conditions.ts";
+import { makePeerKeys, type PeerKeys, readPeerKeys } from "./credentials.ts";
+import { profileSecret } from "./desired.ts";
+import { profileText, remotesOf } from "./profile.ts";
+import { type PeerFindings, type PeerStatus, peerStatus } from "./status.ts";
+
+/** What the peers' reconciler is made with. */
+export interface PeerReconcilerOptions extends ReconcileContext {
+  readonly children: Children;
+}
+
+/** A timer of the runtime holds 24 days; a certificate is looked at once an hour. */
+const RENEW_POLL_MS = 3_600_000;
+
+/** Reconciles peers. */
+export class PeerReconciler implements Reconciler {
+  readonly #options: PeerReconcilerOptions;
+
+  constructor(options: PeerReconcilerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string): Promise<WorkResult> {
+    const { api, clock, world } = this.#options;
+    const peer = world.peers.get(key);
+    if (peer === undefined || peer.metadata.deletionTimestamp !== undefined) return {};
+    const tunnel = world.tunnels.get(`${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
+    const refused = tunnelProblem(peer, tunnel);
+    const findings =
+      refused === undefined && tunnel !== undefined
+        ? await this.#keep(peer, tunnel)
+        : { accepted: refused ?? accepted() };
+    const status = peerStatus(peer, findings, clock.wallMs());
+    if (await writeStatus<unknown>(api, VPN_PEER, peer, status)) this.#tell(peer, status);
+    return { retryAfterMs: RENEW_POLL_MS };
+  }
+
+  async #keep(peer: Live<VpnPeer>, tunnel: Live<VpnTunnel>): Promise<PeerFindings> {
+    const { api, world } = this.#options;
+    const outcomes: ClaimOutcome[] = [];
+    for (const family of [4, 6] as const) {
+      outcomes.push(await claimAddress(api, world.claims, { tunnel, peer, family }));
+    }
+    const problem = outcomes.map(claimProblem).find((verdict) => verdict !== undefined);
+    if (problem !== undefined) return { accepted: problem };
+    const claimed = claimedOf(outcomes);
+    await releaseOthers(api, world.claims, peer, Object.values(claimed));
+    return { accepted: accepted(), claimed, ...(await this.#profile(peer, tunnel, claimed)) };
+  }
+
+  async #profile(
+    peer: Live<VpnPeer>,
+    tunnel: Live<VpnTunnel>,
+    claimed: Claimed,
+  ): Promise<Pick<PeerFindings, "profile" | "certificatePem">> {
+    const { children, clock, world } = this.#options;
+    const { name, namespace } = tunnel.metadata;
+    const wallMs = clock.wallMs();
+    const secret = world.secrets.get(`${namespace}/${authoritySecretName(name)}`);
+    const own = await readAuthority(this.#options.api, tunnel);
+    const isOwn = own !== undefined && "certificatePem" in own;
+    const credentials = await readCredentials(
+      secret,
+      isOwn ? { wallMs, ownAuthority: own } : { wallMs },
+    );
+    if (credentials === undefined) {
+      const message = `The tunnel ${name} has no keys yet: see its condition CredentialsReady.`;
+      const { CredentialsPending } = PeerReason;
+      return { profile: unknown(PeerCondition.ProfileReady, CredentialsPending, message) };
+    }
+    const keys = await this.#keys(peer, credentials, wallMs);
+    const remotes = remotesOf(tunnel, world.services.get(`${namespace}/${gatewayName(name)}`));
+    const profile =
+      remotes.length === 0
+        ? undefined
+        : profileText({
+            ...{ tunnel, peer, claimed, remotes, keys },
+            authorityPem: credentials.authority.certificatePem,
+            wrapKeyText: credentials.wrapKeyText,
+          });
+    const owner = ownerReference(VPN_PEER, peer);
+    const texts = profile === undefined ? { keys } : { keys, profile };
+    await children.keep(owner, [profileSecret(peer, owner, texts)]);
+    const { certificatePem } = keys.pair;
+    return { certificatePem, profile: profileVerdict(tunnel, profile !== undefined) };
+  }
+
+  async #keys(peer: Live<VpnPeer>, tunnel: TunnelCredentials, wallMs: number): Promise<PeerKeys> {
+    const { api, world } = this.#options;
+    const { namespace = "" } = peer.metadata;
+    const place = { namespace, name: profileSecretName(peer.metadata.name) };
+    const context = { tunnel, wallMs };
+    const known = world.secrets.get(`${namespace}/${place.name}`);
+    const kept = await readPeerKeys(known, peer, context);
+    if (kept !== undefined) return kept;
+    // The copy may be behind: nothing is made before the API server itself was asked.
+    const read = await readPeerKeys(await fetchSecret(api, place), peer, context);
+    return read ?? (await makePeerKeys(peer, context));
+  }
+
+  #tell(peer: Live<VpnPeer>, status: PeerStatus): void {
+    const [ready] = status.conditions;
+    const former = peer.status?.conditions?.find(({ type }) => type === PeerCondition.Ready);
+    if (ready === undefined || former?.reason === ready.reason) return;
+    this.#options.events.record(VPN_PEER, peer, {
+      type: ready.status === "False" ? "Warning" : "Normal",
+      reason: ready.reason,
+      action: "Reconcile",
+      note: ready.message,
+    });
+  }
+}
+
+function accepted(): Verdict {
+  const message = "The tunnel takes this peer.";
+  return holds(PeerCondition.Accepted, PeerReason.Accepted, message);
+}
+
+function tunnelProblem(
+  peer: Live<VpnPeer>,
+  tunnel: Live<VpnTunnel> | undefined,
+): Verdict | undefined {
+  const { name } = peer.spec.tunnel;
+  const { namespace } = peer.metadata;
+  if (tunnel === undefined) {
+    const problem = `spec.tunnel.name: there is no VpnTunnel ${namespace}/${name}: create it, or correct the name`;
+    return fails(PeerCondition.Accepted, PeerReason.TunnelMissing, problem);
+  }
+  if (tunnel.spec.listen !== undefined) return undefined;
+  const problem = `spec.tunnel.name: the tunnel ${name} dials and takes no peers: name a listening tunnel`;
+  return fails(PeerCondition.Accepted, PeerReason.TunnelDials, problem);
+}
+
+function claimProblem(outcome: ClaimOutcome): Verdict | undefined {
+  const type = PeerCondition.Accepted;
+  switch (outcome.kind) {
+    case "taken": {
+      const problem = `The address ${outcome.address} is held by ${outcome.by}: choose another, or remove it to get one from the pool`;
+      return fails(type, PeerReason.AddressTaken, problem);
+    }
+    case "outside": {
+      const problem = `The address ${outcome.address} is not inside the tunnel's segment, or is the gateway's own: correct one of them`;
+      return fails(type, PeerReason.AddressOutside, problem);
+    }
+    case "exhausted": {
+      const problem = `No address is left in the pool ${outcome.pool}: widen spec.addresses.pool of the tunnel, or delete peers that are not needed`;
+      return fails(type, PeerReason.PoolExhausted, problem);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function claimedOf(outcomes: readonly ClaimOutcome[]): Claimed {
+  const [four, six] = outcomes;
+  return {
+    ...(four?.kind === "claimed" ? { address: four.address } : {}),
+    ...(six?.kind === "claimed" ? { address6: six.address } : {}),
+  };
+}
+
+function profileVerdict(tunnel: Live<VpnTunnel>, isMade: boolean): Verdict {
+  const type = PeerCondition.ProfileReady;
+  if (isMade) return holds(type, PeerReason.ProfileMade, "The profile is complete.");
+  const { name, namespace } = tunnel.metadata;
+  const problem = `The Service ${namespace}/${gatewayName(name)} has no outside address yet: wait for its load balancer, or name addresses in spec.listen.advertise of the tunnel`;
+  return fails(type, PeerReason.NoRemote, problem);
+}

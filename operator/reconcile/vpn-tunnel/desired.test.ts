@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import { validate } from "../../../crds/validate.ts";
+import type { DesiredObject } from "../../api/object.ts";
+import { desiredChildren } from "./desired.ts";
+import { gatewayDocuments } from "./gateway-documents.ts";
+
+const IMAGE = { reference: "fairlead:1", pullPolicy: "IfNotPresent", pullSecrets: [] } as const;
+
+function tunnel(spec: object): VpnTunnel {
+  const metadata = { name: "testbed-a", namespace: "lab" };
+  const document = { apiVersion: "fairlead.dev/v1alpha1", kind: "VpnTunnel", metadata, spec };
+  const result = validate(document);
+  assert(result.ok && result.value.kind === "VpnTunnel");
+  return result.value.resource;
+}
+
+function peer(name: string): VpnPeer {
+  const metadata = { name, namespace: "lab" };
+  const spec = { tunnel: { name: "testbed-a" } };
+  const result = validate({ apiVersion: "fairlead.dev/v1alpha1", kind: "VpnPeer", metadata, spec });
+  assert(result.ok && result.value.kind === "VpnPeer");
+  return result.value.resource;
+}
+
+function children(spec: object): readonly DesiredObject[] {
+  return desiredChildren({ tunnel: tunnel(spec), image: IMAGE, files: { "a.pem": "x" } });
+}
+
+function find(all: readonly DesiredObject[], kind: string): Record<string, unknown> {
+  const found = all.find((child) => child.kind === kind);
+  assert(found !== undefined, `${kind} is desired`);
+  return found as unknown as Record<string, unknown>;
+}
+
+test("the same input gives the same bytes, whatever the order of the peers", () => {
+  const spec = { listen: {}, addresses: { segment: "10.20.0.0/24" } };
+  assert.equal(JSON.stringify(children(spec)), JSON.stringify(children(structuredClone(spec))));
+  const placed = ["b", "a", "c"].map((name) => ({ peer: peer(name), address: "10.20.0.9" }));
+  const input = { tunnel: tunnel(spec), peers: placed, secrets: [] };
+  const reversed = { ...input, peers: [...placed].reverse() };
+  assert.equal(gatewayDocuments(input), gatewayDocuments(reversed));
+});
+
+test("the gateway may make interfaces and nothing more", () => {
+  const text = JSON.stringify(find(children({ listen: {} }), "StatefulSet"));
+  assert.match(text, /"capabilities":\{"drop":\["ALL"\],"add":\["NET_ADMIN"\]\}/);
+  assert.match(text, /"readOnlyRootFilesystem":true/);
+  assert.match(text, /"allowPrivilegeEscalation":false/);
+  assert.match(text, /"seccompProfile":\{"type":"RuntimeDefault"\}/);
+  assert.doesNotMatch(text, /privileged|hostNetwork|SYS_ADMIN/);
+});
+
+test("its role reads one Secret and writes one Lease", () => {
+  const role = find(children({ listen: {} }), "Role") as unknown as {
+    rules: { resources: string[]; resourceNames?: string[]; verbs: string[] }[];
+  };
+  const [secrets, lease, create] = role.rules;
+  assert.deepEqual(secrets?.resourceNames, ["testbed-a-gateway"]);
+  assert.deepEqual(lease?.resourceNames, ["testbed-a-gateway"]);
+  assert.deepEqual([create?.resources, create?.verbs], [["leases"], ["create"]]);
+});
+
+test("one replica needs no disruption budget, a dialling tunnel no Service in front", () => {
+  const kinds = (spec: object): string[] => children(spec).map(({ kind }) => kind);
+  assert(kinds({ listen: {} }).includes("PodDisruptionBudget"));
+  assert(!kinds({ listen: {}, gateway: { replicas: 1 } }).includes("PodDisruptionBudget"));
+  const services = (spec: object): number =>
+    kinds(spec).filter((kind) => kind === "Service").length;
+  assert.equal(services({ listen: {} }), 2);
+  assert.equal(services({ listen: { service: { type: "None" } } }), 1);
+  assert.equal(services({ dial: { profileSecretRef: { name: "x" } } }), 1);
+});
+
+test("the documents are what fairlead up reads, without what only a cluster understands", () => {
+  const spec = {
+    listen: { service: { type: "NodePort" } },
+    security: { caSecretRef: { name: "own" } },
+    gateway: { replicas: 2, nodeSelector: { a: "b" } },
+    workloads: { interface: "tb0" },
+  };
+  const secrets = [{ name: "list", texts: { "crl.pem": "text" } }];
+  const text = gatewayDocuments({ tunnel: tunnel(spec), peers: [{ peer: peer("a") }], secrets });
+  const documents = text.split("---\n").map((one) => JSON.parse(one));
+  for (const document of documents.slice(0, 2)) assert(validate(document).ok);
+  assert.doesNotMatch(text, /caSecretRef|nodeSelector|NodePort|tb0/);
+  assert.deepEqual(documents[2].stringData, { "crl.pem": "text" });
+});

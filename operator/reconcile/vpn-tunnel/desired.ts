@@ -1,0 +1,152 @@
+/**
+ * The objects that a tunnel consists of in the cluster. Pure: the same input gives the same bytes,
+ * and nothing here reads a clock, the network or a random number.
+ */
+import type { VpnTunnel } from "../../../crds/types.ts";
+import {
+  type DesiredObject,
+  DISRUPTION_BUDGET,
+  NETWORK_POLICY,
+  type ResourceKind,
+  ROLE,
+  ROLE_BINDING,
+  SECRET,
+  SERVICE,
+  SERVICE_ACCOUNT,
+  STATEFUL_SET,
+} from "../../api/object.ts";
+import { gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
+import { secretDataOf } from "../secret-data.ts";
+import { type GatewayImage, gatewayPodSpec } from "./gateway-pod.ts";
+
+/** Everything the children are made from. */
+export interface TunnelInput {
+  readonly tunnel: VpnTunnel;
+  readonly image: GatewayImage;
+  /** Files of the gateway's Secret, by name. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** Replicas when the resource does not say: one active, one warm. */
+const REPLICAS_DEFAULT = 2;
+
+/** All children of a tunnel. */
+export function desiredChildren(input: TunnelInput): readonly DesiredObject[] {
+  const { tunnel } = input;
+  const replicas = tunnel.spec.gateway?.replicas ?? REPLICAS_DEFAULT;
+  return [
+    serviceAccount(tunnel),
+    role(tunnel),
+    roleBinding(tunnel),
+    gatewaySecret(input),
+    ...services(tunnel),
+    networkPolicy(tunnel),
+    ...(replicas > 1 ? [disruptionBudget(tunnel)] : []),
+    statefulSet(input, replicas),
+  ];
+}
+
+function child<Rest extends object>(
+  tunnel: VpnTunnel,
+  kind: ResourceKind,
+  rest: Rest,
+  name: string = gatewayName(tunnel.metadata.name),
+): DesiredObject & Rest {
+  const { namespace } = tunnel.metadata;
+  const metadata = { name, namespace, labels: tunnelLabels(tunnel.metadata.name) };
+  return { apiVersion: kind.apiVersion, kind: kind.kind, metadata, ...rest };
+}
+
+function serviceAccount(tunnel: VpnTunnel): DesiredObject {
+  return child(tunnel, SERVICE_ACCOUNT, { automountServiceAccountToken: false });
+}
+
+/** The gateway reads its own Secret, by name, and takes part in its own election: nothing else. */
+function role(tunnel: VpnTunnel): DesiredObject {
+  const name = gatewayName(tunnel.metadata.name);
+  const rules = [
+    {
+      apiGroups: [""],
+      resources: ["secrets"],
+      resourceNames: [name],
+      verbs: ["get", "list", "watch"],
+    },
+    {
+      apiGroups: ["coordination.k8s.io"],
+      resources: ["leases"],
+      resourceNames: [name],
+      verbs: ["get", "update"],
+    },
+    // A name cannot be checked before the object is there (RBAC documentation, "resourceNames").
+    { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create"] },
+  ];
+  return child(tunnel, ROLE, { rules });
+}
+
+function roleBinding(tunnel: VpnTunnel): DesiredObject {
+  const { name, namespace } = tunnel.metadata;
+  return child(tunnel, ROLE_BINDING, {
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: gatewayName(name) },
+    subjects: [{ kind: "ServiceAccount", name: gatewayName(name), namespace }],
+  });
+}
+
+function gatewaySecret({ tunnel, files }: TunnelInput): DesiredObject {
+  return child(tunnel, SECRET, { type: "Opaque", data: secretDataOf(files) });
+}
+
+/** The Service that peers dial, and the headless one that gives each replica a name. */
+function services(tunnel: VpnTunnel): readonly DesiredObject[] {
+  const { name } = tunnel.metadata;
+  const selector = gatewaySelector(name);
+  const port = tunnel.spec.listen?.port;
+  const headless = child(
+    tunnel,
+    SERVICE,
+    { spec: { clusterIP: "None", publishNotReadyAddresses: true, selector } },
+    `${gatewayName(name)}-pods`,
+  );
+  const { service } = tunnel.spec.listen ?? {};
+  const type = service?.type ?? "LoadBalancer";
+  if (port === undefined || type === "None") return [headless];
+  const nodePort = service?.nodePort === undefined ? {} : { nodePort: service.nodePort };
+  const ports = [{ name: "openvpn", port, targetPort: port, protocol: "UDP", ...nodePort }];
+  // Local keeps the peer's address; the standby is not ready, so nothing is sent to it.
+  const external = type === "ClusterIP" ? {} : { externalTrafficPolicy: "Local" };
+  const front = child(tunnel, SERVICE, { spec: { type, selector, ports, ...external } });
+  const annotations = service?.annotations;
+  if (annotations === undefined) return [headless, front];
+  return [headless, { ...front, metadata: { ...front.metadata, annotations } }];
+}
+
+function networkPolicy(tunnel: VpnTunnel): DesiredObject {
+  const port = tunnel.spec.listen?.port;
+  const ingress = port === undefined ? [] : [{ ports: [{ port, protocol: "UDP" }] }];
+  const podSelector = { matchLabels: gatewaySelector(tunnel.metadata.name) };
+  return child(tunnel, NETWORK_POLICY, {
+    spec: { podSelector, policyTypes: ["Ingress"], ingress },
+  });
+}
+
+function disruptionBudget(tunnel: VpnTunnel): DesiredObject {
+  const selector = { matchLabels: gatewaySelector(tunnel.metadata.name) };
+  return child(tunnel, DISRUPTION_BUDGET, { spec: { maxUnavailable: 1, selector } });
+}
+
+function statefulSet({ tunnel, image }: TunnelInput, replicas: number): DesiredObject {
+  const { name } = tunnel.metadata;
+  const selector = gatewaySelector(name);
+  return child(tunnel, STATEFUL_SET, {
+    spec: {
+      replicas,
+      serviceName: `${gatewayName(name)}-pods`,
+      // The standby is never ready, so the replicas must not wait for one another.
+      podManagementPolicy: "Parallel",
+      selector: { matchLabels: selector },
+      template: {
+        metadata: { labels: { ...tunnelLabels(name), ...selector } },
+        spec: gatewayPodSpec(tunnel, image),
+      },
+    },
+  });
+}

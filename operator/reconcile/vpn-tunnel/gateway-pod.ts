@@ -1,0 +1,90 @@
+/**
+ * The pod of a gateway. It runs as root with NET_ADMIN and /dev/net/tun and nothing more: making a
+ * tap, its addresses and its routes needs that one capability (capabilities(7)). Pure.
+ */
+import type { VpnTunnel } from "../../../crds/types.ts";
+import { gatewayName, gatewaySelector } from "../labels.ts";
+
+/** The image and how it is got. */
+export interface GatewayImage {
+  readonly reference: string;
+  readonly pullPolicy: "Always" | "IfNotPresent" | "Never";
+  readonly pullSecrets: readonly string[];
+}
+
+/** Longest that a gateway takes to say goodbye to its peers. */
+const GRACE_SECONDS = 10;
+
+/** The pod's specification. */
+export function gatewayPodSpec(tunnel: VpnTunnel, image: GatewayImage): object {
+  const { name } = tunnel.metadata;
+  const { gateway } = tunnel.spec;
+  const isHost = gateway?.network === "Host";
+  return {
+    serviceAccountName: gatewayName(name),
+    automountServiceAccountToken: true,
+    enableServiceLinks: false,
+    terminationGracePeriodSeconds: GRACE_SECONDS,
+    ...(isHost ? { hostNetwork: true, dnsPolicy: "ClusterFirstWithHostNet" } : {}),
+    ...(gateway?.nodeSelector === undefined ? {} : { nodeSelector: gateway.nodeSelector }),
+    ...(gateway?.tolerations === undefined ? {} : { tolerations: gateway.tolerations }),
+    ...(image.pullSecrets.length === 0
+      ? {}
+      : { imagePullSecrets: image.pullSecrets.map((secret) => ({ name: secret })) }),
+    securityContext: { seccompProfile: { type: "RuntimeDefault" } },
+    affinity: {
+      podAntiAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [
+          {
+            weight: 100,
+            podAffinityTerm: {
+              labelSelector: { matchLabels: gatewaySelector(name) },
+              topologyKey: "kubernetes.io/hostname",
+            },
+          },
+        ],
+      },
+    },
+    containers: [container(tunnel, image)],
+    volumes: [
+      { name: "tun", hostPath: { path: "/dev/net/tun", type: "CharDevice" } },
+      // In memory: the keys of the tunnel are never written to a disk.
+      { name: "state", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
+      { name: "tmp", emptyDir: { sizeLimit: "64Mi" } },
+    ],
+  };
+}
+
+function container(tunnel: VpnTunnel, image: GatewayImage): object {
+  const { name, namespace } = tunnel.metadata;
+  const { gateway, listen } = tunnel.spec;
+  return {
+    name: "gateway",
+    image: image.reference,
+    imagePullPolicy: image.pullPolicy,
+    args: ["gateway", "--namespace", namespace, "--tunnel", name],
+    env: [
+      { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+      { name: "POD_UID", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } },
+    ],
+    ...(listen === undefined
+      ? {}
+      : { ports: [{ name: "openvpn", containerPort: listen.port, protocol: "UDP" }] }),
+    ...(gateway?.resources === undefined ? {} : { resources: gateway.resources }),
+    readinessProbe: {
+      exec: { command: ["test", "-e", "/run/fairlead/active"] },
+      periodSeconds: 1,
+      failureThreshold: 1,
+    },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"], add: ["NET_ADMIN"] },
+    },
+    volumeMounts: [
+      { name: "tun", mountPath: "/dev/net/tun" },
+      { name: "state", mountPath: "/run/fairlead" },
+      { name: "tmp", mountPath: "/tmp" },
+    ],
+  };
+}

@@ -1,0 +1,186 @@
+/**
+ * Brings a VpnTunnel to what its resource says. Deleting is left to owner references: whatever the
+ * tunnel made goes with it, also when no operator runs. A resource that is not accepted changes
+ * nothing that runs: the old gateway goes on with the old documents.
+ */
+import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import { VPN_TUNNEL } from "../../api/object.ts";
+import { type Children, ownerReference } from "../../apply/children.ts";
+import type { WorkResult } from "../../queue/work-queue.ts";
+import { holds, type Verdict } from "../../status/conditions.ts";
+import { writeStatus } from "../../status/write-status.ts";
+import type { Live } from "../../world.ts";
+import { authoritySecretName, gatewayName } from "../labels.ts";
+import type { ReconcileContext, Reconciler } from "../reconciler.ts";
+import { claimedAddresses } from "../vpn-peer/address-claim.ts";
+import { TunnelCondition, TunnelReason } from "./conditions.ts";
+import {
+  fetchSecret,
+  makeCredentials,
+  readCredentials,
+  type TunnelCredentials,
+} from "./credentials.ts";
+import { desiredChildren } from "./desired.ts";
+import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
+import type { GatewayImage } from "./gateway-pod.ts";
+import { findReferences, type HostAccess, type References } from "./references.ts";
+import { type TunnelFindings, type TunnelStatus, tunnelStatus } from "./status.ts";
+
+/** What the tunnels' reconciler is made with. */
+export interface TunnelReconcilerOptions extends ReconcileContext {
+  readonly children: Children;
+  readonly image: GatewayImage;
+  readonly hostAccess: HostAccess;
+}
+
+/** Secrets that users made are not watched: a tunnel that names one is looked at this often. */
+const REFERENCE_POLL_MS = 30_000;
+/** Certificates are looked at this often. */
+const RENEW_POLL_MS = 3_600_000;
+
+/** Reconciles tunnels. */
+export class TunnelReconciler implements Reconciler {
+  readonly #options: TunnelReconcilerOptions;
+
+  constructor(options: TunnelReconcilerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string): Promise<WorkResult> {
+    const { api, clock, world } = this.#options;
+    const tunnel = world.tunnels.get(key);
+    if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) return {};
+    const references = await findReferences(this.#options, tunnel, this.#options.hostAccess);
+    const findings = references.ok
+      ? await this.#keep(tunnel, references.found)
+      : this.#refused(tunnel, references.verdict);
+    const status = tunnelStatus(tunnel, findings, clock.wallMs());
+    const isWritten = await writeStatus<unknown>(api, VPN_TUNNEL, tunnel, status);
+    if (isWritten) this.#tell(tunnel, status);
+    const polls = namesSecrets(tunnel) || !references.ok;
+    return { retryAfterMs: polls ? REFERENCE_POLL_MS : RENEW_POLL_MS };
+  }
+
+  /** What runs goes on as it was. */
+  #refused(tunnel: Live<VpnTunnel>, accepted: Verdict): TunnelFindings {
+    const statefulSet = this.#statefulSet(tunnel);
+    return { accepted, ...(statefulSet === undefined ? {} : { statefulSet }) };
+  }
+
+  async #keep(tunnel: Live<VpnTunnel>, references: References): Promise<TunnelFindings> {
+    const { children, image, world } = this.#options;
+    const { name, namespace = "" } = tunnel.metadata;
+    const peers = world.peersOf({ namespace, name });
+    const typed = tunnel as unknown as VpnTunnel;
+    const documents = gatewayDocuments({
+      tunnel: typed,
+      peers: tunnel.spec.listen === undefined ? [] : this.#placed(tunnel, peers),
+      secrets: references.secrets,
+    });
+    const { files, credentials } = await this.#credentials(tunnel, references);
+    const desired = desiredChildren({
+      tunnel: typed,
+      image,
+      files: { ...files, "documents.yaml": documents },
+    });
+    const authority = `Secret ${namespace}/${authoritySecretName(name)}`;
+    await children.keep(ownerReference(VPN_TUNNEL, tunnel), desired, [authority]);
+    const statefulSet = this.#statefulSet(tunnel);
+    const accepted = holds(
+      TunnelCondition.Accepted,
+      TunnelReason.Accepted,
+      "The resource can be carried out.",
+    );
+    return {
+      accepted,
+      credentials,
+      ...(statefulSet === undefined ? {} : { statefulSet }),
+      ...(tunnel.spec.listen === undefined ? {} : { peerCount: peers.length }),
+    };
+  }
+
+  async #credentials(
+    tunnel: Live<VpnTunnel>,
+    references: References,
+  ): Promise<{ readonly files: Record<string, string>; readonly credentials: Verdict }> {
+    if (tunnel.spec.listen === undefined) {
+      const message = "The keys are those of the administrator's profile.";
+      const { CredentialsReady } = TunnelCondition;
+      return {
+        files: {},
+        credentials: holds(CredentialsReady, TunnelReason.ProfileFound, message),
+      };
+    }
+    const keys = await this.#ensureKeys(tunnel, references);
+    const files = {
+      "authority.pem": keys.authority.certificatePem,
+      "gateway.pem": `${keys.gateway.certificatePem}${keys.gateway.privateKeyPem}`,
+      "control-wrap.key": keys.wrapKeyText,
+      "tls-crypt-v2-server.key": keys.serverWrapKeyText,
+    };
+    const message = `Kept in the Secret ${authoritySecretName(tunnel.metadata.name)}.`;
+    const { CredentialsReady } = TunnelCondition;
+    return { files, credentials: holds(CredentialsReady, TunnelReason.CredentialsMade, message) };
+  }
+
+  async #ensureKeys(tunnel: Live<VpnTunnel>, references: References): Promise<TunnelCredentials> {
+    const { api, clock, world } = this.#options;
+    const { name, namespace = "" } = tunnel.metadata;
+    const place = { namespace, name: authoritySecretName(name) };
+    const { ownAuthority } = references;
+    const request = {
+      tunnel: { namespace, name },
+      owner: ownerReference(VPN_TUNNEL, tunnel),
+      wallMs: clock.wallMs(),
+      ...(ownAuthority === undefined ? {} : { ownAuthority }),
+    };
+    const known = await readCredentials(world.secrets.get(`${namespace}/${place.name}`), request);
+    if (known !== undefined) return known;
+    // The copy may be behind: nothing is made before the API server itself was asked.
+    const secret = await fetchSecret(api, place);
+    return (
+      (await readCredentials(secret, request)) ?? (await makeCredentials(api, secret, request))
+    );
+  }
+
+  /** Peers that can be let in: those that want an address have one. */
+  #placed(tunnel: Live<VpnTunnel>, peers: readonly Live<VpnPeer>[]): readonly PlacedPeer[] {
+    const { world } = this.#options;
+    const hasPool = tunnel.spec.addresses?.pool !== undefined;
+    return peers.flatMap((live) => {
+      if (live.metadata.deletionTimestamp !== undefined) return [];
+      const peer = live as unknown as VpnPeer;
+      const claimed = claimedAddresses(world.claims, live);
+      const wants = live.spec.addressing === "Assigned" && (hasPool || live.spec.address);
+      if (wants && claimed.address === undefined) return [];
+      return [{ peer, ...claimed }];
+    });
+  }
+
+  #statefulSet(
+    tunnel: Live<VpnTunnel>,
+  ): ReturnType<ReconcileContext["world"]["statefulSets"]["get"]> {
+    const { name, namespace } = tunnel.metadata;
+    return this.#options.world.statefulSets.get(`${namespace}/${gatewayName(name)}`);
+  }
+
+  /** An event for what changed: the cause and the next step are the condition's own words. */
+  #tell(tunnel: Live<VpnTunnel>, status: TunnelStatus): void {
+    const [ready] = status.conditions;
+    const former = tunnel.status?.conditions?.find(({ type }) => type === TunnelCondition.Ready);
+    if (ready === undefined || former?.reason === ready.reason) return;
+    const type = ready.status === "False" && ready.reason !== TunnelReason.GatewayStarting;
+    this.#options.events.record(VPN_TUNNEL, tunnel, {
+      type: type ? "Warning" : "Normal",
+      reason: ready.reason,
+      action: "Reconcile",
+      note: ready.message,
+    });
+  }
+}
+
+function namesSecrets(tunnel: Live<VpnTunnel>): boolean {
+  const { dial, security } = tunnel.spec;
+  const named = [dial?.profileSecretRef, security.caSecretRef, security.crlSecretRef];
+  return named.some((reference) => reference !== undefined);
+}

@@ -1,0 +1,150 @@
+/**
+ * What a tunnel names and does not own: the administrator's profile, authority and revocation list,
+ * and its UplinkSet. Either all of it is there, or the first thing that is not, with the next step.
+ */
+import { CertificateError } from "../../../authority/authority-error.ts";
+import { type KeyPair, readCertificate } from "../../../authority/certificate.ts";
+import type { VpnTunnel } from "../../../crds/types.ts";
+import type { Api } from "../../api/api-client.ts";
+import { fails, type Verdict } from "../../status/conditions.ts";
+import type { Live, World } from "../../world.ts";
+import { secretTextOf } from "../secret-data.ts";
+import { TunnelCondition, TunnelReason } from "./conditions.ts";
+import { fetchSecret, pairOf } from "./credentials.ts";
+import type { NamedSecret } from "./gateway-documents.ts";
+
+/** Everything that was named. */
+export interface References {
+  readonly secrets: readonly NamedSecret[];
+  readonly ownAuthority?: KeyPair;
+}
+
+/** What was found, or what is wrong. */
+export type FoundReferences =
+  | { readonly ok: true; readonly found: References }
+  | { readonly ok: false; readonly verdict: Verdict };
+
+/** Namespaces whose users may reach the node: the chart's value, empty by default. */
+export interface HostAccess {
+  readonly namespaces: readonly string[];
+}
+
+/** Reads all that the tunnel names. */
+export async function findReferences(
+  context: { readonly api: Pick<Api, "call">; readonly world: Pick<World, "uplinkSets"> },
+  tunnel: Live<VpnTunnel>,
+  hostAccess: HostAccess,
+): Promise<FoundReferences> {
+  const refused = hostProblem(tunnel, hostAccess) ?? uplinkProblem(context.world, tunnel);
+  if (refused !== undefined) return { ok: false, verdict: refused };
+  const secrets: NamedSecret[] = [];
+  for (const wanted of wantedTexts(tunnel)) {
+    const text = await readText(context.api, tunnel, wanted);
+    if (typeof text !== "string") return { ok: false, verdict: text };
+    secrets.push({ name: wanted.name, texts: { [wanted.key]: text } });
+  }
+  const ownAuthority = await readAuthority(context.api, tunnel);
+  if (ownAuthority !== undefined && "reason" in ownAuthority) {
+    return { ok: false, verdict: ownAuthority };
+  }
+  return {
+    ok: true,
+    found: { secrets, ...(ownAuthority === undefined ? {} : { ownAuthority }) },
+  };
+}
+
+interface WantedText {
+  readonly field: string;
+  readonly name: string;
+  readonly key: string;
+  readonly reason: string;
+}
+
+function wantedTexts(tunnel: Live<VpnTunnel>): readonly WantedText[] {
+  const { dial, security } = tunnel.spec;
+  const wanted: WantedText[] = [];
+  if (dial !== undefined) {
+    const field = "spec.dial.profileSecretRef";
+    wanted.push({ field, ...dial.profileSecretRef, reason: TunnelReason.ProfileMissing });
+  }
+  if (security.crlSecretRef !== undefined) {
+    const field = "spec.security.crlSecretRef";
+    wanted.push({ field, ...security.crlSecretRef, reason: TunnelReason.RevocationListMissing });
+  }
+  return wanted;
+}
+
+async function readText(
+  api: Pick<Api, "call">,
+  tunnel: Live<VpnTunnel>,
+  wanted: WantedText,
+): Promise<string | Verdict> {
+  const { namespace = "" } = tunnel.metadata;
+  const { field, key, name, reason } = wanted;
+  const secret = await fetchSecret(api, { namespace, name });
+  const text = secretTextOf(secret, key);
+  if (text !== undefined) return text;
+  const step = `kubectl -n ${namespace} create secret generic ${name} --from-file=${key}`;
+  const problem =
+    secret === undefined
+      ? `${field}: there is no Secret ${name} in the namespace ${namespace}: create it with ${step}`
+      : `${field}: the Secret ${name} has no key ${key}: add it, or name another key`;
+  return fails(TunnelCondition.Accepted, reason, problem);
+}
+
+/** The administrator's own authority; undefined when none is named, a verdict when it is no good. */
+export async function readAuthority(
+  api: Pick<Api, "call">,
+  tunnel: Live<VpnTunnel>,
+): Promise<KeyPair | Verdict | undefined> {
+  const reference = tunnel.spec.security.caSecretRef;
+  if (reference === undefined) return undefined;
+  const { namespace = "" } = tunnel.metadata;
+  const field = "spec.security.caSecretRef";
+  const secret = await fetchSecret(api, { namespace, name: reference.name });
+  const [certificate, key] = [secretTextOf(secret, "tls.crt"), secretTextOf(secret, "tls.key")];
+  if (certificate === undefined || key === undefined) {
+    const problem = `${field}: the Secret ${namespace}/${reference.name} with tls.crt and tls.key is not there: create it, or remove the field to have an authority made`;
+    return fails(TunnelCondition.Accepted, TunnelReason.AuthorityMissing, problem);
+  }
+  const pair = pairOf(certificate, key);
+  if (pair !== undefined && isAuthority(pair)) return pair;
+  const problem = `${field}: tls.crt of ${reference.name} is not the certificate of an authority (CA:TRUE) that tls.key belongs to: take both from the same authority`;
+  return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
+}
+
+function isAuthority(pair: KeyPair): boolean {
+  try {
+    return readCertificate(pair.certificatePem).isAuthority;
+  } catch (error) {
+    if (error instanceof CertificateError) return false;
+    throw error;
+  }
+}
+
+function uplinkProblem(
+  world: Pick<World, "uplinkSets">,
+  tunnel: Live<VpnTunnel>,
+): Verdict | undefined {
+  const name = tunnel.spec.uplinks?.name;
+  const { namespace } = tunnel.metadata;
+  if (name === undefined || world.uplinkSets.get(`${namespace}/${name}`) !== undefined) {
+    return undefined;
+  }
+  const problem = `spec.uplinks: there is no UplinkSet ${namespace}/${name}: create it, or remove the field to use the default route`;
+  return fails(TunnelCondition.Accepted, TunnelReason.UplinkSetMissing, problem);
+}
+
+/** A namespace's user must not reach the node by way of a tunnel unless the administrator said so. */
+function hostProblem(tunnel: Live<VpnTunnel>, hostAccess: HostAccess): Verdict | undefined {
+  const { gateway } = tunnel.spec;
+  const { namespace = "" } = tunnel.metadata;
+  const asked = [
+    ...(gateway?.network === "Host" ? ["network: Host"] : []),
+    ...(gateway?.bridge === undefined ? [] : ["bridge"]),
+    ...(gateway?.nodeSelector === undefined ? [] : ["nodeSelector"]),
+  ];
+  if (asked.length === 0 || hostAccess.namespaces.includes(namespace)) return undefined;
+  const problem = `spec.gateway: ${asked.join(", ")} reaches the node, which the namespace ${namespace} may not: ask the cluster's administrator to add it to the chart's value hostAccess.namespaces`;
+  return fails(TunnelCondition.Accepted, TunnelReason.HostAccessDenied, problem);
+}

@@ -1,0 +1,110 @@
+/**
+ * What the operator knows of the cluster: one informer for each kind it reads. Reconcilers read
+ * here, and only here; a Secret that a user made is asked for by name, never watched with all others.
+ */
+import type { UplinkSet, VpnPeer, VpnTunnel } from "../crds/types.ts";
+import type { Api } from "./api/api-client.ts";
+import type { KubeObject, ResourceKind } from "./api/object.ts";
+import * as kinds from "./api/object.ts";
+import type { ChildKind } from "./apply/children.ts";
+import type { Clock } from "./clock.ts";
+import { MANAGED_SELECTOR } from "./reconcile/labels.ts";
+import type { SecretObject } from "./reconcile/secret-data.ts";
+import type { Condition } from "./status/conditions.ts";
+import { Informer, type InformerOptions } from "./watch/informer.ts";
+
+/** A resource as the API server gives it, with what the operator reads of its metadata. */
+export type Live<Resource> = Omit<Resource, "metadata" | "status"> &
+  KubeObject & { readonly status?: { readonly conditions?: readonly Condition[] } };
+
+/** A StatefulSet's figures. */
+export interface StatefulSetObject extends KubeObject {
+  readonly spec?: { readonly replicas?: number };
+  readonly status?: { readonly replicas?: number; readonly readyReplicas?: number };
+}
+
+/** A Service with the addresses it got. */
+export interface ServiceObject extends KubeObject {
+  readonly spec?: {
+    readonly type?: string;
+    readonly clusterIP?: string;
+    readonly ports?: readonly { readonly port: number; readonly nodePort?: number }[];
+  };
+  readonly status?: {
+    readonly loadBalancer?: {
+      readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[];
+    };
+  };
+}
+
+/** A Lease as an address claim. */
+export interface ClaimObject extends KubeObject {
+  readonly spec?: { readonly holderIdentity?: string };
+}
+
+/** What the informers are made with. */
+export type WorldOptions = Pick<InformerOptions<KubeObject>, "api" | "clock" | "troubled"> & {
+  readonly api: Api;
+  readonly clock: Clock;
+};
+
+/** All informers. */
+export class World {
+  readonly tunnels: Informer<Live<VpnTunnel>>;
+  readonly peers: Informer<Live<VpnPeer>>;
+  readonly uplinkSets: Informer<Live<UplinkSet>>;
+  readonly secrets: Informer<SecretObject>;
+  readonly services: Informer<ServiceObject>;
+  readonly statefulSets: Informer<StatefulSetObject>;
+  readonly claims: Informer<ClaimObject>;
+  /** The kinds that tunnels own. */
+  readonly childKinds: readonly ChildKind[];
+  readonly all: readonly Informer<KubeObject>[];
+
+  constructor(options: WorldOptions) {
+    const managed = <Item extends KubeObject>(kind: ResourceKind): Informer<Item> =>
+      new Informer<Item>({ ...options, selection: { kind, labelSelector: MANAGED_SELECTOR } });
+    this.tunnels = new Informer({ ...options, selection: { kind: kinds.VPN_TUNNEL } });
+    this.peers = new Informer({ ...options, selection: { kind: kinds.VPN_PEER } });
+    this.uplinkSets = new Informer({ ...options, selection: { kind: kinds.UPLINK_SET } });
+    this.secrets = managed(kinds.SECRET);
+    this.services = managed(kinds.SERVICE);
+    this.statefulSets = managed(kinds.STATEFUL_SET);
+    this.claims = managed(kinds.LEASE);
+    const rest = [
+      kinds.SERVICE_ACCOUNT,
+      kinds.ROLE,
+      kinds.ROLE_BINDING,
+      kinds.NETWORK_POLICY,
+      kinds.DISRUPTION_BUDGET,
+    ];
+    this.childKinds = [
+      { kind: kinds.SECRET, informer: this.secrets },
+      { kind: kinds.SERVICE, informer: this.services },
+      { kind: kinds.STATEFUL_SET, informer: this.statefulSets },
+      ...rest.map((kind) => ({ kind, informer: managed<KubeObject>(kind) })),
+    ];
+    const children = this.childKinds.map(({ informer }) => informer as Informer<KubeObject>);
+    this.all = [this.tunnels, this.peers, this.uplinkSets, this.claims, ...children].map(
+      (informer) => informer as unknown as Informer<KubeObject>,
+    );
+  }
+
+  /** Resolves when every informer has its first list. */
+  async synced(): Promise<void> {
+    await Promise.all(this.all.map((informer) => informer.synced));
+  }
+
+  /** Keeps all copies until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.all.map((informer) => informer.run(signal)));
+  }
+
+  /** The peers of a tunnel. */
+  peersOf(tunnel: { readonly namespace: string; readonly name: string }): Live<VpnPeer>[] {
+    return [...this.peers.values()].filter(
+      ({ metadata, spec }) =>
+        metadata.namespace === tunnel.namespace && spec.tunnel.name === tunnel.name,
+    );
+  }
+}

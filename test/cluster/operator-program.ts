@@ -1,0 +1,25 @@
+/** The operator as its own process against a test's control plane, as an image would run it. */
+import { join } from "node:path";
+import { Program } from "../support/process.ts";
+import type { ControlPlane } from "./control-plane.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+
+/** Starts one replica; the caller ends it. */
+export function startOperator(
+  plane: ControlPlane,
+  options: { readonly kubeconfig?: string; readonly flags?: readonly string[] } = {},
+): Program {
+  return Program.start([
+    ...[join(ROOT, "node_modules/.bin/node"), join(ROOT, "cli/main.ts"), "operator"],
+    ...["--kubeconfig", options.kubeconfig ?? plane.kubeconfig, "--namespace", "default"],
+    ...["--image", "localhost/fairlead:test", "--port", "0", ...(options.flags ?? [])],
+  ]);
+}
+
+/** Installs the kinds of fairlead.dev and waits until they are served. */
+export async function installDefinitions(plane: ControlPlane): Promise<void> {
+  await plane.kubectl("apply", "--server-side", "-f", join(ROOT, "crds"));
+  const names = ["vpntunnels", "vpnpeers", "uplinksets"].map((name) => `crd/${name}.fairlead.dev`);
+  await plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", ...names);
+}
