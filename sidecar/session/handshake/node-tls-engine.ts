@@ -141,6 +141,7 @@ class NodeTlsEngine implements TlsEngine {
       if (!this.#isDone) this.#handlers.plaintext(bytes);
     });
     socket.on("error", (error: NodeJS.ErrnoException) => this.fail(error));
+    this.#writeNext();
   }
 
   receive(bytes: Buffer): void {

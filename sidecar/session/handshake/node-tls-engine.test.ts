@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import type { SecurityConfig } from "../../control/tunnel-config.ts";
+import { configOf, createIdentities } from "./identities-harness.ts";
+import { nodeTlsEngines } from "./node-tls-engine.ts";
+import type { TlsEngine, TlsPeer } from "./tls-engine.ts";
+
+const identities = await createIdentities();
+const LABEL = "EXPORTER-OpenVPN-datakeys";
+
+/** One end, with all that it said. */
+interface End {
+  engine: TlsEngine;
+  peer: TlsPeer | undefined;
+  readonly plaintext: string[];
+  readonly ciphertext: Buffer[];
+  readonly failures: string[];
+}
+
+function endOf(end: "client" | "server", change: Partial<SecurityConfig> = {}): End {
+  const said = { peer: undefined, plaintext: [], ciphertext: [], failures: [] };
+  const self = said as unknown as End;
+  self.engine = nodeTlsEngines(configOf(identities, end, change))(end, {
+    ciphertext: (bytes) => self.ciphertext.push(Buffer.from(bytes)),
+    secure: (peer) => {
+      self.peer = peer;
+    },
+    plaintext: (bytes) => self.plaintext.push(bytes.toString()),
+    failed: (code) => self.failures.push(code),
+  });
+  return self;
+}
+
+/** Carries ciphertext to and fro, in pieces of this size, until nobody says any more. */
+async function carry(client: End, server: End, pieceBytes = 1100): Promise<void> {
+  for (let quiet = 0; quiet < 5; quiet++) {
+    await setImmediate();
+    for (const [from, to] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      for (const bytes of from.ciphertext.splice(0)) {
+        quiet = -1;
+        for (let at = 0; at < bytes.length; at += pieceBytes) {
+          to.engine.receive(bytes.subarray(at, at + pieceBytes));
+        }
+      }
+    }
+  }
+}
+
+/** How many TLS records of application data are in these bytes (RFC 8446, section 5.1). */
+function recordCount(chunks: readonly Buffer[]): number {
+  const bytes = Buffer.concat(chunks);
+  let count = 0;
+  for (let at = 0; at + 5 <= bytes.length; at += 5 + bytes.readUInt16BE(at + 3)) {
+    if (bytes[at] === 23) count += 1;
+  }
+  return count;
+}
+
+for (const pieceBytes of [1, 7, 1100]) {
+  test(`TLS comes up with its bytes cut into pieces of ${pieceBytes}`, async () => {
+    const [client, server] = [endOf("client"), endOf("server")];
+    await carry(client, server, pieceBytes);
+    assert.deepEqual([client.peer?.commonName, server.peer?.commonName], ["gateway", "box"]);
+    assert.deepEqual([client.peer?.problem, server.peer?.problem], [undefined, undefined]);
+    const [one, other] = [client, server].map((end) => end.engine.exportKeyingMaterial(256, LABEL));
+    assert.deepEqual(one, other);
+    for (const end of [client, server]) end.engine.destroy();
+  });
+}
+
+test("the first flight of a client fits one control packet", async () => {
+  const client = endOf("client");
+  await setImmediate();
+  const bytes = Buffer.concat(client.ciphertext);
+  assert(bytes.length > 100 && bytes.length < 1100, `${bytes.length} bytes`);
+  client.engine.destroy();
+});
+
+test("each message written at once leaves in a record of its own, in order", async () => {
+  for (const tlsVersionMax of ["1.2", "1.3"] as const) {
+    const [client, server] = [endOf("client", { tlsVersionMax }), endOf("server")];
+    await carry(client, server);
+    for (const text of ["one", "two", "three"]) client.engine.write(Buffer.from(text));
+    for (let turn = 0; turn < 10; turn++) await setImmediate();
+    assert.equal(recordCount(client.ciphertext), 3);
+    await carry(client, server);
+    assert.deepEqual(server.plaintext, ["one", "two", "three"]);
+    for (const end of [client, server]) end.engine.destroy();
+  }
+});
+
+test("what is written before TLS is up is sent afterwards", async () => {
+  const server = endOf("server");
+  server.engine.write(Buffer.from("early"));
+  const client = endOf("client");
+  await carry(client, server);
+  assert.deepEqual(client.plaintext, ["early"]);
+  for (const end of [client, server]) end.engine.destroy();
+});
+
+test("garbage in place of TLS fails once, by a code, and nothing is thrown", async () => {
+  const garbage = [
+    Buffer.alloc(5, 0xff),
+    Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+    Buffer.alloc(3000),
+  ];
+  for (const end of ["client", "server"] as const) {
+    for (const bytes of garbage) {
+      const self = endOf(end);
+      await setImmediate();
+      self.engine.receive(bytes);
+      for (let turn = 0; turn < 5; turn++) await setImmediate();
+      self.engine.receive(bytes);
+      for (let turn = 0; turn < 5; turn++) await setImmediate();
+      assert.equal(self.failures.length, 1, `${end}: ${self.failures}`);
+      assert.match(self.failures[0] ?? "", /^E[A-Z_]+/);
+      assert.equal(self.peer, undefined);
+      self.engine.destroy();
+    }
+  }
+});
+
+test("a destroyed engine says nothing more and keeps nothing alive, half open or not", async () => {
+  const handles = () =>
+    process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const before = handles();
+  const [client, server] = [endOf("client"), endOf("server")];
+  const hello = endOf("client");
+  const halfOpen = endOf("server");
+  await setImmediate();
+  for (const bytes of hello.ciphertext) halfOpen.engine.receive(bytes);
+  await carry(client, server);
+  const ends = [client, server, hello, halfOpen];
+  for (const end of ends) {
+    end.engine.destroy();
+    end.engine.write(Buffer.from("late"));
+    end.engine.receive(Buffer.from("late"));
+    end.ciphertext.length = 0;
+  }
+  for (let turn = 0; turn < 10; turn++) await setImmediate();
+  for (const end of ends) {
+    assert.deepEqual([end.ciphertext, end.failures], [[], []]);
+  }
+  assert.equal(handles(), before, "no timer is left");
+});
+
+test("keys cannot be exported before TLS is up on a listening end", () => {
+  const server = endOf("server");
+  assert.throws(() => server.engine.exportKeyingMaterial(32, LABEL), /not complete/);
+  server.engine.destroy();
+});
