@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 import type { LimitedLog } from "./control/limited-log.ts";
 import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { Counter } from "./counters.ts";
-import { HALF_OPEN_MAX, SESSIONS_MAX } from "./limits.ts";
+import { HALF_OPEN_MAX, KEY_SLOTS_FOR_EPOCHS, SESSIONS_MAX } from "./limits.ts";
 import { type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { printable } from "./session/handshake/client-role.ts";
@@ -139,6 +139,10 @@ export class Listening {
     if (session !== undefined) this.#end(session, "peerLeft", "it ends the session");
   }
 
+  followEpoch(index: number, keyId: number, epoch: number, isOurs: boolean): void {
+    this.#sessions.get(index)?.followEpoch(keyId, epoch, isOurs);
+  }
+
   needsKey(index: number): void {
     this.#sessions.get(index)?.renegotiate();
   }
@@ -203,6 +207,7 @@ export class Listening {
       mtuBytes,
       isIpv6: row[2] !== addressWords("0.0.0.0")[2],
       peerId: index,
+      offersEpochs: this.#options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,
       refusalOf: (commonName) => this.#refusalOf(commonName, keyPeer),
       pushFor: (commonName, agreed) => this.#pushFor(commonName, agreed, index),
     };
@@ -239,6 +244,8 @@ export class Listening {
       cipher: agreed.cipher,
       hasKeyExport: (agreed.peerInfo.proto & Proto.tlsKeyExport) !== 0,
       hasProtocolFlags: (agreed.peerInfo.proto & Proto.exitNotify) !== 0,
+      hasDynamicWrap: agreed.hasDynamicWrap,
+      hasEpochs: agreed.hasEpochs,
       ...(agreed.peerInfo.takesMtu ? { mtuBytes } : {}),
       pingSeconds: keepalive.intervalSeconds,
       pingRestartSeconds: keepalive.timeoutSeconds,

@@ -7,13 +7,15 @@
 import type { KeySlots, SlotName } from "./cipher/key-slots.ts";
 import { Counter } from "./counters.ts";
 import type { PlaneLink } from "./plane-link.ts";
+import { EpochRing } from "./session/epoch-ring.ts";
 import {
   ControlSession,
   type ControlVerdict,
   type SessionRole,
 } from "./session/handshake/control-session.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
-import type { DataKeys } from "./session/handshake/data-keys.ts";
+import type { DataKeys, EpochSecrets } from "./session/handshake/data-keys.ts";
+import { EpochChain } from "./session/handshake/epoch-keys.ts";
 import type { Agreement, EndCause, SessionEvents } from "./session/handshake/session-outcome.ts";
 import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
 
@@ -43,6 +45,8 @@ export interface PeerContext {
 /** A role that can say how it wants to be told of the end. */
 export type DrivenRole = SessionRole & { readonly usesExitMessage: boolean };
 
+const NO_SLOT = "no key slot is free: too many sessions in this process";
+
 const VERDICT_COUNTERS: Record<Exclude<ControlVerdict, "accepted">, Counter> = {
   unverified: Counter.controlUnverified,
   replayed: Counter.controlReplayed,
@@ -65,6 +69,7 @@ export class PeerSession {
   readonly #isDialled: boolean;
   readonly #wrap: ControlWrap;
   readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
+  readonly #epochs = new Map<number, EpochRing>();
   #isClosed = false;
 
   constructor(options: {
@@ -129,6 +134,13 @@ export class PeerSession {
     schedule(this.index, this.control.nextDueMs - nowMs());
   }
 
+  /** An end went to another epoch: the other's first packet of it arrived, or ours left. */
+  followEpoch(keyId: number, epoch: number, isOurs: boolean): void {
+    const ring = this.#epochs.get(keyId);
+    if (isOurs) ring?.sending(epoch);
+    else ring?.received(epoch);
+  }
+
   /** Starts a new key, if none is being negotiated. */
   renegotiate(): boolean {
     const isStarted = this.control.renegotiate(this.#context.nowMs());
@@ -149,7 +161,7 @@ export class PeerSession {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.control.close();
-    for (const keyId of [...this.#keys.keys()]) this.#retire(keyId);
+    for (const keyId of [...this.#keys.keys(), ...this.#epochs.keys()]) this.#retire(keyId);
     if (this.agreement !== undefined) {
       this.#context.plane.order({ kind: "closeSession", index: this.index });
     }
@@ -160,6 +172,7 @@ export class PeerSession {
     const { plane } = this.#context;
     return {
       installKeys: (keyId, keys) => this.#install(keyId, keys, events),
+      installEpochs: (keyId, secrets) => this.#installEpochs(keyId, secrets, events),
       sendWith: (keyId) => plane.order({ kind: "sendWith", index: this.index, keyId }),
       retireKey: (keyId) => this.#retire(keyId),
       established: (agreement) => {
@@ -199,14 +212,41 @@ export class PeerSession {
     this.#retire(keyId);
     const slots = this.#context.keySlots.install(keys);
     if (slots === undefined) {
-      events.ended("protocolError", "no key slot is free: too many sessions in this process");
+      events.ended("protocolError", NO_SLOT);
       return;
     }
     this.#keys.set(keyId, slots);
     this.#context.plane.order({ kind: "installKey", index: this.index, keyId, ...slots });
   }
 
+  #installEpochs(keyId: number, secrets: EpochSecrets, events: PeerEvents): void {
+    this.#retire(keyId);
+    const { plane, keySlots } = this.#context;
+    const { cipher } = secrets;
+    const chains = {
+      send: new EpochChain(secrets.send, cipher),
+      receive: new EpochChain(secrets.receive, cipher),
+    };
+    const to = { index: this.index, keyId };
+    const ring = new EpochRing(chains, {
+      install: (key) => keySlots.installOne(key, cipher, "epoch"),
+      release: (slot) => keySlots.release(slot),
+      receiveWith: (epoch, open) => plane.order({ kind: "receiveEpoch", ...to, epoch, open }),
+      sendNext: (epoch, seal, isNow) =>
+        plane.order({ kind: "sendEpoch", ...to, epoch, seal, isNow }),
+    });
+    this.#epochs.set(keyId, ring);
+    plane.order({ kind: "installEpochs", ...to });
+    if (!ring.start()) events.ended("protocolError", NO_SLOT);
+  }
+
   #retire(keyId: number): void {
+    const ring = this.#epochs.get(keyId);
+    if (ring !== undefined) {
+      this.#epochs.delete(keyId);
+      this.#context.plane.order({ kind: "retireKey", index: this.index, keyId });
+      ring.close();
+    }
     const slots = this.#keys.get(keyId);
     if (slots === undefined) return;
     this.#keys.delete(keyId);

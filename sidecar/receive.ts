@@ -34,6 +34,10 @@ import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
 
 /** An in-tunnel magic is told from a frame by its first two words alone. */
 const MAGIC_WORDS = 4;
+/** The counter's share of an epoch id's high word; ids without epochs have a high word of 0. */
+const COUNTER_HIGH_MASK = 0xffff;
+/** A received row names no path of its own: the word keeps the datagram's length meanwhile. */
+const DATAGRAM_BYTES = Word.path;
 
 /** One turn over a socket: how many datagrams there were, or -errno. */
 export function receive(plane: Plane, socket: number): number {
@@ -82,21 +86,29 @@ function prepare(plane: Plane, index: number): void {
     return;
   }
   const keyId = (header >>> 24) & 7;
-  const window = session.windows[keyId];
-  if (window === undefined) {
+  let idHigh = 0;
+  let idLow = view.getUint32(start + 4);
+  if (session.hasEpochs[keyId] === 1) {
+    idHigh = idLow;
+    idLow = view.getUint32(start + 8);
+  }
+  const place = session.placeOf(keyId, idHigh);
+  const window = session.windows[place];
+  if (window === undefined || session.openEpochs[place] !== idHigh >>> 16) {
     counters.add(Counter.rxUnknownKey, 1);
     return;
   }
-  const packetId = view.getUint32(start + 4);
-  const verdict = window.mayAccept(0, packetId, plane.nowMs);
+  // A window lasts for one epoch, so the counter alone is the id.
+  const verdict = window.mayAccept(idHigh & COUNTER_HIGH_MASK, idLow, plane.nowMs);
   if (verdict > ReplayVerdict.acceptLate) {
     counters.add(replayCounter(verdict), 1);
     return;
   }
-  received[row + Word.key] = session.openSlots[keyId] as number;
-  received[row + Word.generation] = session.openGenerations[keyId] as number;
-  received[row + Word.idLow] = packetId | 0;
-  received[row + Word.idHigh] = length;
+  received[row + Word.key] = session.openSlots[place] as number;
+  received[row + Word.generation] = session.openGenerations[place] as number;
+  received[row + Word.idLow] = idLow | 0;
+  received[row + Word.idHigh] = idHigh | 0;
+  received[row + DATAGRAM_BYTES] = length;
   received[row + Word.opcode] = header | 0;
   received[row + Word.verdict] = Verdict.open;
 }
@@ -114,18 +126,22 @@ function finish(plane: Plane, index: number): void {
   }
   const header = received[row + Word.opcode] as number;
   const session = plane.sessions.byPeerId(header & 0xff_ffff);
-  const window = session?.windows[(header >>> 24) & 7];
+  const keyId = (header >>> 24) & 7;
+  const idHigh = received[row + Word.idHigh] as number;
+  const window = session?.windows[session.placeOf(keyId, idHigh)];
   if (session === undefined || window === undefined) {
     counters.add(Counter.rxUnknownKey, 1);
     return;
   }
-  const verdict = window.accept(0, (received[row + Word.idLow] as number) >>> 0, plane.nowMs);
+  const idLow = (received[row + Word.idLow] as number) >>> 0;
+  const verdict = window.accept(idHigh & COUNTER_HIGH_MASK, idLow, plane.nowMs);
   if (verdict > ReplayVerdict.acceptLate) {
     counters.add(replayCounter(verdict), 1);
     return;
   }
   if (verdict === ReplayVerdict.acceptLate) counters.add(Counter.rxAcceptedLate, 1);
-  const datagramBytes = received[row + Word.idHigh] as number;
+  if (idHigh !== 0) followEpoch(plane, session, keyId, idHigh >>> 16);
+  const datagramBytes = received[row + DATAGRAM_BYTES] as number;
   counters.add(Counter.rxPackets, 1);
   counters.add(Counter.rxBytes, datagramBytes);
   plane.traffic.addIn(session.index, 1, datagramBytes);
@@ -134,6 +150,14 @@ function finish(plane: Plane, index: number): void {
   plane.lastHeard[session.index] = plane.nowMs;
   followPath(plane, index, session, verdict === ReplayVerdict.accept);
   takeFrame(plane, row, session);
+}
+
+/** An authentic packet of a later epoch: the main thread moves the window of epochs. */
+function followEpoch(plane: Plane, session: DataSession, keyId: number, epoch: number): void {
+  // HOT PATH
+  if (epoch <= (session.heardEpochs[keyId] as number)) return;
+  session.heardEpochs[keyId] = epoch;
+  notice(plane, { kind: "epoch", index: session.index, keyId, epoch, isOurs: false });
 }
 
 /** An authentic, newest packet from another address moves a listening end's answers there. */

@@ -25,7 +25,7 @@ import {
   TAP_INDEX,
 } from "./plane.ts";
 import { type DataSession, NO_ID } from "./session/data-session.ts";
-import { clampFrameMss, DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
+import { clampFrameMss, DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
 
 /** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
 const EAGAIN = -11;
@@ -108,27 +108,39 @@ function sealFor(plane: Plane, session: DataSession, start: number, length: numb
     plane.counters.add(Counter.txNoKey, 1);
     return;
   }
+  if (session.needsNewKey()) changeKey(plane, session);
+  const { sealSlot: slot, sealGeneration: generation, sealEpochWord: epochWord } = session;
   const id = session.takeId(length);
   if (id === NO_ID) {
     plane.counters.add(Counter.txIdExhausted, 1);
     return;
   }
-  if (session.needsNewKey()) notice(plane, { kind: "needsKey", index: session.index });
   if (plane.orderCount === ORDERS_MAX) flushOrders(plane);
   const { orders } = plane;
   const row = plane.orderCount * DESCRIPTOR_WORDS;
   orders[row + Word.start] = start;
   orders[row + Word.length] = length;
-  orders[row + Word.key] = session.sealSlot;
-  orders[row + Word.generation] = session.sealGeneration;
+  orders[row + Word.key] = slot;
+  orders[row + Word.generation] = generation;
   orders[row + Word.idLow] = id | 0;
-  orders[row + Word.idHigh] = 0;
+  orders[row + Word.idHigh] = epochWord | ((id / 2 ** 32) | 0);
   orders[row + Word.opcode] = session.opcodeWord;
   orders[row + Word.path] = session.index;
   orders[row + Word.segmentBytes] = 0;
   orders[row + Word.trafficClass] = -1;
   session.lastSentMs = plane.nowMs;
   plane.orderCount += 1;
+}
+
+/** The key is nearly used up: the next epoch at once, or a new key from the main thread. */
+function changeKey(plane: Plane, session: DataSession): void {
+  const { index, sealKeyId: keyId } = session;
+  // Before the main thread hears of it and empties the old slot.
+  flushOrders(plane);
+  const epoch = session.sealEpochWord === 0 ? 0 : session.advanceEpoch(keyId);
+  session.hasAskedForKey = epoch === 0;
+  if (epoch === 0) notice(plane, { kind: "needsKey", index });
+  else notice(plane, { kind: "epoch", index, keyId, epoch, isOurs: true });
 }
 
 /** Sends a keepalive ping. */
@@ -194,7 +206,8 @@ export function flushOrders(plane: Plane): void {
       counters.add(sendingCounter(verdict), 1);
       continue;
     }
-    const bytes = (orders[row + Word.length] as number) + DATA_V2_AEAD_BYTES;
+    const aroundBytes = orders[row + Word.idHigh] === 0 ? DATA_V2_AEAD_BYTES : DATA_V2_EPOCH_BYTES;
+    const bytes = (orders[row + Word.length] as number) + aroundBytes;
     plane.traffic.addOut(orders[row + Word.path] as number, 1, bytes);
     bytesSent += bytes;
   }

@@ -30,7 +30,7 @@ import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
 import { TunnelError } from "./tunnel-error.ts";
 import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
-import { DATA_V2_AEAD_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
+import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
 
 /** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
 const MTU_BYTES_DEFAULT = 1500;
@@ -217,7 +217,7 @@ export class Tunnel {
                 outerBytesMax: transport.mssFixBytes,
                 outerKind: "payload",
                 outerFamily: 4,
-                overheadBytes: DATA_V2_AEAD_BYTES,
+                overheadBytes: DATA_V2_EPOCH_BYTES,
                 device: "tap",
               }),
         frameBytesMax: mtuBytesMax + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES,
@@ -322,6 +322,12 @@ export class Tunnel {
       case "exited":
         end.exited(notice.index);
         return;
+      case "epoch": {
+        const { index, keyId, epoch, isOurs } = notice;
+        if (end instanceof Listening) end.followEpoch(index, keyId, epoch, isOurs);
+        else end.session?.followEpoch(keyId, epoch, isOurs);
+        return;
+      }
       case "needsKey":
         if (end instanceof Listening) end.needsKey(notice.index);
         else end.renegotiate();

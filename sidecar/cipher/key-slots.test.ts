@@ -3,10 +3,9 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { KEY_SLOTS as NATIVE_KEY_SLOTS } from "../native/layout.ts";
 import type { KeyWish } from "../native/native.ts";
-import type { DataKeys } from "../session/handshake/data-keys.ts";
-import { KEY_SLOTS, KeySlots, type SlotName } from "./key-slots.ts";
+import { KEY_SLOTS, KeySlots, type SlotKeys, type SlotName } from "./key-slots.ts";
 
-function keysOf(mark: number): DataKeys {
+function keysOf(mark: number): SlotKeys {
   const direction = () => ({ key: Buffer.alloc(32, mark), implicitIv: Buffer.alloc(8, mark) });
   return { cipher: "AES-256-GCM", send: direction(), receive: direction() };
 }
@@ -31,7 +30,7 @@ class FakeTable {
   };
 }
 
-function isWiped(keys: DataKeys): boolean {
+function isWiped(keys: SlotKeys): boolean {
   const all = [keys.send.key, keys.send.implicitIv, keys.receive.key, keys.receive.implicitIv];
   return all.every((bytes) => bytes.every((byte) => byte === 0));
 }

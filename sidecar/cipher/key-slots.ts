@@ -4,8 +4,20 @@
  * taken again has another generation, so a row that still names the old key opens nothing.
  */
 
-import type { KeyWish } from "../native/native.ts";
-import type { DataKeys, DirectionKey } from "../session/handshake/data-keys.ts";
+import type { Cipher, KeyWish } from "../native/native.ts";
+
+/** Key and implicit IV of one direction; wiped once they are in the addon's table. */
+export interface SlotKey {
+  readonly key: Uint8Array;
+  readonly implicitIv: Uint8Array;
+}
+
+/** Both directions of one key id, as a session agreed on them. */
+export interface SlotKeys {
+  readonly cipher: Cipher;
+  readonly send: SlotKey;
+  readonly receive: SlotKey;
+}
 
 /** Name of a key in the addon's table. */
 export interface SlotName {
@@ -33,9 +45,9 @@ export class KeySlots {
   }
 
   /** Installs both directions; undefined when no slots are left or the addon refuses. */
-  install(keys: DataKeys): { open: SlotName; seal: SlotName } | undefined {
-    const open = this.#installOne(keys.receive, keys.cipher);
-    const seal = this.#installOne(keys.send, keys.cipher);
+  install(keys: SlotKeys): { open: SlotName; seal: SlotName } | undefined {
+    const open = this.installOne(keys.receive, keys.cipher, "short");
+    const seal = this.installOne(keys.send, keys.cipher, "short");
     if (open !== undefined && seal !== undefined) return { open, seal };
     if (open !== undefined) this.release(open);
     if (seal !== undefined) this.release(seal);
@@ -48,7 +60,13 @@ export class KeySlots {
     this.#free.push(name.slot);
   }
 
-  #installOne(direction: DirectionKey, cipher: DataKeys["cipher"]): SlotName | undefined {
+  /** Slots that nobody has taken. */
+  get freeCount(): number {
+    return this.#free.length;
+  }
+
+  /** Installs one direction's key and wipes it here; undefined when no slot is left. */
+  installOne(direction: SlotKey, cipher: Cipher, format: KeyWish["format"]): SlotName | undefined {
     const slot = this.#free.pop();
     if (slot === undefined) {
       wipe(direction);
@@ -63,7 +81,7 @@ export class KeySlots {
       cipher,
       key,
       implicitIv,
-      format: "short",
+      format,
     });
     wipe(direction);
     if (errno === 0) return { slot, generation };
@@ -72,7 +90,7 @@ export class KeySlots {
   }
 }
 
-function wipe(direction: DirectionKey): void {
+function wipe(direction: SlotKey): void {
   direction.key.fill(0);
   direction.implicitIv.fill(0);
 }

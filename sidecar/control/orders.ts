@@ -28,6 +28,24 @@ export type Order =
       readonly open: KeySlot;
       readonly seal: KeySlot;
     }
+  /** A key id whose packets carry epochs: its keys follow one by one. */
+  | { readonly kind: "installEpochs"; readonly index: number; readonly keyId: number }
+  | {
+      readonly kind: "receiveEpoch";
+      readonly index: number;
+      readonly keyId: number;
+      readonly epoch: number;
+      readonly open: KeySlot;
+    }
+  | {
+      readonly kind: "sendEpoch";
+      readonly index: number;
+      readonly keyId: number;
+      readonly epoch: number;
+      readonly seal: KeySlot;
+      /** Go to it at once; else when the current one is used up. */
+      readonly isNow: boolean;
+    }
   | { readonly kind: "sendWith"; readonly index: number; readonly keyId: number }
   | { readonly kind: "retireKey"; readonly index: number; readonly keyId: number }
   | { readonly kind: "closeSession"; readonly index: number }
@@ -56,6 +74,14 @@ export type Notice =
   | { readonly kind: "silent"; readonly index: number }
   | { readonly kind: "exited"; readonly index: number }
   | { readonly kind: "needsKey"; readonly index: number }
+  /** The other end sends in this epoch now, or we do. */
+  | {
+      readonly kind: "epoch";
+      readonly index: number;
+      readonly keyId: number;
+      readonly epoch: number;
+      readonly isOurs: boolean;
+    }
   /** Another end asks for memberships from now on; `port` as in `QuerierStatus`. */
   | {
       readonly kind: "querier";

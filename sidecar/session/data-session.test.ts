@@ -113,12 +113,15 @@ test("every installed key is received with, until it is retired", () => {
   install(target, 0);
   install(target, 1);
   target.sendWith(0);
-  assert.deepEqual([...target.openSlots.subarray(0, 3)], [0, 2, -1]);
-  assert.deepEqual([...target.openGenerations.subarray(0, 2)], [100, 101]);
+  const [first, second, third] = [0, 1, 2].map((keyId) => target.placeOf(keyId, 0));
+  assert(first !== undefined && second !== undefined && third !== undefined);
+  const slots = (): unknown[] => [first, second, third].map((place) => target.openSlots[place]);
+  assert.deepEqual(slots(), [0, 2, -1]);
+  assert.deepEqual([target.openGenerations[first], target.openGenerations[second]], [100, 101]);
   target.sendWith(1);
   target.retireKey(0);
-  assert.deepEqual([...target.openSlots.subarray(0, 2)], [-1, 2]);
-  assert.deepEqual([target.windows[0], target.windows[1]], [undefined, window]);
+  assert.deepEqual(slots(), [-1, 2, -1]);
+  assert.deepEqual([target.windows[first], target.windows[second]], [undefined, window]);
   assert.equal(target.sealSlot, 3, "the key in use stays");
 });
 
@@ -132,4 +135,53 @@ test("retiring the key that is sent with leaves none, and retiring nothing chang
   assert.equal(target.sealSlot, -1);
   target.retireKey(2);
   assert.equal(target.sealSlot, -1);
+});
+
+function epochs(target: DataSession, keyId: number): void {
+  target.installEpochs(keyId);
+  for (let epoch = 1; epoch <= 5; epoch++) {
+    target.receiveEpoch(keyId, { epoch, open: { slot: 10 + epoch, generation: epoch }, window });
+  }
+  target.sendEpoch(keyId, 1, { slot: 21, generation: 1 });
+  target.sendEpoch(keyId, 2, { slot: 22, generation: 2 });
+}
+
+test("each epoch has a place, found by the id's high word", () => {
+  const target = session();
+  epochs(target, 3);
+  for (let epoch = 1; epoch <= 5; epoch++) {
+    const place = target.placeOf(3, (epoch << 16) | 0xffff);
+    assert.equal(target.openSlots[place], 10 + epoch);
+    assert.equal(target.openEpochs[place], epoch);
+  }
+  // Eight epochs on lies the same place: the packet is refused, for the place holds another epoch.
+  assert.notEqual(target.openEpochs[target.placeOf(3, 9 << 16)], 9);
+  target.retireKey(3);
+  assert.equal(target.windows[target.placeOf(3, 1 << 16)], undefined);
+});
+
+test("sending goes on in the next epoch, from packet id 1, and to each epoch once", () => {
+  const target = session();
+  epochs(target, 0);
+  target.sendWith(0);
+  assert.equal(target.sealEpochWord, 1 << 16);
+  assert.equal(target.takeId(100), 1);
+  assert.equal(target.takeId(100), 2);
+  assert.equal(target.advanceEpoch(0), 2);
+  assert.deepEqual([target.sealSlot, target.sealEpochWord], [22, 2 << 16]);
+  assert.equal(target.takeId(100), 1);
+  assert.equal(target.advanceEpoch(0), 0, "the third is not here yet");
+  target.sendEpoch(0, 2, { slot: 22, generation: 2 });
+  assert.equal(target.advanceEpoch(0), 0, "the second was gone to");
+  assert.equal(target.takeId(100), 2);
+});
+
+test("an epoch's ids go beyond 32 bits, a plain key's do not", () => {
+  const target = session();
+  epochs(target, 0);
+  target.sendWith(0, 2 ** 32);
+  assert.equal(target.takeId(100), 2 ** 32);
+  install(target, 1);
+  target.sendWith(1, 2 ** 32);
+  assert.equal(target.takeId(100), NO_ID);
 });

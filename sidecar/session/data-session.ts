@@ -1,19 +1,29 @@
 /**
  * One peer as the data plane knows it: which keys open and seal its packets, the next packet id,
  * the replay windows, when it was last heard. One invariant: a packet id is used once per
- * sending key; `takeId` hands out each number of 1 to 2^32-1 and then says no.
+ * sending key; `takeId` hands out each number from 1 once and then says no.
+ *
+ * Places: everything to receive with lies in tables of eight key ids times eight epochs. A key
+ * id without epochs has one place only, its first.
  */
 
 import { Opcode } from "../wire/control-packet.ts";
 
 /** Key ids of OpenVPN are three bits. */
 export const KEY_IDS = 8;
+/** Epochs of one key id side by side: the one before, the one in use, four after it. */
+const EPOCH_RING = 8;
+const EPOCH_RING_BITS = 3;
 /** What `takeId` gives when the sending key's ids are used up. */
 export const NO_ID = 0;
 /** A new key is asked for here: 2^28 ids before the end, minutes at any rate. */
 const ID_SOON_EXHAUSTED = 0xf000_0000;
 /** 7/8 of the AES-GCM limit of 2^36 blocks and packets (openvpn-interop, 2.7's own margin). */
 const BLOCKS_MAX = 2 ** 36 * (7 / 8);
+
+/** Epoch counters have 48 bits. */
+const COUNTER_LIMIT = 2 ** 48;
+const PLACES: number = KEY_IDS * EPOCH_RING;
 
 /** What a session asks of a receive window; the replay stage has the real one. */
 export interface Window {
@@ -33,15 +43,24 @@ export class DataSession {
   readonly index: number;
   readonly pingIntervalMs: number;
   readonly timeoutMs: number;
-  /** Native key slot and generation to open with, by key id; slot -1 for none. */
-  readonly openSlots: Int32Array = new Int32Array(KEY_IDS).fill(-1);
-  readonly openGenerations: Int32Array = new Int32Array(KEY_IDS);
-  readonly windows: (Window | undefined)[] = new Array<Window | undefined>(KEY_IDS).fill(undefined);
+  /** 1 for the key ids whose packets carry epochs. */
+  readonly hasEpochs: Int32Array = new Int32Array(KEY_IDS);
+  /** Highest epoch of which an authentic packet arrived, by key id. */
+  readonly heardEpochs: Int32Array = new Int32Array(KEY_IDS);
+  /** Native key slot and generation to open with, by place; slot -1 for none. */
+  readonly openSlots: Int32Array = new Int32Array(PLACES).fill(-1);
+  readonly openGenerations: Int32Array = new Int32Array(PLACES);
+  /** The epoch that a place holds; 0 without epochs. */
+  readonly openEpochs: Int32Array = new Int32Array(PLACES);
+  readonly windows: (Window | undefined)[] = new Array<Window | undefined>(PLACES).fill(undefined);
   /** The same for sealing; `sealSlot` is the one in use. */
   readonly sealSlots: Int32Array = new Int32Array(KEY_IDS).fill(-1);
   readonly sealGenerations: Int32Array = new Int32Array(KEY_IDS);
   sealSlot = -1;
   sealGeneration = 0;
+  /** Epoch of the packets that we send, in the upper half of a word; 0 without epochs. */
+  sealEpochWord = 0;
+  sealKeyId = 0;
   /** Opcode, key id and peer-id of every packet sent with the current key. */
   opcodeWord = 0;
   lastHeardMs: number;
@@ -49,6 +68,11 @@ export class DataSession {
   hasSaidSilent = false;
   hasAskedForKey = false;
   readonly #peerId: number;
+  /** The epoch behind the one that we send in, by key id; slot -1 until its key is here. */
+  readonly #nextEpochs: Int32Array = new Int32Array(KEY_IDS);
+  readonly #sealEpochs: Int32Array = new Int32Array(KEY_IDS);
+  readonly #nextSlots: Int32Array = new Int32Array(KEY_IDS).fill(-1);
+  readonly #nextGenerations: Int32Array = new Int32Array(KEY_IDS);
   /** The next packet id, and blocks sealed with the key: doubles, so outside the object. */
   readonly #usage: Float64Array = new Float64Array(2);
 
@@ -73,18 +97,86 @@ export class DataSession {
     key: { readonly open: SlotName; readonly seal: SlotName; readonly window: Window },
   ): void {
     const { open, seal, window } = key;
-    this.openSlots[keyId] = open.slot;
-    this.openGenerations[keyId] = open.generation;
+    this.hasEpochs[keyId] = 0;
+    this.#sealEpochs[keyId] = 0;
+    this.#put(keyId * EPOCH_RING, { epoch: 0, open, window });
     this.sealSlots[keyId] = seal.slot;
     this.sealGenerations[keyId] = seal.generation;
-    this.windows[keyId] = window;
+  }
+
+  /** A key id whose packets carry epochs; its keys come by `receiveEpoch` and `sendEpoch`. */
+  installEpochs(keyId: number): void {
+    this.hasEpochs[keyId] = 1;
+    this.heardEpochs[keyId] = 1;
+    this.sealSlots[keyId] = -1;
+    this.#sealEpochs[keyId] = 1;
+    this.#nextSlots[keyId] = -1;
+  }
+
+  /** Receives packets of this epoch from now on; the epoch eight before it is forgotten. */
+  receiveEpoch(
+    keyId: number,
+    key: { readonly epoch: number; readonly open: SlotName; readonly window: Window },
+  ): void {
+    this.#put(this.placeOf(keyId, key.epoch << 16), key);
+  }
+
+  /** The first epoch is what `sendWith` begins with; a later one waits for `advanceEpoch`. */
+  sendEpoch(keyId: number, epoch: number, seal: SlotName): void {
+    if (epoch === 1 && this.sealSlots[keyId] === -1) {
+      this.sealSlots[keyId] = seal.slot;
+      this.sealGenerations[keyId] = seal.generation;
+      return;
+    }
+    // An epoch is gone to once: going there again would use its packet ids a second time.
+    if (epoch <= (this.#sealEpochs[keyId] as number)) return;
+    this.#nextEpochs[keyId] = epoch;
+    this.#nextSlots[keyId] = seal.slot;
+    this.#nextGenerations[keyId] = seal.generation;
+  }
+
+  /** Seals in the next epoch, from packet id 1; the epoch, or 0 when its key is not here yet. */
+  advanceEpoch(keyId: number): number {
+    const slot = this.#nextSlots[keyId] as number;
+    if (slot < 0) return 0;
+    const epoch = this.#nextEpochs[keyId] as number;
+    const generation = this.#nextGenerations[keyId] as number;
+    const isInUse = this.sealKeyId === keyId && this.sealSlot >= 0;
+    this.#nextSlots[keyId] = -1;
+    this.sealSlots[keyId] = slot;
+    this.sealGenerations[keyId] = generation;
+    this.#sealEpochs[keyId] = epoch;
+    if (isInUse) this.#sealFrom(keyId, 1);
+    return epoch;
+  }
+
+  #put(
+    place: number,
+    key: { readonly epoch: number; readonly open: SlotName; readonly window: Window },
+  ): void {
+    this.openSlots[place] = key.open.slot;
+    this.openGenerations[place] = key.open.generation;
+    this.openEpochs[place] = key.epoch;
+    this.windows[place] = key.window;
+  }
+
+  /** Where a packet's key and window are; the epoch is the upper half of the id's high word. */
+  placeOf(keyId: number, idHigh: number): number {
+    // HOT PATH
+    return (keyId << EPOCH_RING_BITS) | ((idHigh >>> 16) & (EPOCH_RING - 1));
   }
 
   /** Seals with the key of this id from now on, from packet id 1 (or a later one, near the end). */
   sendWith(keyId: number, firstId = 1): void {
+    this.sealKeyId = keyId;
+    this.opcodeWord = (Opcode.dataV2 << 27) | (keyId << 24) | this.#peerId | 0;
+    this.#sealFrom(keyId, firstId);
+  }
+
+  #sealFrom(keyId: number, firstId: number): void {
     this.sealSlot = this.sealSlots[keyId] as number;
     this.sealGeneration = this.sealGenerations[keyId] as number;
-    this.opcodeWord = (Opcode.dataV2 << 27) | (keyId << 24) | this.#peerId | 0;
+    this.sealEpochWord = ((this.#sealEpochs[keyId] as number) << 16) | 0;
     this.#usage[0] = firstId;
     this.#usage[1] = 0;
     this.hasAskedForKey = false;
@@ -93,16 +185,20 @@ export class DataSession {
   /** Forgets a key id, for receiving and, if it still is the one, for sending. */
   retireKey(keyId: number): void {
     if (this.sealSlot === this.sealSlots[keyId]) this.sealSlot = -1;
-    this.openSlots[keyId] = -1;
     this.sealSlots[keyId] = -1;
-    this.windows[keyId] = undefined;
+    this.#nextSlots[keyId] = -1;
+    this.hasEpochs[keyId] = 0;
+    for (let place = keyId * EPOCH_RING; place < (keyId + 1) * EPOCH_RING; place++) {
+      this.openSlots[place] = -1;
+      this.windows[place] = undefined;
+    }
   }
 
   /** The next packet id of the sending key for a frame of so many bytes, or NO_ID. */
   takeId(bytes: number): number {
     // HOT PATH
     const id = this.#usage[0] as number;
-    if (id > 0xffff_ffff) return NO_ID;
+    if (id > 0xffff_ffff && (this.sealEpochWord === 0 || id >= COUNTER_LIMIT)) return NO_ID;
     this.#usage[0] = id + 1;
     this.#usage[1] = (this.#usage[1] as number) + ((bytes + 15) >>> 4) + 1;
     return id;
@@ -112,8 +208,8 @@ export class DataSession {
   needsNewKey(): boolean {
     // HOT PATH
     if (this.hasAskedForKey) return false;
-    if ((this.#usage[0] as number) < ID_SOON_EXHAUSTED && (this.#usage[1] as number) < BLOCKS_MAX) {
-      return false;
+    if ((this.#usage[1] as number) < BLOCKS_MAX) {
+      if (this.sealEpochWord !== 0 || (this.#usage[0] as number) < ID_SOON_EXHAUSTED) return false;
     }
     this.hasAskedForKey = true;
     return true;

@@ -29,6 +29,8 @@ export interface MssBudget {
 export const MSSFIX_DEFAULT_BYTES = 1492;
 /** Opcode and peer id (4), packet id (4), tag (16). */
 export const DATA_V2_AEAD_BYTES = 24;
+/** The same with epochs: the packet id has eight bytes. */
+export const DATA_V2_EPOCH_BYTES = 28;
 /** Opcode and peer id (4), epoch and packet id (8), tag (16). */
 export const DATA_V2_AEAD_EPOCH_BYTES = 28;
 

@@ -134,7 +134,6 @@ test("what a server must not push ends the session with its own cause", async ()
     [usable, undefined, /^$/],
     [[...usable, "compress lz4-v2"], "optionRefused", /compress lz4-v2/],
     [[...usable, "comp-lzo no"], "optionRefused", /comp-lzo no/],
-    [[...usable, "protocol-flags aead-epoch"], "optionRefused", /epoch/],
     [["peer-id 3", "cipher BF-CBC"], "noCommonCipher", /the server uses BF-CBC/],
     [["peer-id 3"], "noCommonCipher", /none that it names/],
     [["cipher AES-256-GCM"], "protocolError", /no peer-id/],

@@ -10,6 +10,7 @@ import {
   DATA_KEYS_LABEL,
   expandKeyMaterial,
   KEY_MATERIAL_BYTES,
+  splitEpochSecrets,
   splitKeyMaterial,
 } from "./data-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
@@ -171,10 +172,12 @@ export class ClientRole implements SessionRole {
       commonName: key.peer?.commonName,
       fingerprint: key.peer?.fingerprint,
       validTo: key.peer?.validTo,
+      usesEpochs: pushed.usesEpoch,
       peerId: pushed.peerId,
       pushed,
       ...(mtuBytes === undefined ? {} : { remoteMtuBytes: mtuBytes }),
     });
+    if (pushed.usesDynamicWrap) this.#session.deriveDynamicWrap(key);
     this.#deriveKeys(key, cipher, pushed);
   }
 
@@ -191,12 +194,6 @@ export class ClientRole implements SessionRole {
     if (pushed.compression !== undefined) {
       const message = `the server pushes "${pushed.compression}": compression leaks what is encrypted; take it out of the server's configuration`;
       return { cause: "optionRefused", message };
-    }
-    if (pushed.usesEpoch) {
-      return {
-        cause: "optionRefused",
-        message: "the server uses epoch keys without being asked to",
-      };
     }
     if (pushed.cipher === undefined || !ciphers.includes(pushed.cipher)) {
       const theirs = pushed.cipherUnknown ?? pushed.cipher ?? "none that it names";
@@ -238,7 +235,12 @@ export class ClientRole implements SessionRole {
       ? key.exportKeyingMaterial(KEY_MATERIAL_BYTES, DATA_KEYS_LABEL)
       : this.#expandedMaterial(key);
     if (material === undefined) return;
-    this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "client"));
+    if (pushed.usesEpoch) {
+      this.#events.installEpochs(key.keyId, splitEpochSecrets(material, cipher, "client"));
+    } else {
+      this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "client"));
+    }
+    material.fill(0);
     key.hasDataKeys = true;
   }
 

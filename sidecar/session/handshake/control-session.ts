@@ -13,7 +13,7 @@ import {
   parseControlPacket,
 } from "../../wire/control-packet.ts";
 import { ControlReplay } from "./control-replay.ts";
-import type { ControlWrap } from "./control-wrap.ts";
+import { type ControlWrap, tlsCryptWrap } from "./control-wrap.ts";
 import { KeyNegotiation, type KeyNegotiationHandlers } from "./key-negotiation.ts";
 import type { TlsEngineFactory } from "./tls-engine.ts";
 
@@ -65,17 +65,28 @@ const OLD_KEY_MS = 65_000;
  */
 const SETTLE_MS = 2500;
 const KEY_IDS = 8;
+const KEY_ID_MASK = 7;
+const DYNAMIC_WRAP_LABEL = "EXPORTER-OpenVPN-dynamic-tls-crypt";
+const DYNAMIC_WRAP_BYTES = 256;
+
+/** A wrapping with its own packet ids in both directions. */
+interface ControlLane {
+  readonly wrap: ControlWrap;
+  readonly replay: ControlReplay;
+  nextPacketId: number;
+}
 
 /** The control channel with one peer. */
 export class ControlSession {
   readonly sessionId: Buffer;
   readonly #wrap: ControlWrap;
   readonly #host: ControlHost;
-  readonly #replay = new ControlReplay();
+  readonly #base: ControlLane;
+  /** Renewals are wrapped with a key of this session's own once both ends agreed on it. */
+  #dynamic: ControlLane | undefined;
   readonly #startSeconds: number;
   #role: SessionRole | undefined;
   #remoteSessionId: Buffer | undefined;
-  #nextPacketId: number;
   #active: KeyNegotiation | undefined;
   #next: KeyNegotiation | undefined;
   #old: { key: KeyNegotiation; untilMs: number } | undefined;
@@ -99,7 +110,7 @@ export class ControlSession {
     this.#wrap = options.wrap;
     this.#host = options.host;
     this.#startSeconds = options.startSeconds;
-    this.#nextPacketId = options.firstPacketId;
+    this.#base = newLane(options.wrap, options.firstPacketId);
   }
 
   get remoteSessionId(): Buffer | undefined {
@@ -136,15 +147,29 @@ export class ControlSession {
     return true;
   }
 
+  /**
+   * Wraps every later key id with a key that only these two ends have (dynamic tls-crypt): an
+   * export of the first key's TLS, XOR the wrapping's own key.
+   */
+  deriveDynamicWrap(key: KeyNegotiation): void {
+    const exported = key.exportKeyingMaterial(DYNAMIC_WRAP_BYTES, DYNAMIC_WRAP_LABEL);
+    const own = this.#wrap.staticKey;
+    const mixed = own === undefined ? exported : exported.map((byte, at) => byte ^ (own[at] ?? 0));
+    const wrap = tlsCryptWrap(Buffer.from(mixed), this.#role?.name ?? "client");
+    this.#dynamic = newLane(wrap, 1);
+  }
+
   /** Takes in a control datagram; call `step` afterwards. */
   receive(datagram: Buffer, nowMs: number): ControlVerdict {
     if (this.#isClosed) return "unexpected";
     this.#nowMs = nowMs;
-    const unwrapped = this.#wrap.unwrap(datagram);
+    if (datagram.length === 0) return "malformed";
+    const lane = this.#laneOf(datagram.readUInt8(0) & KEY_ID_MASK);
+    const unwrapped = lane.wrap.unwrap(datagram);
     if (unwrapped === undefined) return "unverified";
     const packet = parseControlPacket(unwrapped.header, unwrapped.body);
     if (packet === undefined) return "malformed";
-    if (unwrapped.packetId !== undefined && !this.#replay.accept(unwrapped.packetId)) {
+    if (unwrapped.packetId !== undefined && !lane.replay.accept(unwrapped.packetId)) {
       return "replayed";
     }
     if (packet.ackSessionId !== undefined && !packet.ackSessionId.equals(this.sessionId)) {
@@ -199,6 +224,10 @@ export class ControlSession {
       if (key.hasDataKeys) this.#role?.retire(key);
       key.destroy();
     }
+  }
+
+  #laneOf(keyId: number): ControlLane {
+    return keyId > 0 && this.#dynamic !== undefined ? this.#dynamic : this.#base;
   }
 
   #keys(): KeyNegotiation[] {
@@ -313,14 +342,19 @@ export class ControlSession {
       ...(message === undefined ? {} : { messageId: message.messageId }),
       payload: message?.payload ?? Buffer.alloc(0),
     };
-    const packetId = { id: this.#nextPacketId, timeSeconds: this.#startSeconds };
-    this.#nextPacketId += 1;
-    this.#host.send(this.#wrap.wrap(controlHeader(packet), controlBody(packet), packetId));
+    const lane = this.#laneOf(key.keyId);
+    const packetId = { id: lane.nextPacketId, timeSeconds: this.#startSeconds };
+    lane.nextPacketId += 1;
+    this.#host.send(lane.wrap.wrap(controlHeader(packet), controlBody(packet), packetId));
   }
 }
 
 function isClientReset(opcode: number): boolean {
   return opcode === Opcode.hardResetClientV2 || opcode === Opcode.hardResetClientV3;
+}
+
+function newLane(wrap: ControlWrap, firstPacketId: number): ControlLane {
+  return { wrap, replay: new ControlReplay(), nextPacketId: firstPacketId };
 }
 
 /** Key ids run 0, 1 … 7 and then 1 again: 0 marks the first key of a session. */

@@ -14,10 +14,13 @@ export const KEY_MATERIAL_BYTES = 256;
 export const DATA_KEYS_LABEL = "EXPORTER-OpenVPN-datakeys";
 
 const HALF_BYTES = 128;
+/** Bytes of an epoch's secret. */
+export const EPOCH_SECRET_BYTES = 32;
 const HMAC_OFFSET = 64;
 const IMPLICIT_IV_BYTES = 8;
 const MASTER_BYTES = 48;
-const CIPHER_KEY_BYTES: Record<DataCipher, number> = {
+/** Bytes of each cipher's key. */
+export const CIPHER_KEY_BYTES: Record<DataCipher, number> = {
   "AES-256-GCM": 32,
   "AES-128-GCM": 16,
   "CHACHA20-POLY1305": 32,
@@ -36,6 +39,13 @@ export interface DataKeys {
   readonly receive: DirectionKey;
 }
 
+/** Secrets of the first epoch, seen from one end: what the chains of epoch keys start from. */
+export interface EpochSecrets {
+  readonly cipher: DataCipher;
+  readonly send: Buffer;
+  readonly receive: Buffer;
+}
+
 /** Cuts the 256 bytes into keys for the end that `role` names. */
 export function splitKeyMaterial(
   material: Buffer,
@@ -47,6 +57,19 @@ export function splitKeyMaterial(
   }
   const clientToServer = direction(material.subarray(0, HALF_BYTES), cipher);
   const serverToClient = direction(material.subarray(HALF_BYTES), cipher);
+  return role === "client"
+    ? { cipher, send: clientToServer, receive: serverToClient }
+    : { cipher, send: serverToClient, receive: clientToServer };
+}
+
+/** Cuts the 256 bytes into the first secrets of epoch keys for the end that `role` names. */
+export function splitEpochSecrets(
+  material: Buffer,
+  cipher: DataCipher,
+  role: "client" | "server",
+): EpochSecrets {
+  const clientToServer = material.subarray(0, EPOCH_SECRET_BYTES);
+  const serverToClient = material.subarray(HALF_BYTES, HALF_BYTES + EPOCH_SECRET_BYTES);
   return role === "client"
     ? { cipher, send: clientToServer, receive: serverToClient }
     : { cipher, send: serverToClient, receive: clientToServer };

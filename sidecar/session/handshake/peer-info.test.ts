@@ -22,11 +22,11 @@ test("what this end announces is read back", () => {
   });
 });
 
-test("this end announces what it does, and no epoch keys or dynamic tls-crypt", () => {
+test("this end announces what it does: epoch keys and dynamic tls-crypt, but not P2P", () => {
   const bits = (value: number) =>
     [...value.toString(2)].reverse().flatMap((bit, at) => (bit === "1" ? [at] : []));
-  assert.deepEqual(bits(CLIENT_PROTO), [1, 2, 3, 4, 7, 8]);
-  assert.equal(CLIENT_PROTO & (Proto.epoch | Proto.dynamicTlsCrypt | Proto.ncpP2p), 0);
+  assert.deepEqual(bits(CLIENT_PROTO), [1, 2, 3, 4, 7, 8, 9, 10]);
+  assert.equal(CLIENT_PROTO & Proto.ncpP2p, 0);
   assert.match(clientPeerInfo("1", ["AES-128-GCM"]), new RegExp(`^IV_MTU=${PUSHED_MTU_MAX}$`, "m"));
   assert.match(clientPeerInfo("1", ["AES-128-GCM"]), /^IV_NCP=2$/m);
   assert.match(clientPeerInfo("1", ["AES-128-GCM"]), /^IV_CIPHERS=AES-128-GCM$/m);

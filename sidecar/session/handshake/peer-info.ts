@@ -24,7 +24,9 @@ export const CLIENT_PROTO: number =
   Proto.tlsKeyExport |
   Proto.authPending |
   Proto.exitNotify |
-  Proto.authFailedTemporarily;
+  Proto.authFailedTemporarily |
+  Proto.dynamicTlsCrypt |
+  Proto.epoch;
 
 /** Largest inner MTU that a server may push to us, bytes. */
 export const PUSHED_MTU_MAX = 9000;

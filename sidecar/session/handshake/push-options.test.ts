@@ -7,7 +7,13 @@ import { maskOfPrefix, parsePushReply, pushedTo, pushReplyMessages } from "./pus
 
 /** Stock's PUSH_BUNDLE_SIZE, with the NUL behind the message. */
 const BUNDLE_BYTES = 1024;
-const nothing = { usesKeyExport: false, usesExitMessage: false, usesEpoch: false, ignored: [] };
+const nothing = {
+  usesKeyExport: false,
+  usesExitMessage: false,
+  usesEpoch: false,
+  usesDynamicWrap: false,
+  ignored: [],
+};
 
 /** Options of all messages, as a client joins them. */
 function joined(messages: readonly string[]): string[] {
@@ -126,6 +132,7 @@ test("a stock server's reply is read", () => {
   );
   assert.deepEqual(reply, {
     ...nothing,
+    usesDynamicWrap: true,
     routeGateway: "10.8.0.1",
     pingSeconds: 10,
     pingRestartSeconds: 60,

@@ -19,6 +19,7 @@ export interface PushedOptions {
   readonly usesKeyExport: boolean;
   readonly usesExitMessage: boolean;
   readonly usesEpoch: boolean;
+  readonly usesDynamicWrap: boolean;
   readonly pingSeconds?: number;
   readonly pingRestartSeconds?: number;
   readonly mtuBytes?: number;
@@ -73,6 +74,7 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
     draft.usesKeyExport ||= flags.includes("tls-ekm");
     draft.usesExitMessage ||= flags.includes("cc-exit");
     draft.usesEpoch ||= flags.includes("aead-epoch");
+    draft.usesDynamicWrap ||= flags.includes("dyn-tls-crypt");
     return true;
   },
   "key-derivation": (draft, [how]) => {
@@ -99,6 +101,7 @@ export function parsePushReply(options: readonly string[]): PushedOptions {
     usesKeyExport: false,
     usesExitMessage: false,
     usesEpoch: false,
+    usesDynamicWrap: false,
     ignored: [],
   };
   for (const option of options) {
@@ -140,6 +143,8 @@ export function pushedTo(options: {
   readonly cipher: DataCipher;
   readonly hasKeyExport: boolean;
   readonly hasProtocolFlags: boolean;
+  readonly hasDynamicWrap?: boolean;
+  readonly hasEpochs?: boolean;
   readonly mtuBytes?: number;
   readonly pingSeconds: number;
   readonly pingRestartSeconds: number;
@@ -159,12 +164,24 @@ export function pushedTo(options: {
   }
   lines.push(`peer-id ${options.peerId}`, `cipher ${options.cipher}`);
   if (options.hasProtocolFlags) {
-    lines.push(`protocol-flags cc-exit${options.hasKeyExport ? " tls-ekm" : ""}`);
+    lines.push(protocolFlags(options));
   } else if (options.hasKeyExport) {
     lines.push("key-derivation tls-ekm");
   }
   if (options.mtuBytes !== undefined) lines.push(`tun-mtu ${options.mtuBytes}`);
   return lines;
+}
+
+function protocolFlags(options: {
+  readonly hasKeyExport: boolean;
+  readonly hasDynamicWrap?: boolean;
+  readonly hasEpochs?: boolean;
+}): string {
+  const flags = ["protocol-flags", "cc-exit"];
+  if (options.hasKeyExport) flags.push("tls-ekm");
+  if (options.hasDynamicWrap === true) flags.push("dyn-tls-crypt");
+  if (options.hasEpochs === true) flags.push("aead-epoch");
+  return flags.join(" ");
 }
 
 function refuseCompression(draft: Draft, name: string, words: readonly string[]): boolean {

@@ -12,6 +12,7 @@ import {
   DATA_KEYS_LABEL,
   expandKeyMaterial,
   KEY_MATERIAL_BYTES,
+  splitEpochSecrets,
   splitKeyMaterial,
 } from "./data-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
@@ -33,6 +34,8 @@ export interface ServerSettings {
   readonly peerId: number;
   /** Undefined when the name may connect, else why not. */
   readonly refusalOf: (commonName: string | undefined) => string | undefined;
+  /** There is room for the key slots of epochs. */
+  readonly offersEpochs?: boolean;
   /** Options for the PUSH_REPLY of this client. */
   readonly pushFor: (commonName: string, agreed: PushAgreement) => string[];
 }
@@ -41,6 +44,9 @@ export interface ServerSettings {
 export interface PushAgreement {
   readonly cipher: DataCipher;
   readonly peerInfo: PeerInfo;
+  /** What this end and the client both can, and use. */
+  readonly hasDynamicWrap: boolean;
+  readonly hasEpochs: boolean;
 }
 
 /** The server side of one control session. */
@@ -53,6 +59,7 @@ export class ServerRole implements SessionRole {
   #peerInfo: PeerInfo | undefined;
   #commonName: string | undefined;
   #pushReply: string[] | undefined;
+  #hasEpochs = false;
 
   constructor(session: ControlSession, settings: ServerSettings, events: SessionEvents) {
     this.#session = session;
@@ -174,15 +181,19 @@ export class ServerRole implements SessionRole {
   #establish(key: KeyNegotiation, cipher: DataCipher, info: PeerInfo): void {
     const remote = parseOptionsString(key.remoteKeyMethod?.options ?? "");
     const commonName = this.#commonName ?? "";
-    this.#pushReply = pushReplyMessages(
-      this.#settings.pushFor(commonName, { cipher, peerInfo: info }),
-    );
+    const hasDynamicWrap = hasBits(info, Proto.dynamicTlsCrypt | Proto.exitNotify);
+    const canEpochs = hasBits(info, Proto.epoch | Proto.exitNotify | Proto.tlsKeyExport);
+    this.#hasEpochs = canEpochs && this.#settings.offersEpochs === true;
+    const agreed = { cipher, peerInfo: info, hasDynamicWrap, hasEpochs: this.#hasEpochs };
+    this.#pushReply = pushReplyMessages(this.#settings.pushFor(commonName, agreed));
+    if (hasDynamicWrap) this.#session.deriveDynamicWrap(key);
     this.#events.established({
       cipher,
       tlsVersion: key.peer?.protocol ?? "unknown",
       commonName,
       fingerprint: key.peer?.fingerprint,
       validTo: key.peer?.validTo,
+      usesEpochs: this.#hasEpochs,
       peerId: this.#settings.peerId,
       peerInfo: info,
       ...(remote.mtuBytes === undefined ? {} : { remoteMtuBytes: remote.mtuBytes }),
@@ -202,7 +213,12 @@ export class ServerRole implements SessionRole {
         ? key.exportKeyingMaterial(KEY_MATERIAL_BYTES, DATA_KEYS_LABEL)
         : this.#expandedMaterial(key);
     if (material === undefined) return;
-    this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "server"));
+    if (this.#hasEpochs) {
+      this.#events.installEpochs(key.keyId, splitEpochSecrets(material, cipher, "server"));
+    } else {
+      this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "server"));
+    }
+    material.fill(0);
     key.hasDataKeys = true;
   }
 
@@ -214,4 +230,8 @@ export class ServerRole implements SessionRole {
     const serverSessionId = this.#session.sessionId;
     return expandKeyMaterial({ client, server, clientSessionId, serverSessionId });
   }
+}
+
+function hasBits(info: PeerInfo, bits: number): boolean {
+  return (info.proto & bits) === bits;
 }

@@ -2,7 +2,7 @@
  * How a session begins and ends, in words that both ends of the program share: what was agreed,
  * why it ended, and which of its data keys to use.
  */
-import type { DataKeys } from "./data-keys.ts";
+import type { DataKeys, EpochSecrets } from "./data-keys.ts";
 import type { PeerInfo } from "./peer-info.ts";
 import type { PushedOptions } from "./push-options.ts";
 
@@ -36,6 +36,8 @@ export interface Agreement {
   readonly commonName: string | undefined;
   readonly fingerprint: string | undefined;
   readonly validTo: string | undefined;
+  /** Data packets carry epochs (OpenVPN 2.7). */
+  readonly usesEpochs: boolean;
   /** Peer-id on our data packets, 24 bits. */
   readonly peerId: number;
   /** The client's peer-info, on a listening end. */
@@ -50,6 +52,8 @@ export interface Agreement {
 export interface SessionEvents {
   /** Receive with these keys from now on. */
   readonly installKeys: (keyId: number, keys: DataKeys) => void;
+  /** The same, with keys that change by themselves epoch for epoch. */
+  readonly installEpochs: (keyId: number, secrets: EpochSecrets) => void;
   /** Send with this key id from now on. */
   readonly sendWith: (keyId: number) => void;
   readonly retireKey: (keyId: number) => void;

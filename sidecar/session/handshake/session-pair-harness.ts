@@ -40,7 +40,7 @@ export interface PairOptions {
 /** What one end told its program, in order. */
 export class EndLog implements SessionEvents {
   readonly events: string[] = [];
-  readonly keys = new Map<number, DataKeys>();
+  readonly keys: Map<number, DataKeys> = new Map();
   agreement: Agreement | undefined;
   cause: EndCause | undefined;
   reason = "";
@@ -53,6 +53,9 @@ export class EndLog implements SessionEvents {
   readonly installKeys = (keyId: number, keys: DataKeys): void => {
     this.keys.set(keyId, keys);
     this.events.push(`install ${keyId}`);
+  };
+  readonly installEpochs = (keyId: number): void => {
+    this.events.push(`epochs ${keyId}`);
   };
   readonly sendWith = (keyId: number): void => {
     assert(this.keys.has(keyId), "keys are installed before they are sent with");
@@ -275,12 +278,13 @@ export class SessionPair {
       isIpv6: false,
       peerId: 5,
       refusalOf: (name) => (name === "box" ? undefined : `no peer is named ${name}`),
-      pushFor: (_name, { cipher, peerInfo }) =>
+      pushFor: (_name, { cipher, peerInfo, hasDynamicWrap }) =>
         pushedTo({
           peerId: 5,
           cipher,
           hasKeyExport: (peerInfo.proto & Proto.tlsKeyExport) !== 0,
           hasProtocolFlags: (peerInfo.proto & Proto.exitNotify) !== 0,
+          hasDynamicWrap,
           mtuBytes: 1500,
           pingSeconds: 10,
           pingRestartSeconds: 60,
