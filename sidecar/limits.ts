@@ -11,6 +11,13 @@
  */
 export const SESSIONS_MAX = 1024;
 
+/**
+ * Free key slots below which a new session gets no epochs: a key with epochs holds eight slots (six
+ * to receive, two to send), two keys live side by side at a renewal, and 128 sessions times 16 is
+ * half of the table. Below: plain packets, three slots a session, as to any older client.
+ */
+export const KEY_SLOTS_FOR_EPOCHS = 3072;
+
 /** Ports of a tunnel's switch: the tap is port 0, session n is port n. */
 export const PORTS_MAX: number = 1 + SESSIONS_MAX;
 
