@@ -34,7 +34,13 @@ export interface Standing extends AsyncDisposable {
 
 /** Documents of the good tunnel, with further peers if wished. */
 export function goodDocuments(peers: readonly string[] = [GOOD_PEER]): readonly Fields[] {
-  return listenDocuments({ name: "good", interface: "good0", port: GOOD_PORT, peers });
+  return listenDocuments({
+    name: "good",
+    interface: "good0",
+    port: GOOD_PORT,
+    peers,
+    security: { controlWrap: "TlsCrypt" },
+  });
 }
 
 /**

@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { online } from "./owner.ts";
 import { ensureCommands } from "./packages.ts";
 import { run, runFine } from "./process.ts";
 import { cacheFolder } from "./scratch.ts";
@@ -22,10 +23,10 @@ export async function openvpn27Root(): Promise<string> {
   const draft = `${root}.${process.pid}`;
   await mkdir(cacheFolder(), { recursive: true });
   await runFine(
-    [
+    online([
       ...["mmdebstrap", "--aptopt=Acquire::Check-Valid-Until false", "--variant=apt"],
       ...["--include=openvpn", "sid", draft, await debianMirror()],
-    ],
+    ]),
     { timeoutMs: BOOTSTRAP_TIMEOUT_MS },
   );
   // Two tests may have made one each: whoever comes second drops its own.

@@ -41,6 +41,15 @@ export function processStat(pid: number): readonly string[] | undefined {
   return ["", String(pid), "", ...afterName];
 }
 
+/**
+ * `command` as it reaches the machine's network also from a test's own namespace, which has none:
+ * it is run in the network namespace of the process that owns this run.
+ */
+export function online(command: readonly string[]): readonly string[] {
+  const pid = OWNER_PATTERN.exec(process.env[OWNER_VARIABLE] ?? "")?.[1];
+  return pid === undefined ? command : ["nsenter", `--net=/proc/${pid}/ns/net`, "--", ...command];
+}
+
 function startTime(pid: number): number {
   return Number(processStat(pid)?.[START_TIME_FIELD] ?? -1);
 }

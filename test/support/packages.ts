@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { OperatingError } from "../../common/operating-error.ts";
+import { online } from "./owner.ts";
 
 const DEBIAN_PACKAGES = {
   ip: "iproute2",
@@ -61,7 +62,8 @@ function aptInstall(packages: readonly string[]): boolean {
 }
 
 function aptGet(parameters: readonly string[]): boolean {
-  const { status } = spawnSync("apt-get", ["-q", ...parameters], {
+  const [program = "", ...rest] = online(["apt-get", "-q", ...parameters]);
+  const { status } = spawnSync(program, rest, {
     stdio: ["ignore", process.stderr.fd, process.stderr.fd],
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
