@@ -18,6 +18,7 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
     if (tunnel.problem !== undefined) lines.push(`  ${tunnel.problem}`);
     lines.push(...indent(peerTable(tunnel)), "");
     lines.push(...indent(stationTable(tunnel)), "");
+    for (const name of tunnel.shut ?? []) lines.push(`  ${name} is shut: it closes a loop`);
     if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
       lines.push(...indent(groupTable(tunnel)), ...indent(querierLines(tunnel)), "");
     }

@@ -121,6 +121,9 @@ export const GROUP_MEMBERSHIP_MS = 260_000;
 /** Rows of the group table looked at in one sweep: all of them in 6.4 s. */
 export const GROUP_SWEEP_ROWS = 256;
 
+/** Addresses of stations, four places for each hash: twice the stations. Full: the oldest goes. */
+export const ADDRESS_BOOK_ROWS: number = 2 * STATIONS_MAX;
+
 /**
  * What each peer of a listening end may send to everybody, bits per second, unless the resource
  * says otherwise: a storm of a gigabit leaves the others' pings alone. Full: dropped and counted.

@@ -10,7 +10,9 @@ import { OWN_FRAME_SLOT, type Plane } from "./plane.ts";
 import { flushOrders, flushWrites, sendToPort } from "./send.ts";
 import { ALL_PORTS, type Query } from "./switch/group-questions.ts";
 import { type QueryOptions, writeIgmpQuery } from "./wire/igmp.ts";
+import { writeLoopProbe } from "./wire/loop-probe.ts";
 import { writeMldQuery } from "./wire/mld.ts";
+import { writeArpProbe, writeSolicitation } from "./wire/neighbour.ts";
 
 /** Shortest Ethernet frame without its check sequence: what is shorter is padded. */
 const FRAME_BYTES_MIN = 60;
@@ -36,6 +38,34 @@ export function sendOwnFrame(plane: Plane, port: number, length: number): void {
   }
   flushWrites(plane);
   flushOrders(plane);
+}
+
+/** Asks the stations that are about to age out or that nobody knows. */
+export function sendStationQuestions(plane: Plane): void {
+  const { questions } = plane.forwarding;
+  if (questions === undefined) return;
+  for (;;) {
+    const asked = questions.take();
+    if (asked === undefined) return;
+    const write = asked.family === 4 ? writeArpProbe : writeSolicitation;
+    const length = write(plane.view, ownFrameStart(plane), { ...asked, own: plane.own });
+    sendOwnFrame(plane, asked.port, length);
+    plane.counters.add(Counter.switchStationProbes, 1);
+  }
+}
+
+/** Sends the probes that the loop guard asks for. */
+export function sendLoopProbes(plane: Plane): void {
+  const { guard } = plane.forwarding;
+  if (guard === undefined || !guard.isProbing(plane.nowMs)) return;
+  for (const port of guard.probePorts) {
+    if (port < 0) continue;
+    const { idHigh, idLow } = guard;
+    const from = { idHigh, idLow, own: plane.own };
+    const length = writeLoopProbe(plane.view, ownFrameStart(plane), port, from);
+    sendOwnFrame(plane, port, length);
+    plane.counters.add(Counter.switchLoopProbes, 1);
+  }
 }
 
 /** Sends the queries that the snooping asks for. */

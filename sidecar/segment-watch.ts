@@ -5,12 +5,20 @@
  */
 
 import type { Logger } from "pino";
+import { monotonicMs } from "./clock.ts";
+import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
-import { groupStatus, querierStatus, stationStatus, type TunnelStatus } from "./control/status.ts";
+import {
+  groupStatus,
+  portName,
+  querierStatus,
+  stationStatus,
+  type TunnelStatus,
+} from "./control/status.ts";
 import type { PlaneLink } from "./plane-link.ts";
 
 /** The segment's part of a tunnel's status. */
-export type SegmentStatus = Pick<TunnelStatus, "stations" | "groups" | "queriers">;
+export type SegmentStatus = Pick<TunnelStatus, "stations" | "groups" | "queriers" | "shut">;
 
 type QuerierNotice = Extract<Notice, { kind: "querier" }>;
 
@@ -18,21 +26,63 @@ type QuerierNotice = Extract<Notice, { kind: "querier" }>;
 export class SegmentWatch {
   readonly #plane: Pick<PlaneLink, "stations" | "groups">;
   readonly #log: Logger;
+  readonly #limitedLog: LimitedLog;
+  readonly #shut = new Set<number>();
   readonly #queriers = new Map<string, QuerierNotice>();
 
   constructor(plane: Pick<PlaneLink, "stations" | "groups">, log: Logger) {
     this.#plane = plane;
     this.#log = log;
+    this.#limitedLog = new LimitedLog(log, monotonicMs);
   }
 
   /** Takes a notice that is about the segment. */
   take(notice: Notice, names: ReadonlyMap<number, string>): void {
-    if (notice.kind === "querier") {
-      this.#queriers.set(`${notice.vlan}/${notice.family}`, notice);
-      const { where, address, vlan, family } = querierStatus(notice, names);
-      const protocol = family === 4 ? "IGMP" : "MLD";
-      this.#log.info({ protocol, vlan, querier: where, address }, "querier changed");
+    const name = (port: number): string => portName(port, names);
+    switch (notice.kind) {
+      case "querier":
+        this.#takeQuerier(notice, names);
+        return;
+      case "loop": {
+        const fields = { behind: name(notice.port) };
+        if (notice.isShut) {
+          this.#shut.add(notice.port);
+          this.#log.warn(
+            fields,
+            "loop found: this way is shut, the others go on; remove one of the bridges",
+          );
+        } else {
+          this.#shut.delete(notice.port);
+          this.#log.info(fields, "way opened again, to see whether the loop is gone");
+        }
+        return;
+      }
+      case "moved": {
+        const { mac, count } = notice;
+        const fields = { station: mac, from: name(notice.from), to: name(notice.to), count };
+        this.#limitedLog.warn(`moved ${mac}`, fields, "station moved");
+        return;
+      }
+      case "conflict": {
+        const fields = { station: notice.mac, by: name(notice.port), count: notice.count };
+        const message = "frames refused: the source address is declared for another peer";
+        this.#limitedLog.warn(`conflict ${notice.mac} ${notice.port}`, fields, message);
+        return;
+      }
+      case "storm": {
+        const { of, count } = notice;
+        const fields = { by: name(notice.port), of, count };
+        const message = "frames dropped: more than stormLimits lets through";
+        this.#limitedLog.warn(`storm ${of} ${notice.port}`, fields, message);
+      }
     }
+  }
+
+  #takeQuerier(notice: QuerierNotice, names: ReadonlyMap<number, string>): void {
+    this.#queriers.set(`${notice.vlan}/${notice.family}`, notice);
+    const { where, address, vlan, family } = querierStatus(notice, names);
+    const protocol = family === 4 ? "IGMP" : "MLD";
+    this.#log.info({ protocol, vlan, querier: where, address }, "querier changed");
   }
 
   /** What status shows, with the names of the peers by port. */
@@ -40,6 +90,7 @@ export class SegmentWatch {
     return {
       stations: this.#plane.stations().map((station) => stationStatus(station, names, nowMs)),
       groups: this.#plane.groups(nowMs).map((group) => groupStatus(group, names, nowMs)),
+      shut: [...this.#shut].map((port) => portName(port, names)),
       queriers: [...this.#queriers.values()].map((told) => querierStatus(told, names)),
     };
   }

@@ -3,11 +3,14 @@
 import { randomInt } from "node:crypto";
 import type { Counters } from "./counters.ts";
 import * as limits from "./limits.ts";
+import { AddressBook } from "./switch/address-book.ts";
 import type { ForwardingOptions } from "./switch/forwarding.ts";
 import { GroupTable } from "./switch/group-table.ts";
+import { LoopGuard } from "./switch/loop-guard.ts";
 import { MacTable } from "./switch/mac-table.ts";
 import { isOwnStation, type OwnStation } from "./switch/own-station.ts";
 import { Snooping } from "./switch/snooping.ts";
+import { StationQuestions } from "./switch/station-questions.ts";
 import { StormControl } from "./switch/storm-control.ts";
 import { addressWords } from "./uplink/address-words.ts";
 import type { WorkerData } from "./worker-data.ts";
@@ -17,7 +20,9 @@ export interface SegmentParts {
   readonly stations?: MacTable;
   readonly groups?: GroupTable;
   readonly address4: Int32Array | undefined;
-  readonly parts: Partial<Pick<ForwardingOptions, "table" | "snooping" | "storm" | "own">>;
+  readonly parts: Partial<
+    Pick<ForwardingOptions, "table" | "snooping" | "storm" | "own" | "questions" | "guard">
+  >;
 }
 
 interface Surroundings {
@@ -28,7 +33,7 @@ interface Surroundings {
 
 /** Makes the parts. */
 export function createSegment(
-  data: Pick<WorkerData, "link" | "segment">,
+  data: Pick<WorkerData, "link" | "segment" | "isDialling">,
   around: Surroundings,
 ): SegmentParts {
   if (data.link === "TwoPeer") return { address4: undefined, parts: {} };
@@ -37,6 +42,8 @@ export function createSegment(
   const common = {
     table: stations,
     own: around.own,
+    questions: new StationQuestions(new AddressBook(limits.ADDRESS_BOOK_ROWS, randomInt(2 ** 31))),
+    guard: createGuard(data.isDialling),
     ...(storm === undefined ? {} : { storm: createStorm(storm) }),
   };
   if (snooping === undefined) return { stations, address4: undefined, parts: common };
@@ -68,6 +75,12 @@ function createStations(): MacTable {
     ageMs: limits.STATION_AGE_MS,
     seed: randomInt(2 ** 31),
   });
+}
+
+/** Of two ends that both see a loop, the listening one acts; dialling ones wait differently long. */
+function createGuard(isDialling: boolean): LoopGuard {
+  const id = { high: randomInt(2 ** 32), low: randomInt(2 ** 32) };
+  return new LoopGuard(id, isDialling ? 300 + (id.low & 3) * 100 : 0);
 }
 
 function createGroups(): GroupTable {

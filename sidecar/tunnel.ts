@@ -317,6 +317,10 @@ export class Tunnel {
         end.silent(notice.index);
         return;
       case "querier":
+      case "loop":
+      case "moved":
+      case "conflict":
+      case "storm":
         this.#segment.take(notice, this.#names());
         return;
       case "exited":

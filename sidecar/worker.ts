@@ -20,11 +20,12 @@ import {
 } from "./limits.ts";
 import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
 import { notice } from "./notices.ts";
-import { sendQueries } from "./own-frames.ts";
+import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
 import { createSegment } from "./segment.ts";
+import { EVENTS_INTERVAL_MS, guardLoops, tellEvents } from "./segment-events.ts";
 import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
 import { Forwarding } from "./switch/forwarding.ts";
@@ -50,6 +51,7 @@ class WorkerLoop {
   readonly #timers: TimerTable;
   readonly #orders: SharedRing;
   #isStopped = false;
+  #toldMs = 0;
 
   constructor(data: WorkerData) {
     this.#clock = new SystemClock(data.clockOrigin);
@@ -113,6 +115,7 @@ class WorkerLoop {
     this.#takeOrders(nowMs);
     this.#takeTimers(nowMs);
     sendQueries(plane);
+    sendStationQuestions(plane);
   }
 
   #receiveAll(socketBits: number): void {
@@ -148,6 +151,12 @@ class WorkerLoop {
   #sweep(nowMs: number): void {
     const { forwarding } = this.#plane;
     forwarding.sweep(STATION_SWEEP_ROWS);
+    sendLoopProbes(this.#plane);
+    guardLoops(this.#plane);
+    if (((nowMs - this.#toldMs) | 0) >= EVENTS_INTERVAL_MS) {
+      this.#toldMs = nowMs;
+      tellEvents(this.#plane);
+    }
     if (forwarding.snooping !== undefined) this.#sweepGroups(forwarding.snooping, nowMs);
     this.#timers.set(SWEEP_TIMER, nowMs + STATION_SWEEP_INTERVAL_MS);
   }

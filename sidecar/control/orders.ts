@@ -82,13 +82,29 @@ export type Notice =
       readonly epoch: number;
       readonly isOurs: boolean;
     }
-  /** Another end asks for memberships from now on; `port` as in `QuerierStatus`. */
+  /** A port was shut because it closes a loop, or opened again to see whether it still does. */
+  | { readonly kind: "loop"; readonly port: number; readonly isShut: boolean }
+  /** Stations moved, the last of them this one. */
   | {
-      readonly kind: "querier";
-      readonly vlan: number;
-      readonly family: 4 | 6;
+      readonly kind: "moved";
+      readonly count: number;
+      readonly mac: string;
+      readonly from: number;
+      readonly to: number;
+    }
+  /** Frames under another's declared address were refused, the last of them this one's. */
+  | {
+      readonly kind: "conflict";
+      readonly count: number;
+      readonly mac: string;
       readonly port: number;
-      readonly address: readonly number[];
+    }
+  /** A port sent more than its storm limits let through. */
+  | {
+      readonly kind: "storm";
+      readonly count: number;
+      readonly port: number;
+      readonly of: "broadcast" | "unknownUnicast" | "multicast";
     }
   /** Another end asks for memberships from now on; `port` as in `QuerierStatus`. */
   | {

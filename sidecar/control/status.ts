@@ -90,6 +90,8 @@ export interface TunnelStatus {
   readonly stations: readonly StationStatus[];
   readonly groups: readonly GroupStatus[];
   readonly queriers: readonly QuerierStatus[];
+  /** What is shut because it closes a loop: names of peers. */
+  readonly shut?: readonly string[];
   readonly tap: Traffic;
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -105,7 +107,8 @@ export interface ProcessStatus {
   readonly refused: readonly { readonly name: string; readonly problems: readonly string[] }[];
 }
 
-function portName(port: number, names: ReadonlyMap<number, string>): string {
+/** Name of what is behind a port. */
+export function portName(port: number, names: ReadonlyMap<number, string>): string {
   if (port === 0) return "tap";
   return port === NO_PORT ? "(absent)" : (names.get(port) ?? `port ${port}`);
 }

@@ -11,8 +11,15 @@
 import assert from "node:assert/strict";
 import { Counter, type Counters } from "../counters.ts";
 import * as ethernet from "../wire/ethernet.ts";
+import { readAddress } from "../wire/group-message.ts";
+import { IpPacket } from "../wire/ip-packet.ts";
+import { readLoopProbe } from "../wire/loop-probe.ts";
+import { mayBeNeighbour } from "../wire/neighbour.ts";
+import { createEvents, type SegmentEvents } from "./events.ts";
+import type { LoopGuard } from "./loop-guard.ts";
 import { LearnResult, type MacTable, NO_PORT, stationHigh } from "./mac-table.ts";
 import { FLOOD, type Snooping } from "./snooping.ts";
+import type { StationQuestions } from "./station-questions.ts";
 import { type StormControl, StormKind } from "./storm-control.ts";
 
 /** What `decide` returns in place of a number of targets. Each has been counted. */
@@ -46,6 +53,10 @@ export interface ForwardingOptions {
   readonly snooping?: Snooping;
   /** Absent: no limits. */
   readonly storm?: StormControl;
+  /** Absent: stations are not asked for. */
+  readonly questions?: StationQuestions;
+  /** Absent: loops are not looked for. */
+  readonly guard?: LoopGuard;
   /** The switch's own MAC address: answers to it are for nobody else. */
   readonly own?: { readonly high: number; readonly low: number };
   readonly portsMax: number;
@@ -59,6 +70,10 @@ export class Forwarding {
   /** Absent between two peers. */
   readonly table: MacTable | undefined;
   readonly snooping: Snooping | undefined;
+  readonly questions: StationQuestions | undefined;
+  readonly guard: LoopGuard | undefined;
+  /** What happened last and how often since its teller set the count to 0. */
+  readonly events: SegmentEvents = createEvents();
   /** The turn's time, set by the caller before its first frame. */
   nowMs = 0;
 
@@ -68,6 +83,8 @@ export class Forwarding {
   readonly #place: Int32Array;
   #liveCount = 0;
   readonly #storm: StormControl | undefined;
+  readonly #packet = new IpPacket();
+  readonly #address = new Int32Array(4);
   readonly #ownHigh: number;
   readonly #ownLow: number;
   /** Where the frame at hand stands, for the snooping. */
@@ -82,6 +99,8 @@ export class Forwarding {
     assert(options.portsMax >= 2, "a switch has two ports");
     this.table = options.table;
     this.snooping = options.snooping;
+    this.questions = options.questions;
+    this.guard = options.guard;
     this.#storm = options.storm;
     this.#ownHigh = options.own?.high ?? NO_PORT;
     this.#ownLow = (options.own?.low ?? 0) | 0;
@@ -122,6 +141,7 @@ export class Forwarding {
     this.#blocked[port] = 0;
     this.table?.forgetPort(port);
     this.snooping?.portClosed(port, this.nowMs);
+    this.guard?.forgetPort(port);
   }
 
   /** Shuts a port that closes a loop, or opens it again; its stations are forgotten. */
@@ -147,10 +167,17 @@ export class Forwarding {
 
     const vlan = ethernet.vlanId(view, start, limit);
     const sourceHigh = stationHigh(vlan, ethernet.sourceHigh(view, start));
-    const learnt = table.learn(sourceHigh, ethernet.sourceLow(view, start), source, this.nowMs);
+    const sourceLow = ethernet.sourceLow(view, start);
+    if (sourceLow === this.#ownLow && (sourceHigh & 0xffff) === this.#ownHigh) {
+      return this.#echo(view, start, limit, source);
+    }
+    const learnt = table.learn(sourceHigh, sourceLow, source, this.nowMs);
     if (learnt !== LearnResult.known) {
-      const verdict = this.#countLearning(learnt);
+      const verdict = this.#countLearning(learnt, sourceHigh, sourceLow, source);
       if (verdict < 0) return this.#refuse(verdict);
+    }
+    if (this.questions !== undefined && mayBeNeighbour(view, start, limit)) {
+      this.#hear(view, start, limit, { high: sourceHigh, low: sourceLow, nowMs: this.nowMs });
     }
 
     const macHigh = ethernet.destinationHigh(view, start);
@@ -171,7 +198,9 @@ export class Forwarding {
     const target = table.lookup(stationHigh(vlan, macHigh), macLow);
     if (target === NO_PORT) {
       const isWithin = this.#isWithin(StormKind.unknownUnicast, source, limit - start);
-      return isWithin ? this.#flood(source) : ForwardVerdict.storm;
+      if (!isWithin) return ForwardVerdict.storm;
+      if (this.questions !== undefined) this.#ask(view, start, limit);
+      return this.#flood(source);
     }
     if (target === source) return this.#refuse(ForwardVerdict.splitHorizon);
     if (this.#place[target] === NO_PORT) return this.#refuse(ForwardVerdict.noPort);
@@ -198,6 +227,42 @@ export class Forwarding {
     if (this.table === undefined) return;
     const forgotten = this.table.sweep(this.nowMs, rowsMax);
     if (forgotten > 0) this.#counters.add(Counter.switchStationsAged, forgotten);
+    const { ageing, ageingCount } = this.table;
+    for (let place = 0; place < ageingCount * 3; place += 3) {
+      const [high = 0, low = 0, port = 0] = ageing.subarray(place, place + 3);
+      this.questions?.askAgeing(high, low, port);
+    }
+  }
+
+  /** A frame of the switch itself came back: that is a loop, if it is a probe with our id. */
+  #echo(view: DataView, start: number, limit: number, source: number): number {
+    const { guard } = this;
+    const sentPort = guard === undefined ? NO_PORT : readLoopProbe(view, start, limit, guard);
+    if (sentPort !== NO_PORT) guard?.returned(sentPort, source, this.nowMs);
+    return this.#refuse(ForwardVerdict.own);
+  }
+
+  #hear(
+    view: DataView,
+    start: number,
+    limit: number,
+    station: { high: number; low: number; nowMs: number },
+  ): void {
+    // HOT PATH
+    this.#packet.read(view, start, limit);
+    this.questions?.hear(view, this.#packet, limit, station);
+  }
+
+  /** Asks for a station that a frame is for and that is not known. */
+  #ask(view: DataView, start: number, limit: number): void {
+    // HOT PATH
+    const family = this.#packet.read(view, start, limit);
+    if (family === 0) return;
+    readAddress(view, this.#packet.targetAt, family, this.#address);
+    const vlan = ethernet.vlanId(view, start, limit);
+    const high = stationHigh(vlan, ethernet.destinationHigh(view, start));
+    const target = { high, low: ethernet.destinationLow(view, start), family };
+    this.questions?.askUnknown(target, this.#address, this.nowMs);
   }
 
   /** Members of the group and routers, each once, never the source. */
@@ -226,6 +291,10 @@ export class Forwarding {
     // HOT PATH
     if (this.#storm === undefined || this.#storm.take(kind, source, bytes, this.nowMs)) return true;
     this.#counters.add(STORM_COUNTERS[kind] as Counter, 1);
+    const { storm } = this.events;
+    storm.count += 1;
+    storm.kind = kind;
+    storm.port = source;
     return false;
   }
 
@@ -244,11 +313,12 @@ export class Forwarding {
   }
 
   /** Counts a learning other than `known`; returns 0 or the verdict that drops the frame. */
-  #countLearning(learnt: LearnResult): number {
+  #countLearning(learnt: LearnResult, high: number, low: number, port: number): number {
     // HOT PATH
     switch (learnt) {
       case LearnResult.moved:
         this.#counters.add(Counter.switchStationsMoved, 1);
+        this.#noteMove(high, low, port);
         return 0;
       case LearnResult.refusedPeerFull:
         this.#counters.add(Counter.switchMacPortFull, 1);
@@ -256,13 +326,31 @@ export class Forwarding {
       case LearnResult.refusedTableFull:
         this.#counters.add(Counter.switchMacTableFull, 1);
         return 0;
-      case LearnResult.refusedDeclared:
+      case LearnResult.refusedDeclared: {
+        const { conflict } = this.events;
+        conflict.count += 1;
+        conflict.high = high & 0xffff;
+        conflict.low = low;
+        conflict.port = port;
         return ForwardVerdict.spoofedStation;
+      }
       case LearnResult.refusedAddress:
         return ForwardVerdict.sourceInvalid;
       default:
         return 0;
     }
+  }
+
+  #noteMove(high: number, low: number, port: number): void {
+    // HOT PATH
+    const from = this.table?.movedFrom ?? NO_PORT;
+    this.guard?.moved(from, port);
+    const { move } = this.events;
+    move.count += 1;
+    move.high = high & 0xffff;
+    move.low = low;
+    move.from = from;
+    move.to = port;
   }
 
   #refuse(verdict: number): number {

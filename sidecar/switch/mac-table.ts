@@ -90,15 +90,26 @@ export function stationHigh(vlan: number, macHigh: number): number {
   return (vlan << VLAN_SHIFT) | macHigh;
 }
 
+/** Stations are noted as ageing this long before their end: a few sweeps go round in it. */
+const ASK_BEFORE_MS = 30_000;
+/** Stations that one sweep notes; with ten sweeps a second, a full table has its turn in time. */
+const AGEING_MAX = 64;
+
 /** The table of one switch. */
 export class MacTable {
   /** For `readStations` in another thread. */
   readonly memory: SharedArrayBuffer;
+  /** The port that the station of the last `LearnResult.moved` came from. */
+  movedFrom: number = NO_PORT;
+  /** Stations that the last sweep saw near their end: high and low word and port of each. */
+  readonly ageing: Int32Array = new Int32Array(AGEING_MAX * 3);
+  ageingCount = 0;
   readonly #header: Int32Array;
   readonly #rows: Int32Array;
   readonly #mask: number;
   readonly #options: MacTableOptions;
   readonly #seed: number;
+  readonly #askMs: number;
   readonly #portCounts: Int32Array;
   #stationCount = 0;
   #declaredCount = 0;
@@ -118,6 +129,7 @@ export class MacTable {
     this.#mask = rowCount - 1;
     this.#options = options;
     this.#seed = options.seed | 0;
+    this.#askMs = options.ageMs - Math.min(ASK_BEFORE_MS, options.ageMs >> 1);
     this.#portCounts = new Int32Array(options.portsMax);
   }
 
@@ -174,20 +186,34 @@ export class MacTable {
   sweep(nowMs: number, rowsMax: number): number {
     // HOT PATH
     let forgotten = 0;
+    this.ageingCount = 0;
     let row = this.#sweepRow;
     for (let count = 0; count < rowsMax; count++) {
       const at = row << ROW_SHIFT;
-      const isOld = ((nowMs - (this.#rows[at + SEEN] as number)) | 0) >= this.#options.ageMs;
+      const silentMs = (nowMs - (this.#rows[at + SEEN] as number)) | 0;
+      const isOld = silentMs >= this.#options.ageMs;
       if (isOld && isLearnt(this.#rows[at + HIGH] as number)) {
         // Another row may have taken the place: look at it again.
         this.#forget(at);
         forgotten += 1;
       } else {
+        if (silentMs >= this.#askMs) this.#noteAgeing(at);
         row = (row + 1) & this.#mask;
       }
     }
     this.#sweepRow = row;
     return forgotten;
+  }
+
+  #noteAgeing(at: number): void {
+    // HOT PATH
+    const high = this.#rows[at + HIGH] as number;
+    if (!isLearnt(high) || this.ageingCount === AGEING_MAX) return;
+    const place = this.ageingCount * 3;
+    this.ageing[place] = high & ~USED;
+    this.ageing[place + 1] = this.#rows[at + LOW] as number;
+    this.ageing[place + 2] = this.#rows[at + PORT] as number;
+    this.ageingCount += 1;
   }
 
   /** Forgets what was learnt behind a port that ends; its declarations stay, without a port. */
@@ -283,6 +309,7 @@ export class MacTable {
   #move(at: number, port: number, nowMs: number): void {
     // HOT PATH
     const oldPort = this.#rows[at + PORT] as number;
+    this.movedFrom = oldPort;
     this.#portCounts[oldPort] = (this.#portCounts[oldPort] as number) - 1;
     this.#portCounts[port] = (this.#portCounts[port] as number) + 1;
     this.#rows[at + PORT] = port;

@@ -40,8 +40,8 @@ export class Querier {
   readonly otherAddress: Int32Array = new Int32Array(4);
   routerCount = 0;
   /** The port of the querier as it was last told; see QUERIER_OURS. */
-  toldPort = NO_ROW;
-  otherPort = NO_ROW;
+  toldPort: number = NO_ROW;
+  otherPort: number = NO_ROW;
   /** We ask. */
   isAsking = false;
   readonly #routersUntilMs = new Int32Array(ROUTER_PORTS_MAX);

@@ -1,0 +1,99 @@
+/**
+ * Stations that the switch asks: those about to age out, so that one that only receives stays
+ * known, and those that somebody sends to and nobody knows. One invariant: questions are bounded
+ * in number and rate, and a station that does not answer ages as it always did.
+ */
+
+import type { IpPacket } from "../wire/ip-packet.ts";
+import { readNeighbour } from "../wire/neighbour.ts";
+import type { AddressBook } from "./address-book.ts";
+import { ALL_PORTS } from "./group-questions.ts";
+
+/** Unknown stations are asked for no more often than this. */
+const UNKNOWN_INTERVAL_MS = 50;
+const QUESTIONS_MAX = 64;
+
+/** One question to be sent. */
+export interface StationAsked {
+  port: number;
+  vlan: number;
+  family: 4 | 6;
+  macHigh: number;
+  macLow: number;
+  readonly address: Int32Array;
+}
+
+/** The questions of one switch. */
+export class StationQuestions {
+  readonly #book: AddressBook;
+  readonly #address = new Int32Array(4);
+  readonly #rows: readonly StationAsked[] = Array.from({ length: QUESTIONS_MAX }, () => ({
+    port: 0,
+    vlan: 0,
+    family: 4 as 4 | 6,
+    macHigh: 0,
+    macLow: 0,
+    address: new Int32Array(4),
+  }));
+  #count = 0;
+  #unknownMs = 0;
+
+  constructor(book: AddressBook) {
+    this.#book = book;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The next question to be sent; valid until the next one is put. */
+  take(): StationAsked | undefined {
+    if (this.#count === 0) return undefined;
+    this.#count -= 1;
+    return this.#rows[this.#count];
+  }
+
+  /** Learns the address of a frame's sender, if the frame says one. */
+  hear(
+    view: DataView,
+    packet: IpPacket,
+    limit: number,
+    station: { high: number; low: number; nowMs: number },
+  ): void {
+    // HOT PATH
+    const family = readNeighbour(view, packet, limit, this.#address);
+    if (family === 0) return;
+    const { high, low, nowMs } = station;
+    this.#book.note(high, low, this.#address, { family, nowMs });
+  }
+
+  /** A station is about to age out. */
+  askAgeing(high: number, low: number, port: number): void {
+    const family = this.#book.find(high, low);
+    if (family !== 0) this.#put({ high, low, port, family }, this.#book.found);
+  }
+
+  /** Somebody sent an IP packet to a station that is not known: is it that address's? */
+  askUnknown(
+    target: { high: number; low: number; family: 4 | 6 },
+    address: Int32Array,
+    nowMs: number,
+  ): void {
+    if (((nowMs - this.#unknownMs) | 0) < UNKNOWN_INTERVAL_MS) return;
+    this.#unknownMs = nowMs;
+    this.#put({ ...target, port: ALL_PORTS }, address);
+  }
+
+  #put(to: { high: number; low: number; port: number; family: 4 | 6 }, address: Int32Array): void {
+    if (this.#count === QUESTIONS_MAX) return;
+    const row = this.#rows[this.#count] as StationAsked;
+    this.#count += 1;
+    row.port = to.port;
+    row.family = to.family;
+    // See `stationHigh`.
+    row.vlan = to.high >>> 16;
+    row.macHigh = to.high & 0xffff;
+    row.macLow = to.low;
+    row.address.set(address);
+  }
+}
