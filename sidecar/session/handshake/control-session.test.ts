@@ -143,6 +143,23 @@ test("renegotiations complete under loss, whoever starts, and key ids go from 7 
   pair.close();
 });
 
+test("no end sends with a renewed key whose other end may not have it yet", async () => {
+  const pair = pairOf();
+  await bringUp(pair);
+  pair.client.renegotiate(pair.nowMs);
+  // The server has its keys; from here on its own half of the key exchange is lost.
+  assert(await pair.run(() => pair.serverLog.events.includes("install 1")));
+  pair.loss = 1;
+  pair.drop();
+  await pair.pass(30_000);
+  assert(!pair.clientLog.events.includes("install 1"));
+  assert(!pair.serverLog.events.includes("send 1"));
+  pair.loss = 0;
+  await renewed(pair, 2);
+  assertSameKeys(pair, 1);
+  pair.close();
+});
+
 test("an old key is received with for 65 s beside its successor, and retired once", async () => {
   const pair = pairOf();
   await bringUp(pair);

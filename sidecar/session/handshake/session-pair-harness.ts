@@ -173,6 +173,11 @@ export class SessionPair {
     await this.run(() => false, spanMs);
   }
 
+  /** Loses what is under way. */
+  drop(): void {
+    this.#flights.length = 0;
+  }
+
   /** Hands a datagram to one end as if the network had; its verdict. */
   inject(isToServer: boolean, datagram: Buffer): ControlVerdict | "greeted" {
     if (!isToServer) return this.client.receive(datagram, this.nowMs);
