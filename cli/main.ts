@@ -23,6 +23,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addStatus(program, settle);
   addProfile(program, settle);
   addOperator(program, settle);
+  addGateway(program, settle);
   addLab(program, settle);
   addTest(program, settle);
   addBench(program, settle);
@@ -91,6 +92,17 @@ function addOperator(program: Command, settle: Settle): void {
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText("after", OPERATOR_EXAMPLES)
     .action((flags) => settle(import("./operator.ts").then((module) => module.run(flags))));
+}
+
+function addGateway(program: Command, settle: Settle): void {
+  program
+    .command("gateway")
+    .description("hold one tunnel of a cluster, as one of several replicas; the operator starts it")
+    .requiredOption("--namespace <name>", "namespace of the VpnTunnel")
+    .requiredOption("--tunnel <name>", "name of the VpnTunnel")
+    .option("--kubeconfig <file>", "instead of the pod's own account")
+    .option("--run <folder>", "in memory: documents, keys, status socket", RUN_FOLDER)
+    .action((flags) => settle(import("./gateway.ts").then((module) => module.run(flags))));
 }
 
 function addLab(program: Command, settle: Settle): void {

@@ -32,6 +32,11 @@ export interface ElectionOptions {
   /** Who we are: the pod's name and something that differs in each start. */
   readonly identity: string;
   readonly times: ElectionTimes;
+  /**
+   * Absent: whoever cannot renew in time ends. For one that must go on through an outage of the API
+   * server: it ends only when it reads that another one has taken over.
+   */
+  readonly yieldsOnlyToAnother?: true;
   readonly troubled: (error: unknown) => void;
 }
 
@@ -81,9 +86,11 @@ export class LeaseElection {
       // A call may hang for longer than the Lease lasts; leading ends in time all the same.
       const deadline = new AbortController();
       const late = this.#options.clock.sleep(this.#leftMs(), deadline.signal).then(() => false);
-      const isOurs = await Promise.race([this.#attempt(), late]);
+      const isPatient = this.#options.yieldsOnlyToAnother === true;
+      const attempt = this.#attempt();
+      const isOurs = await (isPatient ? attempt : Promise.race([attempt, late]));
       deadline.abort();
-      if (isOurs || (this.#leftMs() > 0 && !this.#isTaken)) continue;
+      if (isOurs || (!this.#isTaken && (isPatient || this.#leftMs() > 0))) continue;
       this.#isLeader = false;
       return false;
     }

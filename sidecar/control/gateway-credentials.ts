@@ -67,6 +67,8 @@ export async function ensureCredentials(
   request: CredentialRequest,
 ): Promise<GatewayCredentials> {
   return await store.locked(async () => {
+    const given = await givenCredentials(store);
+    if (given !== undefined) return given;
     const authority = request.authority ?? (await ensureAuthority(store, request));
     const { namespace, name } = request.tunnel;
     const subject = { organization: namespace, organizationalUnit: name, wallMs: request.wallMs };
@@ -92,6 +94,32 @@ export async function ensureCredentials(
     const authorityPem = authority.certificatePem;
     return { authorityPem, gateway, peers, wrapKey, serverWrapKey, peerWrapKeys };
   });
+}
+
+/**
+ * Keys that were made elsewhere: in a cluster the operator makes them and keeps the authority's key,
+ * so the authority's certificate stands alone. Nothing is made here then, and no peer's key is known.
+ */
+async function givenCredentials(store: Store): Promise<GatewayCredentials | undefined> {
+  const authorityPem = await store.read("authority.pem");
+  const isGiven = authorityPem?.includes("CERTIFICATE-----") && !authorityPem.includes("PRIVATE");
+  if (authorityPem === undefined || !isGiven) return undefined;
+  const gateway = splitPair((await store.read("gateway.pem")) ?? "");
+  const wrapKey = await store.read("control-wrap.key");
+  const serverWrapKey = await store.read("tls-crypt-v2-server.key");
+  if (gateway === undefined || wrapKey === undefined || serverWrapKey === undefined) {
+    throw new CertificateError(
+      `${store.directory} holds an authority's certificate without its key, and not all of gateway.pem, control-wrap.key and tls-crypt-v2-server.key: give all four, or remove authority.pem to have an authority made`,
+    );
+  }
+  return {
+    authorityPem,
+    gateway,
+    peers: new Map(),
+    wrapKey: parseStaticKey(wrapKey),
+    serverWrapKey: parseServerWrapKey(serverWrapKey),
+    peerWrapKeys: new Map(),
+  };
 }
 
 async function ensureAuthority(store: Store, request: CredentialRequest): Promise<KeyPair> {

@@ -48,7 +48,7 @@ export const PARTS: readonly Part[] = [
   { name: "unit", needsRoot: false, steps: unitSteps },
   { name: "native", needsRoot: false, steps: nativeSteps },
   { name: "netns", needsRoot: true, steps: () => fileSteps("netns", true) },
-  { name: "cluster", needsRoot: false, steps: clusterSteps },
+  { name: "cluster", needsRoot: true, steps: clusterSteps },
   { name: "interop", needsRoot: true, steps: () => fileSteps("interop", false) },
   { name: "lab", needsRoot: true, steps: labSteps },
 ];
@@ -115,7 +115,7 @@ function clusterSteps(): readonly Step[] {
   const build = ["node", "test/cluster/build.ts"];
   return [
     { name: "programs", kind: "check", command: build, timeoutMs: 45 * MINUTE_MS },
-    ...fileSteps("cluster", false),
+    ...fileSteps("cluster", true),
   ];
 }
 

@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { PeerStatus } from "../sidecar/control/status.ts";
+import { ControlPlane } from "../test/cluster/control-plane.ts";
+import { installDefinitions, startOperator } from "../test/cluster/operator-program.ts";
+import { ensureCommands } from "../test/support/packages.ts";
+import { Program } from "../test/support/process.ts";
+import { Scratch } from "../test/support/scratch.ts";
+import { waitFor } from "../test/support/wait.ts";
+import { readProcesses } from "./status.ts";
+
+const ROOT: string = join(import.meta.dirname, "..");
+
+let plane: ControlPlane;
+let operator: Program;
+let scratch: Scratch;
+let account: string;
+const gateways: Program[] = [];
+let client: Program;
+
+before(async () => {
+  await ensureCommands(["openvpn"]);
+  plane = await ControlPlane.start({ hasControllers: true });
+  await installDefinitions(plane);
+  scratch = await Scratch.create();
+  operator = startOperator(plane);
+  const listen = { port: 21_194, advertise: [{ host: "127.0.0.1" }] };
+  await apply("VpnTunnel", "g", { listen, addresses: { segment: "10.20.0.0/24" } });
+  await apply("VpnPeer", "box", { tunnel: { name: "g" }, addressing: "None" });
+  await waitFor("the gateway's account", async () => await exists("sa", "g-gateway"), 20_000);
+  account = await plane.serviceAccountConfig("default", "g-gateway");
+});
+after(async () => {
+  for (const program of [client, ...gateways, operator]) await program?.stop();
+  await plane[Symbol.asyncDispose]();
+  await scratch[Symbol.asyncDispose]();
+});
+
+async function apply(kind: string, name: string, spec: unknown): Promise<void> {
+  const metadata = { name, namespace: "default" };
+  const document = { apiVersion: "fairlead.dev/v1alpha1", kind, metadata, spec };
+  const { output, status } = await plane.kubectlWith(JSON.stringify(document), "apply", "-f", "-");
+  assert.equal(status, 0, output);
+}
+
+async function exists(what: string, name: string): Promise<boolean> {
+  return (await plane.kubectl("get", what, name, "--ignore-not-found")) !== "";
+}
+
+function runFolder(index: number): string {
+  return scratch.file(`replica-${index}`);
+}
+
+/** One replica as its pod would run it, with the rights of its own account. */
+function startGateway(index: number): Program {
+  const command = [join(ROOT, "node_modules/.bin/node"), join(ROOT, "cli/main.ts"), "gateway"];
+  const flags = ["--namespace", "default", "--tunnel", "g", "--run", runFolder(index)];
+  const environment = { POD_NAME: `g-gateway-${index}` };
+  const gateway = Program.start([...command, ...flags, "--kubeconfig", account], { environment });
+  gateways.push(gateway);
+  return gateway;
+}
+
+async function peerOf(index: number): Promise<PeerStatus | undefined> {
+  const processes = await readProcesses(runFolder(index));
+  return processes.flatMap(({ tunnels }) => tunnels.flatMap(({ peers }) => peers))[0];
+}
+
+function logs(): string {
+  return [...gateways, client].map((program) => program?.output.slice(-1500)).join("\n---\n");
+}
+
+test("of two replicas one carries frames, and a stock client connects with the profile Secret", async () => {
+  const [active, standby] = [startGateway(0), startGateway(1)];
+  await Promise.race([
+    active.waitForOutput(/this replica is active/),
+    standby.waitForOutput(/this replica is active/),
+  ]);
+  await waitFor("the profile", async () => await exists("secret", "box-profile"), 20_000);
+  const path = "jsonpath={.data.client\\.ovpn}";
+  const profile = await plane.kubectl("get", "secret", "box-profile", "-o", path);
+  const file = scratch.file("box.ovpn");
+  await writeFile(file, Buffer.from(profile, "base64"), { mode: 0o600 });
+  client = Program.start(["openvpn", "--config", file, "--dev", "cl0", "--route-noexec"]);
+  await waitFor(
+    () => `the session: ${logs()}`,
+    async () => {
+      const peers = [await peerOf(0), await peerOf(1)];
+      return peers.some((peer) => peer?.name === "box" && peer.state === "Up");
+    },
+    30_000,
+  );
+  await client.waitForOutput(/Initialization Sequence Completed/);
+});
+
+test("a killed replica is followed by the other, and the client comes back", async () => {
+  const index = (await peerOf(0)) === undefined ? 1 : 0;
+  const other = gateways[1 - index];
+  const startedMs = performance.now();
+  gateways[index]?.signal("SIGKILL");
+  await other?.waitForOutput(/this replica is active/);
+  const tookMs = performance.now() - startedMs;
+  assert(tookMs < 10_000, `${tookMs} ms`);
+  await waitFor(
+    () => `the session at the other replica: ${logs()}`,
+    async () => (await peerOf(1 - index))?.state === "Up",
+    40_000,
+  );
+});
+
+test("without the API server the active replica goes on", async () => {
+  const index = (await peerOf(0)) === undefined ? 1 : 0;
+  await plane.stopApiServer();
+  await new Promise((resolve) => setTimeout(resolve, 8_000));
+  assert.equal((await peerOf(index))?.state, "Up", logs());
+  await plane.startApiServer();
+});
+
+test("a deleted peer is cut off within two seconds, kubectl included", async () => {
+  const index = (await peerOf(0)) === undefined ? 1 : 0;
+  // An operator without the API server ends before its Lease does; its Deployment starts it again.
+  await operator.stop();
+  operator = startOperator(plane);
+  await operator.waitForOutput(/this replica leads/);
+  // The watches come back with a pause of at most so long after an outage.
+  await waitFor(
+    "the gateway to follow again",
+    async () => {
+      await plane.kubectl(
+        "annotate",
+        "secret",
+        "g-gateway",
+        `n=${performance.now()}`,
+        "--overwrite",
+      );
+      return gateways[index]?.output.includes("new documents") === true;
+    },
+    40_000,
+  );
+  await plane.kubectl("delete", "vp", "box", "--wait=false");
+  const startedMs = performance.now();
+  await waitFor(
+    () => `the end of the session: ${logs()}`,
+    async () => (await peerOf(index)) === undefined,
+    40_000,
+  );
+  const tookMs = performance.now() - startedMs;
+  assert(tookMs < 2_000, `${tookMs} ms`);
+});

@@ -1,0 +1,161 @@
+/**
+ * `fairlead gateway`: one replica of a tunnel's gateway in a cluster. It watches its own Secret by
+ * name (a mounted volume would follow in minutes) and gives the files in it to the sidecar; one
+ * replica at a time carries frames, by a Lease, and goes on while the API server is away.
+ */
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { KubeConfig } from "@kubernetes/client-node";
+import pino from "pino";
+import { ApiClient } from "../operator/api/api-client.ts";
+import { SECRET } from "../operator/api/object.ts";
+import { SYSTEM_CLOCK } from "../operator/clock.ts";
+import { LeaseElection } from "../operator/leader/lease-election.ts";
+import type { SecretObject } from "../operator/reconcile/secret-data.ts";
+import { Informer } from "../operator/watch/informer.ts";
+import { runSidecar } from "../sidecar/main.ts";
+import { ExitStatus } from "./exit-status.ts";
+import { writeGatewayFiles } from "./gateway-files.ts";
+import { packageVersion } from "./package-version.ts";
+
+/** The options as commander hands them over. */
+export interface GatewayFlags {
+  readonly namespace: string;
+  readonly tunnel: string;
+  readonly kubeconfig?: string;
+  readonly run: string;
+}
+
+/** A standby takes over when the Lease has not changed for so long; renewals are every two seconds. */
+const ELECTION_TIMES = { leaseMs: 6_000, renewDeadlineMs: 4_000, retryMs: 1_000 };
+const STDERR = 2;
+
+/** Runs until a signal, or until another replica has taken over. */
+export async function run(flags: GatewayFlags): Promise<ExitStatus> {
+  const log = pino({ base: null }, pino.destination({ fd: STDERR, sync: true }));
+  const api = new ApiClient(loadConfig(flags), SYSTEM_CLOCK);
+  const name = `${flags.tunnel}-gateway`;
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
+  const selection = {
+    kind: SECRET,
+    namespace: flags.namespace,
+    fieldSelector: `metadata.name=${name}`,
+  };
+  const troubled = (error: unknown): void => {
+    log.warn({ cause: String(error) }, "the API server was not reached");
+  };
+  const informer = new Informer<SecretObject>({
+    ...{ api, clock: SYSTEM_CLOCK, selection },
+    troubled: (_, error) => troubled(error),
+  });
+  const files = new Files(flags, () => log.info("new documents"));
+  informer.onChange((_, { current }) => {
+    if (current !== undefined) files.take(current);
+  });
+  const watched = informer.run(stop.signal);
+  const election = new LeaseElection({
+    ...{ api, clock: SYSTEM_CLOCK, namespace: flags.namespace, name, troubled },
+    identity: process.env["POD_NAME"] ?? `process-${process.pid}`,
+    times: ELECTION_TIMES,
+    yieldsOnlyToAnother: true,
+  });
+  await Promise.race([files.first, aborted(stop.signal)]);
+  log.info("standing by");
+  const isWon = await election.win(stop.signal);
+  const status = isWon ? await forward(flags, { election, files, log, stop }) : ExitStatus.Fine;
+  stop.abort();
+  await watched;
+  api.close();
+  return status;
+}
+
+interface Parts {
+  readonly election: LeaseElection;
+  readonly files: Files;
+  readonly log: pino.Logger;
+  readonly stop: AbortController;
+}
+
+/** Carries frames as long as this replica holds the Lease. */
+async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
+  const { election, files, log, stop } = parts;
+  const marker = join(flags.run, "active");
+  log.info("this replica is active");
+  files.isFollowed = true;
+  const sidecar = runSidecar({
+    load: { paths: [files.documents], stateDirectory: files.state },
+    runDirectory: flags.run,
+    settings: {
+      version: packageVersion(),
+      logLevel: "info",
+      isTerminal: false,
+      keepsTrying: true,
+    },
+  });
+  await writeFile(marker, "");
+  const held = election.hold(stop.signal).then((isToldToStop) => {
+    if (isToldToStop) return;
+    log.warn("another replica has taken over: this one ends");
+    process.kill(process.pid, "SIGTERM");
+  });
+  try {
+    const end = await sidecar;
+    return end.failure === undefined ? ExitStatus.Fine : ExitStatus.Internal;
+  } finally {
+    stop.abort();
+    await rm(marker, { force: true });
+    await held;
+    await election.release();
+  }
+}
+
+/** The files of the Secret, written in the order of arrival. */
+class Files {
+  readonly documents: string;
+  readonly state: string;
+  isFollowed = false;
+  readonly #flags: GatewayFlags;
+  readonly #changed: () => void;
+  readonly #first: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(flags: GatewayFlags, changed: () => void) {
+    this.#flags = flags;
+    this.#changed = changed;
+    this.documents = join(flags.run, "documents");
+    this.state = join(flags.run, "state");
+  }
+
+  /** Resolves when the first files are there. */
+  get first(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  take(secret: SecretObject): void {
+    this.#writing = this.#writing.then(async () => {
+      const { namespace, tunnel } = this.#flags;
+      await mkdir(this.documents, { recursive: true, mode: 0o700 });
+      const place = { documents: this.documents, state: join(this.state, namespace, tunnel) };
+      await writeGatewayFiles(place, secret);
+      this.#first.resolve();
+      if (!this.isFollowed) return;
+      this.#changed();
+      process.kill(process.pid, "SIGHUP");
+    });
+  }
+}
+
+function loadConfig(flags: GatewayFlags): KubeConfig {
+  const config = new KubeConfig();
+  if (flags.kubeconfig === undefined) config.loadFromDefault();
+  else config.loadFromFile(flags.kubeconfig);
+  return config;
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  signal.addEventListener("abort", () => resolve());
+  await promise;
+}

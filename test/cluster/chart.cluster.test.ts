@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type Program, run } from "../support/process.ts";
+import { Scratch } from "../support/scratch.ts";
+import { waitFor } from "../support/wait.ts";
+import { ControlPlane } from "./control-plane.ts";
+import { startOperator } from "./operator-program.ts";
+import { ensurePrograms, programPath } from "./programs.ts";
+
+const CHART: string = join(import.meta.dirname, "..", "..", "charts", "fairlead");
+const NAMESPACE = "fairlead-system";
+
+let plane: ControlPlane;
+let scratch: Scratch;
+let operator: Program | undefined;
+
+before(async () => {
+  await ensurePrograms(["helm"], (line) => process.stderr.write(`${line}\n`));
+  scratch = await Scratch.create();
+  plane = await ControlPlane.start({ hasControllers: true });
+});
+after(async () => {
+  await operator?.stop();
+  await plane[Symbol.asyncDispose]();
+  await scratch[Symbol.asyncDispose]();
+});
+
+async function helm(
+  ...parameters: readonly string[]
+): Promise<{ readonly status: number; readonly output: string }> {
+  const environment = { KUBECONFIG: plane.kubeconfig, HELM_CACHE_HOME: scratch.path };
+  const command = [programPath("helm"), ...parameters];
+  const { status, stderr, stdout } = await run(command, { environment, timeoutMs: 60_000 });
+  return { status, output: `${stdout}${stderr}` };
+}
+
+async function fine(...parameters: readonly string[]): Promise<string> {
+  const { output, status } = await helm(...parameters);
+  assert.equal(status, 0, `helm ${parameters.join(" ")}: ${output}`);
+  return output;
+}
+
+async function apply(kind: string, name: string, spec: unknown): Promise<void> {
+  const metadata = { name, namespace: "default" };
+  const document = { apiVersion: "fairlead.dev/v1alpha1", kind, metadata, spec };
+  const { output, status } = await plane.kubectlWith(JSON.stringify(document), "apply", "-f", "-");
+  assert.equal(status, 0, output);
+}
+
+async function reasonOf(what: string, name: string): Promise<string> {
+  const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].reason}';
+  return await plane.kubectl("get", what, name, "-o", path);
+}
+
+test("the chart lints clean, and a wrong value is refused with its name", async () => {
+  assert.match(await fine("lint", "--strict", CHART), /0 chart\(s\) failed/);
+  const { output, status } = await helm("lint", CHART, "--set", "operator.replicas=0");
+  assert.notEqual(status, 0);
+  assert.match(output, /replicas/);
+});
+
+test("values that are off by default are rendered where they belong", async () => {
+  const options = [
+    ...["--set", "hostAccess.namespaces={lab,other}", "--set", "imagePullSecrets={pull}"],
+    ...["--set", `image.digest=sha256:${"a".repeat(64)}`, "--set", "operator.podLabels.a=b"],
+    ...["--set", "operator.nodeSelector.a=b", "--set", "operator.priorityClassName=high"],
+  ];
+  const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...options);
+  assert.match(text, /fairlead@sha256:a{64}/);
+  assert.match(text, /--host-access\n\s+- lab\n\s+- other/);
+  assert.match(text, /runAsNonRoot: true/);
+});
+
+test("installed, the operator does its work with the chart's own account", async () => {
+  await fine("install", "fl", CHART, "--namespace", NAMESPACE, "--create-namespace");
+  const names = ["vpntunnels", "vpnpeers", "uplinksets"].map((name) => `crd/${name}.fairlead.dev`);
+  await plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", ...names);
+  const kubeconfig = await plane.serviceAccountConfig(NAMESPACE, "fl-operator");
+  operator = startOperator(plane, { kubeconfig, flags: ["--namespace", NAMESPACE] });
+  await apply("VpnTunnel", "t", {
+    listen: { advertise: [{ host: "vpn.example.org" }] },
+    addresses: { segment: "10.20.0.0/24", pool: "10.20.0.9-10.20.0.9" },
+    uplinks: { name: "u" },
+  });
+  await apply("UplinkSet", "u", { uplinks: [{ name: "a", interface: "eth0" }] });
+  await apply("VpnPeer", "p", { tunnel: { name: "t" } });
+  for (const [what, name, reason] of [
+    ["vt", "t", "GatewayStarting"],
+    ["vp", "p", "ProfileMade"],
+    ["ups", "u", "InUse"],
+  ] as const) {
+    const text = (): string => `${what} ${name}: ${operator?.output.slice(-3000)}`;
+    await waitFor(text, async () => (await reasonOf(what, name)) === reason, 20_000);
+  }
+  // The fixed address is outside the pool: the former claim is given back, which is a delete.
+  await apply("VpnPeer", "p", { tunnel: { name: "t" }, address: "10.20.0.7" });
+  await waitFor("the claim given back", async () => {
+    const claims = await plane.kubectl("get", "lease", "-o", "name");
+    return claims.includes("t-10.20.0.7") && !claims.includes("t-10.20.0.9");
+  });
+  await apply("VpnTunnel", "t", {
+    listen: { advertise: [{ host: "vpn.example.org" }] },
+    addresses: { segment: "10.20.0.0/24" },
+    gateway: { replicas: 1 },
+  });
+  await waitFor("the budget's end", async () => (await plane.kubectl("get", "pdb")) === "");
+  assert.doesNotMatch(operator.output, /forbidden|403/i);
+});
+
+test("an upgrade upgrades the kinds; uninstalling keeps them and the tunnels, or neither", async () => {
+  await fine("upgrade", "fl", CHART, "--namespace", NAMESPACE, "--set", "operator.replicas=1");
+  const columns = await plane.kubectl("get", "crd", "vpntunnels.fairlead.dev", "-o", "json");
+  assert.match(columns, /"helm.sh\/resource-policy": "keep"/);
+  await operator?.stop();
+  await fine("uninstall", "fl", "--namespace", NAMESPACE);
+  assert.match(await plane.kubectl("get", "vt"), /^t\s/m);
+  await fine(
+    ...["install", "fl", CHART, "--namespace", NAMESPACE, "--take-ownership"],
+    ...["--set", "crds.keep=false"],
+  );
+  await fine("uninstall", "fl", "--namespace", NAMESPACE, "--wait", "--timeout", "50s");
+  assert.equal(await plane.kubectl("get", "crd", "-o", "name"), "");
+});

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { pause, waitFor } from "../support/wait.ts";
+import { ControlPlane } from "./control-plane.ts";
+import { installDefinitions, startOperator } from "./operator-program.ts";
+
+/** The long version is the one whose figures stand in docs/. */
+const IS_FULL: boolean = process.env["FAIRLEAD_FULL"] === "1";
+const TUNNELS: number = IS_FULL ? 100 : 10;
+const PEERS_EACH = 5;
+const CONVERGE_MS: number = IS_FULL ? 180_000 : 60_000;
+
+function documents(): string {
+  const items: unknown[] = [];
+  const add = (kind: string, name: string, spec: unknown): void => {
+    const metadata = { name, namespace: "default" };
+    items.push({ apiVersion: "fairlead.dev/v1alpha1", kind, metadata, spec });
+  };
+  for (let tunnel = 0; tunnel < TUNNELS; tunnel++) {
+    const addresses = { segment: "10.20.0.0/24", pool: "10.20.0.100-10.20.0.199" };
+    add("VpnTunnel", `t${tunnel}`, { listen: { advertise: [{ host: "h" }] }, addresses });
+    for (let peer = 0; peer < PEERS_EACH; peer++) {
+      add("VpnPeer", `t${tunnel}-p${peer}`, { tunnel: { name: `t${tunnel}` } });
+    }
+  }
+  return JSON.stringify({ apiVersion: "v1", kind: "List", items });
+}
+
+function residentMegabytes(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1000;
+}
+
+test(`${TUNNELS} tunnels and ${TUNNELS * PEERS_EACH} peers applied at once converge, and then nothing is written`, async () => {
+  await using plane = await ControlPlane.start();
+  await installDefinitions(plane);
+  await using operator = startOperator(plane);
+  await operator.waitForOutput(/this replica leads/);
+  const applyMs = performance.now();
+  const parameters = ["create", "-f", "-"];
+  const { output, status } = await plane.kubectlWith(documents(), ...parameters);
+  assert.equal(status, 0, output.slice(-500));
+  const createdMs = performance.now();
+  const ready = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].reason}{"\\n"}{end}';
+  const count = async (what: string, reason: string): Promise<number> => {
+    const text = await plane.kubectl("get", what, "-o", `jsonpath=${ready}`);
+    return text.split("\n").filter((line) => line === reason).length;
+  };
+  await waitFor(
+    () => operator.output.slice(-2000),
+    async () => {
+      const peers = await count("vp", "ProfileMade");
+      if (peers < TUNNELS * PEERS_EACH) return false;
+      return (await count("vt", "GatewayStarting")) === TUNNELS;
+    },
+    CONVERGE_MS,
+  );
+  const convergedMs = performance.now();
+  await pause(3_000);
+  const version = async (): Promise<string> =>
+    await plane.kubectl(
+      "get",
+      "vt,vp,secret,svc,sts,role,lease",
+      "-o",
+      "jsonpath={..resourceVersion}",
+    );
+  const versionsOf = (text: string): Set<string> => new Set(text.split(" "));
+  const before = versionsOf(await version());
+  await pause(10_000);
+  const after = versionsOf(await version());
+  // The replicas' own Lease is renewed; nothing else changes.
+  const changed = [...after].filter((one) => !before.has(one));
+  assert(changed.length <= 1, `${changed.length} objects changed at rest`);
+  const claims = (await plane.kubectl("get", "lease", "-o", "name")).split("\n").filter(Boolean);
+  assert.equal(claims.length, TUNNELS * PEERS_EACH + 1);
+  const seconds = (fromMs: number, toMs: number): string => ((toMs - fromMs) / 1000).toFixed(1);
+  process.stdout.write(
+    `# applied in ${seconds(applyMs, createdMs)} s, converged ${seconds(createdMs, convergedMs)} s later, operator ${residentMegabytes(operator.pid).toFixed(0)} MB\n`,
+  );
+});
