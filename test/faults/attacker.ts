@@ -14,6 +14,8 @@ import { DESCRIPTOR_WORDS, PathWord, Verdict, Word } from "../../sidecar/native/
 import { Lane, udpOpen } from "../../sidecar/native/native.ts";
 import { pathTo } from "../../sidecar/uplink/address-words.ts";
 
+/** This file, as a program to start. */
+export const ATTACKER: string = import.meta.filename;
 const SOCKETS = 6;
 const BATCH = 64;
 const SLOT_BYTES = 65_536;

@@ -1,15 +1,14 @@
 /** A million datagrams that nobody should send, at a server with a live session. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { COUNTERS } from "../../sidecar/counters.ts";
 import { ensureCommands } from "../support/packages.ts";
 import type { Program } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
+import { ATTACKER } from "./attacker.ts";
 import { createStanding, GOOD_PEER, GOOD_PORT, type Standing } from "./standing.ts";
 
-const ATTACKER = join(import.meta.dirname, "attacker.ts");
 const PACED = { count: 200_000, perSecond: 20_000 };
 /** As fast as it goes. */
 const FLAT_OUT = { count: 800_000, perSecond: 1e9 };

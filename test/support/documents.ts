@@ -6,9 +6,9 @@ import { dump } from "js-yaml";
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** Namespace of every resource that a test writes. */
-export const RESOURCE_NAMESPACE = "lab";
+const RESOURCE_NAMESPACE = "lab";
 /** The gateway's own addresses on the segment of a listening tunnel. */
-export const SEGMENT = { gateway4: "10.20.0.1", gateway6: "fd20::1" } as const;
+const SEGMENT = { gateway4: "10.20.0.1", gateway6: "fd20::1" } as const;
 
 const API_VERSION = "fairlead.dev/v1alpha1";
 
