@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
+import { renderStatus } from "./status-table.ts";
+
+const quiet = { packetsIn: 0, bytesIn: 0, packetsOut: 0, bytesOut: 0 };
+
+const tunnel: TunnelStatus = {
+  namespace: "default",
+  name: "rig",
+  role: "listen",
+  state: "Up",
+  interface: "fl-rig",
+  segmentInterface: "br0",
+  mtuBytes: 1500,
+  peers: [
+    {
+      name: "box",
+      port: 1,
+      state: "Up",
+      remote: "192.0.2.7:41000",
+      local: "198.51.100.1",
+      cipher: "AES-256-GCM",
+      silentMs: 1234,
+      traffic: { packetsIn: 3, bytesIn: 999, packetsOut: 4, bytesOut: 1_500_000 },
+    },
+    { name: "lab", port: 0, state: "Absent" },
+  ],
+  stations: [
+    { mac: "02:00:00:00:00:01", vlan: 0, behind: "box", silentMs: 42_400, isDeclared: false },
+    { mac: "02:00:00:00:00:02", vlan: 7, behind: "tap", silentMs: 0, isDeclared: true },
+  ],
+  groups: [],
+  queriers: [],
+  shut: [],
+  tap: quiet,
+  counters: { "rx.packets": 3, "rx.tooShort": 2, "rx.malformed": 0, "switch.flooded": 1 },
+};
+
+const status: ProcessStatus = {
+  pid: 1,
+  version: "0.1.0",
+  since: "2026-08-01T00:00:00.000Z",
+  tunnels: [tunnel],
+  refused: [{ name: "default/other", problems: ["spec.port: missing"] }],
+};
+
+test("a small status is one screen of aligned tables", () => {
+  assert.deepEqual(renderStatus([status], false).split("\n"), [
+    "TUNNEL       ROLE    STATE  PEERS  STATIONS  INTERFACE      MTU",
+    "default/rig  listen  Up     1/2    2         fl-rig in br0  1500",
+    "",
+    "default/rig",
+    "  PEER  STATE   REMOTE           LOCAL         CIPHER       IN     OUT     HEARD",
+    "  box   Up      192.0.2.7:41000  198.51.100.1  AES-256-GCM  999 B  1.5 MB  1.2s ago",
+    "  lab   Absent  -                -             -            -      -       -",
+    "",
+    "  STATION            VLAN  BEHIND  SEEN",
+    "  02:00:00:00:00:01  -     box     42s ago",
+    "  02:00:00:00:00:02  7     tap     declared",
+    "",
+    "  COUNTER      COUNT",
+    "  rx.tooShort  2",
+    "",
+    "default/other  Refused",
+    "  spec.port: missing",
+    "",
+  ]);
+});
+
+test("with all counters the traffic is shown too, zeros never", () => {
+  const text = renderStatus([status], true);
+  for (const name of ["rx.packets", "rx.tooShort", "switch.flooded"])
+    assert.match(text, new RegExp(name));
+  assert.doesNotMatch(text, /rx\.malformed/);
+});
+
+test("nothing at all is an empty line, not a table", () => {
+  assert.equal(renderStatus([], false), "\n");
+  assert.equal(renderStatus([{ ...status, tunnels: [], refused: [] }], true), "\n");
+});
+
+test("a tunnel without peers, stations and drops says so, and a failed one why", () => {
+  const empty = { ...tunnel, peers: [], stations: [], counters: {}, segmentInterface: "fl-rig" };
+  const failed = { ...empty, state: "Failed" as const, problem: "port 1194 is in use" };
+  const lines = renderStatus([{ ...status, tunnels: [failed], refused: [] }], false).split("\n");
+  assert.match(lines[1] ?? "", /Failed +0\/0 +0 +fl-rig +1500$/);
+  assert.equal(lines[4], "  port 1194 is in use");
+  assert(lines.includes("  nothing dropped"));
+});
+
+test("bytes are counted in steps of a thousand, from B to TB", () => {
+  const shown = [0, 999, 1000, 12_345_678, 1e9, 1e12, 1e16].map((bytesIn) => {
+    const [peer] = tunnel.peers;
+    assert(peer !== undefined);
+    const peers = [{ ...peer, traffic: { ...quiet, bytesIn } }];
+    const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, peers }] }], false);
+    return / AES-256-GCM +(\S+ \S+)/.exec(text)?.[1];
+  });
+  assert.deepEqual(shown, ["0 B", "999 B", "1.0 kB", "12.3 MB", "1.0 GB", "1.0 TB", "10000.0 TB"]);
+});
+
+test("no line ends in blanks", () => {
+  for (const line of renderStatus([status], true).split("\n")) assert.equal(line, line.trimEnd());
+});
