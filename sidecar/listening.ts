@@ -5,6 +5,7 @@
  */
 
 import type { Logger } from "pino";
+import { serialForm } from "../authority/revocation.ts";
 import type { LimitedLog } from "./control/limited-log.ts";
 import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { Counter } from "./counters.ts";
@@ -81,10 +82,20 @@ export class Listening {
       const session = this.#sessions.get(index);
       const still = peers.find((candidate) => candidate.commonName === peer.commonName);
       if (still === undefined && session !== undefined) {
-        this.#end(session, "stopped", "the peer was deleted");
+        this.#cutOff(session, "the peer was deleted");
       }
     }
     for (const peer of peers) this.#declareStations(peer, this.#indexOf(peer.commonName) ?? -1);
+  }
+
+  /** Ends the sessions of revoked certificates at once. */
+  setRevoked(serials: ReadonlySet<string>): void {
+    for (const session of [...this.#sessions.values()]) {
+      const serial = session.agreement?.serialNumber;
+      if (serial !== undefined && session.isUp && serials.has(serialForm(serial))) {
+        this.#cutOff(session, "its certificate is revoked");
+      }
+    }
   }
 
   step(index: number): void {
@@ -290,6 +301,19 @@ export class Listening {
     const fields = { from, name, cause };
     this.#options.limitedLog.warn(`${cause} ${from}`, fields, `peer refused: ${message}`);
     this.#options.context.schedule(session.index, 0);
+    this.#options.context.linger(() => this.#forget(session), REFUSED_LINGER_MS);
+  }
+
+  /** The peer may not go on: no frame of it from now on, and it hears why. */
+  #cutOff(session: PeerSession, reason: string): void {
+    const peer = this.#names.get(session.index);
+    const fields = { peer: peer?.name, path: remoteText(session.row), cause: "certificateRefused" };
+    this.#options.log.info(fields, `peer cut off: ${reason}`);
+    session.cutOff(reason);
+    this.#names.delete(session.index);
+    if (peer !== undefined && this.#indexOf(peer.commonName) === undefined) {
+      this.#declareStations(peer, -1);
+    }
     this.#options.context.linger(() => this.#forget(session), REFUSED_LINGER_MS);
   }
 

@@ -6,7 +6,8 @@
 
 import { OperatingError } from "../common/operating-error.ts";
 import { loadTunnels } from "./control/load-tunnels.ts";
-import type { LoadOptions } from "./control/loaded.ts";
+import type { LoadedTunnels, LoadOptions } from "./control/loaded.ts";
+import { watchFiles } from "./control/watch-files.ts";
 import type { SidecarEnd } from "./sidecar.ts";
 import { serveStatus } from "./status-server.ts";
 import { LOG, SIDECAR, type SidecarSettings, wireSidecar } from "./wiring.ts";
@@ -28,17 +29,23 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop());
   let reloading: Promise<void> = Promise.resolve();
-  process.on("SIGHUP", () => {
+  const reload = (apply: (loaded: LoadedTunnels) => Promise<void> | void): void => {
     reloading = reloading.then(async () => {
-      log.info("reading the files again");
       try {
-        await sidecar.apply(await load());
+        await apply(await load());
       } catch (error) {
         if (!(error instanceof OperatingError)) throw error;
         log.error({ cause: error.code }, `the files were not read again: ${error.message}`);
       }
     });
+  };
+  process.on("SIGHUP", () => {
+    log.info("reading the files again");
+    reload((loaded) => sidecar.apply(loaded));
   });
+  const watch = await watchFiles(options.load.paths, () =>
+    reload((loaded) => sidecar.applyLive(loaded)),
+  );
   const status = await serveStatus(options.runDirectory, () => sidecar.status());
   try {
     await sidecar.apply(await load());
@@ -46,6 +53,7 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
     await reloading;
     return await sidecar.stop();
   } finally {
+    watch.close();
     await status.close();
   }
 }

@@ -71,6 +71,7 @@ export class PeerSession {
   readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
   readonly #epochs = new Map<number, EpochRing>();
   #isClosed = false;
+  #isCutOff = false;
 
   constructor(options: {
     readonly index: number;
@@ -110,7 +111,17 @@ export class PeerSession {
   }
 
   get isUp(): boolean {
-    return this.agreement !== undefined && !this.#isClosed;
+    return this.agreement !== undefined && !this.#isClosed && !this.#isCutOff;
+  }
+
+  /** Ends its data at once and tells the peer why; its control channel lives until `close`. */
+  cutOff(reason: string): void {
+    if (!this.isUp) return;
+    this.#isCutOff = true;
+    for (const keyId of [...this.#keys.keys(), ...this.#epochs.keys()]) this.#retire(keyId);
+    this.#context.plane.order({ kind: "closeSession", index: this.index });
+    this.control.sendText(`AUTH_FAILED,${reason}`);
+    this.#context.schedule(this.index, 0);
   }
 
   /** Takes in a control datagram that came by the path in `row`; true when it was good. */
@@ -162,7 +173,7 @@ export class PeerSession {
     this.#isClosed = true;
     this.control.close();
     for (const keyId of [...this.#keys.keys(), ...this.#epochs.keys()]) this.#retire(keyId);
-    if (this.agreement !== undefined) {
+    if (this.agreement !== undefined && !this.#isCutOff) {
       this.#context.plane.order({ kind: "closeSession", index: this.index });
     }
     this.#context.schedule(this.index, Infinity);
@@ -171,8 +182,12 @@ export class PeerSession {
   #sessionEvents(events: PeerEvents): SessionEvents {
     const { plane } = this.#context;
     return {
-      installKeys: (keyId, keys) => this.#install(keyId, keys, events),
-      installEpochs: (keyId, secrets) => this.#installEpochs(keyId, secrets, events),
+      installKeys: (keyId, keys) => {
+        if (!this.#isCutOff) this.#install(keyId, keys, events);
+      },
+      installEpochs: (keyId, secrets) => {
+        if (!this.#isCutOff) this.#installEpochs(keyId, secrets, events);
+      },
       sendWith: (keyId) => plane.order({ kind: "sendWith", index: this.index, keyId }),
       retireKey: (keyId) => this.#retire(keyId),
       established: (agreement) => {

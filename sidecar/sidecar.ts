@@ -60,6 +60,23 @@ export class Sidecar {
     this.#checkEnd();
   }
 
+  /** Takes who may connect from files that were saved; everything else waits for `apply`. */
+  applyLive(loaded: LoadedTunnels): void {
+    for (const outcome of loaded.tunnels) {
+      const name = `${outcome.namespace}/${outcome.name}`;
+      const known = this.#running.get(name);
+      if (known === undefined) continue;
+      if (!outcome.ok) {
+        for (const problem of outcome.problems) this.#log.error({ tunnel: name }, problem);
+        continue;
+      }
+      if (isDeepStrictEqual(known.config, outcome.config)) continue;
+      if (isSameButWho(known.config, outcome.config))
+        this.#update(name, known.tunnel, outcome.config);
+      else this.#log.info({ tunnel: name }, "its file was saved: send SIGHUP to take the change");
+    }
+  }
+
   /** Stops every tunnel; the failure that the process is to end with, if any. */
   async stop(): Promise<SidecarEnd> {
     for (const name of [...this.#running.keys()].reverse()) await this.#stop(name);
@@ -80,11 +97,7 @@ export class Sidecar {
     const known = this.#running.get(name);
     if (known !== undefined) {
       if (isDeepStrictEqual(known.config, config)) return;
-      if (isSameButPeers(known.config, config) && known.tunnel.update(config)) {
-        this.#running.set(name, { config, tunnel: known.tunnel });
-        this.#log.info({ tunnel: name }, "peers updated, no frame dropped");
-        return;
-      }
+      if (isSameButWho(known.config, config) && this.#update(name, known.tunnel, config)) return;
       this.#log.warn(
         { tunnel: name },
         "this change needs a restart of the tunnel: frames are lost for a moment",
@@ -92,6 +105,13 @@ export class Sidecar {
       await this.#stop(name);
     }
     this.#start(name, config);
+  }
+
+  #update(name: string, tunnel: Tunnel, config: TunnelConfig): boolean {
+    if (!tunnel.update(config)) return false;
+    this.#running.set(name, { config, tunnel });
+    this.#log.info({ tunnel: name }, "peers and revocations updated, no frame dropped");
+    return true;
   }
 
   /** Stops what no file asks for any more; a file that could not be read says nothing about that. */
@@ -149,8 +169,14 @@ export class Sidecar {
   }
 }
 
-function isSameButPeers(one: TunnelConfig, other: TunnelConfig): boolean {
+/** The same tunnel but for its peers and its revocation list: who may connect. */
+function isSameButWho(one: TunnelConfig, other: TunnelConfig): boolean {
   if (one.role.kind !== "listen" || other.role.kind !== "listen") return false;
-  const peers = one.role.peers;
-  return isDeepStrictEqual(one, { ...other, role: { ...other.role, peers } });
+  const role = { ...other.role, peers: one.role.peers };
+  return isDeepStrictEqual(withoutCrl(one), withoutCrl({ ...other, role }));
+}
+
+function withoutCrl(config: TunnelConfig): TunnelConfig {
+  const { crlPem: _, ...security } = config.security;
+  return { ...config, security };
 }

@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import type { Logger } from "pino";
+import { revokedSerials } from "../authority/revocation.ts";
 import type { KeySlots } from "./cipher/key-slots.ts";
 import { type Clock, monotonicMs, type SystemClock } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
@@ -25,6 +26,7 @@ import { SegmentWatch } from "./segment-watch.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
 import { nodeTlsEngines } from "./session/handshake/node-tls-engine.ts";
 import type { Agreement } from "./session/handshake/session-outcome.ts";
+import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
 import { createWrapFinder } from "./session/handshake/wrap-finder.ts";
 import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
@@ -70,6 +72,7 @@ export class Tunnel {
   readonly #undo: (() => void | Promise<void>)[] = [];
   readonly #lingering = new Map<number, () => void>();
   #mtuBytes: number;
+  #createTls: TlsEngineFactory;
   #nextLinger = 0;
   #failure: TunnelError | undefined;
   #isClosed = false;
@@ -80,6 +83,7 @@ export class Tunnel {
     this.log = context.log.child({ tunnel: this.name });
     this.#config = config;
     this.#context = context;
+    this.#createTls = nodeTlsEngines(config.security);
     this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
     try {
       const socket = this.#openSocket();
@@ -106,6 +110,9 @@ export class Tunnel {
   /** Takes what of a new configuration can be taken without dropping a frame; else says no. */
   update(config: TunnelConfig): boolean {
     if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;
+    this.#createTls = nodeTlsEngines(config.security);
+    const { crlPem } = config.security;
+    if (crlPem !== undefined) this.#end.setRevoked(revokedSerials(crlPem));
     this.#end.setPeers(config.role.peers);
     return true;
   }
@@ -246,7 +253,7 @@ export class Tunnel {
     const context: PeerContext = {
       plane: this.#plane,
       keySlots: this.#context.keySlots,
-      createTls: nodeTlsEngines(security),
+      createTls: (role, handlers) => this.#createTls(role, handlers),
       keepalive: {
         pingIntervalMs: intervalSeconds * 1000,
         timeoutMs: isListening ? serverTimeoutMs(timeoutSeconds) : timeoutSeconds * 1000,

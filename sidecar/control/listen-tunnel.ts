@@ -2,6 +2,7 @@
 
 import { CertificateError } from "../../authority/authority-error.ts";
 import { isPair, type KeyPair, readCertificate } from "../../authority/certificate.ts";
+import { revokedSerials } from "../../authority/revocation.ts";
 import { openStore, type Store } from "../../authority/store.ts";
 import { parseNetwork } from "../../crds/ip-network.ts";
 import type { VpnTunnel } from "../../crds/types.ts";
@@ -191,8 +192,18 @@ function ownCrl(
     field,
   );
   if (!found.ok) return found.problem;
-  if (found.text.includes("-----BEGIN X509 CRL-----")) return { text: found.text };
+  if (found.text.includes("-----BEGIN X509 CRL-----")) return readableCrl(found.text, field);
   return `${field}: ${reference.key} is not a revocation list: expected a PEM block -----BEGIN X509 CRL-----`;
+}
+
+function readableCrl(text: string, field: string): { readonly text: string } | string {
+  try {
+    revokedSerials(text);
+    return { text };
+  } catch (error) {
+    if (error instanceof CertificateError) return `${field}: ${error.message}`;
+    throw error;
+  }
 }
 
 interface Given {

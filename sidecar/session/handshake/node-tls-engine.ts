@@ -65,6 +65,7 @@ function judgePeer(socket: tls.TLSSocket, security: SecurityConfig): TlsPeer {
   const peer = {
     protocol,
     fingerprint: certificate.fingerprint256,
+    serialNumber: certificate.serialNumber,
     validTo: certificate.validTo,
     ...(commonName === undefined ? {} : { commonName }),
   };

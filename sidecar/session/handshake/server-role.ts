@@ -192,6 +192,7 @@ export class ServerRole implements SessionRole {
       tlsVersion: key.peer?.protocol ?? "unknown",
       commonName,
       fingerprint: key.peer?.fingerprint,
+      serialNumber: key.peer?.serialNumber,
       validTo: key.peer?.validTo,
       usesEpochs: this.#hasEpochs,
       peerId: this.#settings.peerId,

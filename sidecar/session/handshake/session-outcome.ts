@@ -35,6 +35,8 @@ export interface Agreement {
   /** Common name of the other end's certificate. */
   readonly commonName: string | undefined;
   readonly fingerprint: string | undefined;
+  /** Serial number of the other end's certificate, in hex. */
+  readonly serialNumber?: string | undefined;
   readonly validTo: string | undefined;
   /** Data packets carry epochs (OpenVPN 2.7). */
   readonly usesEpochs: boolean;

@@ -11,6 +11,8 @@ export interface TlsPeer {
   readonly commonName?: string;
   /** SHA-256 of its certificate, upper-case hex with colons. */
   readonly fingerprint?: string;
+  /** Its certificate's serial number, in hex. */
+  readonly serialNumber?: string;
   /** End of its certificate's validity, as the certificate says it. */
   readonly validTo?: string;
   /** For instance "TLSv1.3". */
