@@ -19,6 +19,7 @@ COPY package.json LICENSE ./
 COPY common common
 COPY crds crds
 COPY authority authority
+COPY operator operator
 COPY sidecar sidecar
 COPY cli cli
 COPY --from=build /opt/fairlead/sidecar/native/fairlead.node sidecar/native/fairlead.node
