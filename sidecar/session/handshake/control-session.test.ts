@@ -113,7 +113,8 @@ for (const starter of ["client", "server", "both"] as const) {
       assert.deepEqual([pair.client.active?.keyId, pair.server?.active?.keyId], [keyId, keyId]);
       assertSameKeys(pair, keyId);
       assert.notDeepEqual(pair.clientLog.keys.get(keyId), pair.clientLog.keys.get(keyId - 1));
-      await pair.pass(1000);
+      assert.equal(pair.client.renegotiate(pair.nowMs), false, "a fresh key is not renewed");
+      await pair.pass(5000);
     }
     await pair.pass(OLD_KEY_MS);
     for (const { events, cause } of [pair.clientLog, pair.serverLog]) {

@@ -64,6 +64,8 @@ const OLD_KEY_MS = 65_000;
  * message again after 2 s when the acknowledgement was lost.
  */
 const SETTLE_MS = 2500;
+/** A key is not renewed before it is this old; stock's shortest --reneg-sec is 5 s. */
+const RENEWAL_AGE_MS_MIN = 4000;
 const KEY_IDS = 8;
 const KEY_ID_MASK = 7;
 const DYNAMIC_WRAP_LABEL = "EXPORTER-OpenVPN-dynamic-tls-crypt";
@@ -92,6 +94,7 @@ export class ControlSession {
   #old: { key: KeyNegotiation; untilMs: number } | undefined;
   /** The active key while its predecessor is still sent with. */
   #settling: { key: KeyNegotiation; untilMs: number } | undefined;
+  #renewedMs = -Infinity;
   #isClosed = false;
   #nowMs = 0;
 
@@ -141,6 +144,9 @@ export class ControlSession {
   /** Starts the next key id; false while one is being negotiated or none is in use yet. */
   renegotiate(nowMs: number): boolean {
     if (this.#active === undefined || this.#next !== undefined || this.#isClosed) return false;
+    // Both ends' timers often ring together: whoever comes second has a new key already, and a
+    // third key now would retire the first while it is still sent with.
+    if (this.#settling !== undefined || nowMs - this.#renewedMs < RENEWAL_AGE_MS_MIN) return false;
     this.#nowMs = nowMs;
     this.#next = this.#createKey(nextKeyId(this.#active.keyId));
     this.#next.reset(Opcode.softReset);
@@ -296,6 +302,7 @@ export class ControlSession {
       return;
     }
     this.#retireOld();
+    this.#renewedMs = this.#nowMs;
     this.#settling = { key, untilMs: this.#nowMs + SETTLE_MS };
     this.#old = { key: previous, untilMs: this.#nowMs + OLD_KEY_MS };
     this.#role?.renegotiated(key);
