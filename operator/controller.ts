@@ -8,7 +8,7 @@ import type { Clock } from "./clock.ts";
 import * as limits from "./limits.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
-import { PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
+import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
 import type { Live, World } from "./world.ts";
 
@@ -76,8 +76,9 @@ export class Controller {
 
   #connect(world: World): void {
     world.tunnels.onChange((key, { former, current }) => this.#onTunnel(key, former, current));
-    world.peers.onChange((key, { former, current }) => this.#onPeer(key, former ?? current));
-    world.uplinkSets.onChange((key) => {
+    world.peers.onChange((key, { former, current }) => this.#onPeer(key, former, current));
+    world.uplinkSets.onChange((key, { former, current }) => {
+      if (isSameSpec(former, current)) return;
       this.#queue.add(`UplinkSet ${key}`);
       const [namespace = "", name = ""] = key.split("/");
       for (const tunnel of world.tunnels.values()) {
@@ -85,47 +86,66 @@ export class Controller {
         this.#queue.add(`VpnTunnel ${keyOf(tunnel)}`);
       }
     });
-    world.claims.onChange((_, change) => this.#onOwned(change.current ?? change.former));
-    for (const { informer } of world.childKinds) {
+    world.claims.onChange((_, { former, current }) => this.#onClaim(former, current));
+    for (const { informer, kind } of world.childKinds) {
       (informer as World["secrets"]).onChange((_, change) =>
-        this.#onOwned(change.current ?? change.former),
+        this.#onOwned(kind.kind, change.current ?? change.former),
       );
     }
   }
 
+  /** A status is our own writing: only a change of the resource itself brings it back. */
   #onTunnel(
     key: ObjectKey,
     former: Live<VpnTunnel> | undefined,
     current: Live<VpnTunnel> | undefined,
   ): void {
+    if (isSameSpec(former, current)) return;
     this.#queue.add(`VpnTunnel ${key}`);
     const { namespace = "", name } = (current ?? former)?.metadata ?? { name: "" };
-    const isSame = former?.metadata.generation === current?.metadata.generation;
-    if (!isSame) this.#addPeers({ namespace, name });
+    this.#addPeers({ namespace, name });
     for (const tunnel of [former, current]) {
       const uplinks = tunnel?.spec.uplinks?.name;
-      if (uplinks !== undefined && !isSame) this.#queue.add(`UplinkSet ${namespace}/${uplinks}`);
+      if (uplinks !== undefined) this.#queue.add(`UplinkSet ${namespace}/${uplinks}`);
     }
   }
 
-  #onPeer(key: ObjectKey, peer: Live<VpnPeer> | undefined): void {
+  #onPeer(
+    key: ObjectKey,
+    former: Live<VpnPeer> | undefined,
+    current: Live<VpnPeer> | undefined,
+  ): void {
+    if (isSameSpec(former, current)) return;
     this.#queue.add(`VpnPeer ${key}`);
+    const peer = current ?? former;
     if (peer === undefined) return;
     this.#queue.add(`VpnTunnel ${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
   }
 
-  /** Something with our labels: its tunnel, and its peer or, if it is the tunnel's own, all peers. */
-  #onOwned(item: KubeObject | undefined): void {
-    if (item === undefined) return;
-    const tunnel = tunnelOf(item.metadata);
-    if (tunnel === undefined) return;
-    const { namespace = "", labels } = item.metadata;
+  /** A claim is part of the gateway's documents; one that goes may be what another peer waits for. */
+  #onClaim(former: KubeObject | undefined, current: KubeObject | undefined): void {
+    const metadata = (current ?? former)?.metadata;
+    const name = metadata === undefined ? undefined : tunnelOf(metadata);
+    if (metadata === undefined || name === undefined) return;
+    const { namespace = "" } = metadata;
+    this.#queue.add(`VpnTunnel ${namespace}/${name}`);
+    if (current === undefined) this.#addPeers({ namespace, name });
+  }
+
+  /** A child: its peer or its tunnel; all peers when it holds the keys or the address they need. */
+  #onOwned(kind: string, item: KubeObject | undefined): void {
+    const tunnel = item === undefined ? undefined : tunnelOf(item.metadata);
+    if (item === undefined || tunnel === undefined) return;
+    const { namespace = "", name, labels } = item.metadata;
     const peer = labels?.[PEER_LABEL];
-    this.#queue.add(`VpnTunnel ${namespace}/${tunnel}`);
-    if (peer !== undefined) this.#queue.add(`VpnPeer ${namespace}/${peer}`);
-    else if (item.kind === "Secret" || item.kind === "Service" || item.kind === undefined) {
-      this.#addPeers({ namespace, name: tunnel });
+    if (peer !== undefined) {
+      this.#queue.add(`VpnPeer ${namespace}/${peer}`);
+      return;
     }
+    this.#queue.add(`VpnTunnel ${namespace}/${tunnel}`);
+    const isKeys = kind === "Secret" && name === authoritySecretName(tunnel);
+    const isFront = kind === "Service" && name === gatewayName(tunnel);
+    if (isKeys || isFront) this.#addPeers({ namespace, name: tunnel });
   }
 
   #addPeers(tunnel: { readonly namespace: string; readonly name: string }): void {
@@ -133,6 +153,16 @@ export class Controller {
       this.#queue.add(`VpnPeer ${keyOf(peer)}`);
     }
   }
+}
+
+function isSameSpec(former: KubeObject | undefined, current: KubeObject | undefined): boolean {
+  if (former === undefined || current === undefined) return false;
+  const [before, now] = [former.metadata, current.metadata];
+  return (
+    before.uid === now.uid &&
+    before.generation === now.generation &&
+    before.deletionTimestamp === now.deletionTimestamp
+  );
 }
 
 function splitWork(key: string): { readonly kind: keyof Reconcilers; readonly object: ObjectKey } {

@@ -3,7 +3,7 @@ import type { UplinkSet } from "../../../crds/types.ts";
 import { UPLINK_SET } from "../../api/object.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
 import { type Condition, holds, stampConditions } from "../../status/conditions.ts";
-import { writeStatus } from "../../status/write-status.ts";
+import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
 
@@ -21,14 +21,17 @@ interface UplinkSetStatus {
 /** Reconciles uplink sets. */
 export class UplinkSetReconciler implements Reconciler {
   readonly #context: ReconcileContext;
+  readonly #status: StatusWriter;
 
   constructor(context: ReconcileContext) {
     this.#context = context;
+    this.#status = new StatusWriter(context.api, UPLINK_SET);
   }
 
   async reconcile(key: string): Promise<WorkResult> {
-    const { api, clock, world } = this.#context;
+    const { clock, world } = this.#context;
     const uplinkSet = world.uplinkSets.get(key);
+    if (uplinkSet === undefined) this.#status.forget(key);
     if (uplinkSet === undefined || uplinkSet.metadata.deletionTimestamp !== undefined) return {};
     const { name, namespace } = uplinkSet.metadata;
     const users = [...world.tunnels.values()]
@@ -36,7 +39,7 @@ export class UplinkSetReconciler implements Reconciler {
       .filter((tunnel) => tunnel.spec.uplinks?.name === name)
       .map((tunnel) => tunnel.metadata.name);
     const status = uplinkSetStatus(uplinkSet, users, clock.wallMs());
-    await writeStatus<unknown>(api, UPLINK_SET, uplinkSet, status);
+    await this.#status.write(uplinkSet, status);
     return {};
   }
 }

@@ -8,7 +8,7 @@ import { VPN_PEER } from "../../api/object.ts";
 import { type Children, ownerReference } from "../../apply/children.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
 import { fails, holds, unknown, type Verdict } from "../../status/conditions.ts";
-import { writeStatus } from "../../status/write-status.ts";
+import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
 import { authoritySecretName, gatewayName, profileSecretName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
@@ -32,14 +32,17 @@ const RENEW_POLL_MS = 3_600_000;
 /** Reconciles peers. */
 export class PeerReconciler implements Reconciler {
   readonly #options: PeerReconcilerOptions;
+  readonly #status: StatusWriter;
 
   constructor(options: PeerReconcilerOptions) {
     this.#options = options;
+    this.#status = new StatusWriter(options.api, VPN_PEER);
   }
 
   async reconcile(key: string): Promise<WorkResult> {
-    const { api, clock, world } = this.#options;
+    const { clock, world } = this.#options;
     const peer = world.peers.get(key);
+    if (peer === undefined) this.#status.forget(key);
     if (peer === undefined || peer.metadata.deletionTimestamp !== undefined) return {};
     const tunnel = world.tunnels.get(`${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
     const refused = tunnelProblem(peer, tunnel);
@@ -48,7 +51,7 @@ export class PeerReconciler implements Reconciler {
         ? await this.#keep(peer, tunnel)
         : { accepted: refused ?? accepted() };
     const status = peerStatus(peer, findings, clock.wallMs());
-    if (await writeStatus<unknown>(api, VPN_PEER, peer, status)) this.#tell(peer, status);
+    if (await this.#status.write(peer, status)) this.#tell(peer, status);
     return { retryAfterMs: RENEW_POLL_MS };
   }
 

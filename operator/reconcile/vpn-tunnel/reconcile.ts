@@ -8,7 +8,7 @@ import { VPN_TUNNEL } from "../../api/object.ts";
 import { type Children, ownerReference } from "../../apply/children.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
 import { holds, type Verdict } from "../../status/conditions.ts";
-import { writeStatus } from "../../status/write-status.ts";
+import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
 import { authoritySecretName, gatewayName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
@@ -41,22 +41,24 @@ const RENEW_POLL_MS = 3_600_000;
 /** Reconciles tunnels. */
 export class TunnelReconciler implements Reconciler {
   readonly #options: TunnelReconcilerOptions;
+  readonly #status: StatusWriter;
 
   constructor(options: TunnelReconcilerOptions) {
     this.#options = options;
+    this.#status = new StatusWriter(options.api, VPN_TUNNEL);
   }
 
   async reconcile(key: string): Promise<WorkResult> {
-    const { api, clock, world } = this.#options;
+    const { clock, world } = this.#options;
     const tunnel = world.tunnels.get(key);
+    if (tunnel === undefined) this.#status.forget(key);
     if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) return {};
     const references = await findReferences(this.#options, tunnel, this.#options.hostAccess);
     const findings = references.ok
       ? await this.#keep(tunnel, references.found)
       : this.#refused(tunnel, references.verdict);
     const status = tunnelStatus(tunnel, findings, clock.wallMs());
-    const isWritten = await writeStatus<unknown>(api, VPN_TUNNEL, tunnel, status);
-    if (isWritten) this.#tell(tunnel, status);
+    if (await this.#status.write(tunnel, status)) this.#tell(tunnel, status);
     const polls = namesSecrets(tunnel) || !references.ok;
     return { retryAfterMs: polls ? REFERENCE_POLL_MS : RENEW_POLL_MS };
   }
