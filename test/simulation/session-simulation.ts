@@ -3,6 +3,7 @@
  * Invariant: nothing here reads a clock or a random source; the same seed runs the same way.
  */
 import assert from "node:assert/strict";
+import type { ControlWrapConfig } from "../../sidecar/control/tunnel-config.ts";
 import { ClientRole } from "../../sidecar/session/handshake/client-role.ts";
 import { ControlSession } from "../../sidecar/session/handshake/control-session.ts";
 import {
@@ -73,8 +74,8 @@ export class SessionSimulation {
   constructor(seed: number) {
     this.#seed = seed;
     const key = Buffer.alloc(256, 1 + (seed % 200));
-    const kind = this.#random() < 0.5 ? "TlsCrypt" : "None";
-    const config = kind === "None" ? { kind } : { kind, key };
+    const config: ControlWrapConfig =
+      this.#random() < 0.5 ? { kind: "TlsCrypt", key } : { kind: "None" };
     this.#wraps = {
       client: createControlWrap(config, "client"),
       server: createControlWrap(config, "server"),
