@@ -40,6 +40,7 @@ export interface QuestionPlace {
 
 interface Question {
   isOpen: boolean;
+  isRepeated: boolean;
   member: number;
   asks: number;
   dueMs: number;
@@ -89,9 +90,12 @@ export class GroupQuestions {
     about: { group: Int32Array; nowMs: number },
   ): void {
     const { group, nowMs } = about;
+    // Hosts repeat their leaves: the first one counts, or the end would move away each time.
+    if (this.#openCount > 0 && this.#isAsked(member, asks)) return;
     const question = this.#questions.find((one) => !one.isOpen);
     if (question === undefined) return;
     question.isOpen = true;
+    question.isRepeated = false;
     question.member = member;
     question.asks = asks;
     question.dueMs = (nowMs + QUESTION_MS) | 0;
@@ -107,12 +111,23 @@ export class GroupQuestions {
   tick(nowMs: number): void {
     if (this.#openCount === 0) return;
     for (const question of this.#questions) {
-      if (!question.isOpen || ((nowMs - question.repeatMs) | 0) < 0) continue;
-      question.isOpen = false;
-      this.#openCount -= 1;
+      if (!question.isOpen) continue;
       const { member, asks, dueMs } = question;
-      if (this.#table.isWaiting(member, asks, dueMs)) this.#send(question);
+      if (((nowMs - dueMs) | 0) >= 0) {
+        question.isOpen = false;
+        this.#openCount -= 1;
+      } else if (!question.isRepeated && ((nowMs - question.repeatMs) | 0) >= 0) {
+        question.isRepeated = true;
+        if (this.#table.isWaiting(member, asks, dueMs)) this.#send(question);
+      }
     }
+  }
+
+  #isAsked(member: number, asks: number): boolean {
+    return this.#questions.some((one) => {
+      const isSame = one.isOpen && one.member === member && (one.asks & asks) === asks;
+      return isSame && this.#table.isWaiting(member, one.asks, one.dueMs);
+    });
   }
 
   #send(question: Question): void {
@@ -153,5 +168,14 @@ function createQuery(): Query {
 function createQuestion(): Question {
   const place = { port: ALL_PORTS, vlan: 0, family: 4, version: 3 } as const;
   const words = new Int32Array(4);
-  return { isOpen: false, member: 0, asks: 0, dueMs: 0, repeatMs: 0, place, group: words };
+  return {
+    isOpen: false,
+    isRepeated: false,
+    member: 0,
+    asks: 0,
+    dueMs: 0,
+    repeatMs: 0,
+    place,
+    group: words,
+  };
 }

@@ -53,8 +53,9 @@ export class LoopGuard {
     this.probePorts[1] = to;
   }
 
-  /** Our own probe came back. */
+  /** Our own probe came back: by another port, or there is a loop that we are no part of. */
   returned(sentPort: number, port: number, nowMs: number): void {
+    if (sentPort === port) return;
     const isOld = ((nowMs - this.#evidenceMs) | 0) > EVIDENCE_MS;
     if (this.#evidencePort === NO_PORT || isOld) this.#evidenceSinceMs = nowMs;
     this.#evidencePort = Math.max(sentPort, port);

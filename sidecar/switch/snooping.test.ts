@@ -180,6 +180,17 @@ test("a leave is asked about twice, 400 ms apart, and ends within a second", () 
   assert.equal(bench.send(0, data), ForwardVerdict.noMember);
 });
 
+test("a leave that is repeated ends when the first one would have", () => {
+  const bench = new Bench().at(SETTLED_MS);
+  bench.send(1, igmp3([JOIN]));
+  const leave = igmp3([{ kind: 3, group: "239.1.2.3" }]);
+  bench.send(1, leave);
+  bench.at(SETTLED_MS + 600).send(1, leave);
+  bench.at(SETTLED_MS + QUESTION_MS);
+  const data = groupData("239.1.2.3", { mac: "02:00:00:00:00:09" });
+  assert.equal(bench.send(0, data), ForwardVerdict.noMember);
+});
+
 test("a leave that another host behind the port contradicts changes nothing", () => {
   const bench = new Bench().at(SETTLED_MS);
   bench.send(1, mld(131, "ff15::3"));

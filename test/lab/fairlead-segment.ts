@@ -20,23 +20,34 @@ const GATEWAY_FILE = join(EXAMPLES, "bridged-gateway.yaml");
 const BOX_PEER = "box-7";
 const WORKLOAD_PEER = "viewer";
 
+/** A further identity of the gateway, for a host that a scenario adds. */
+const GUEST = `---
+apiVersion: fairlead.dev/v1alpha1
+kind: VpnPeer
+metadata: { name: guest, namespace: lab }
+spec:
+  tunnel: { name: testbed-a }
+`;
+
 /** Starts the gateway and the box, and waits for both. */
 export async function startFairleadSegment(
   topology: Topology,
   folder: string,
   boxKind: PeerKind,
-): Promise<Segment> {
+): Promise<FairleadSegment> {
   await using stack = new AsyncDisposableStack();
   const options = { folder: join(folder, "gateway") };
-  const gateway = stack.use(await startFairlead(topology.gateway, [GATEWAY_FILE], options));
+  const gatewayFile = join(folder, "gateway.yaml");
+  await writeFile(gatewayFile, (await readFile(GATEWAY_FILE, "utf8")) + GUEST);
+  const gateway = stack.use(await startFairlead(topology.gateway, [gatewayFile], options));
   await gateway.waitUntilUp();
-  const boxProfile = await printProfile(BOX_PEER, GATEWAY_FILE, options);
+  const boxProfile = await printProfile(BOX_PEER, gatewayFile, options);
   stack.use(await BOX_STARTERS[boxKind](topology, join(folder, "box"), boxProfile));
   await gateway.waitForPeer(BOX_PEER);
-  const right = await workloadFiles(folder, "right", GATEWAY_FILE);
+  const right = await workloadFiles(folder, "right", gatewayFile);
   // Broken as by somebody who forgot the multicast: neither end's file has its routes.
   const brokenGatewayFile = join(folder, "gateway-broken.yaml");
-  await writeFile(brokenGatewayFile, withoutMulticastRoutes(await readFile(GATEWAY_FILE, "utf8")));
+  await writeFile(brokenGatewayFile, withoutMulticastRoutes(await readFile(gatewayFile, "utf8")));
   const broken = await workloadFiles(folder, "broken", brokenGatewayFile);
   return new FairleadSegment({
     topology,
@@ -60,7 +71,8 @@ interface Parts {
   readonly description: string;
 }
 
-class FairleadSegment implements Segment {
+/** The tunnel with our program at the gateway. */
+export class FairleadSegment implements Segment {
   readonly description: string;
   readonly #parts: Parts;
   #workload: FairleadPeer | undefined;
@@ -81,6 +93,18 @@ class FairleadSegment implements Segment {
   async detachWorkload(): Promise<void> {
     await this.#workload?.stop();
     this.#workload = undefined;
+  }
+
+  /** The gateway's own status of the tunnel. */
+  async status(): Promise<TunnelStatus | undefined> {
+    return await this.#parts.gateway.tunnel();
+  }
+
+  /** The client file of the guest, for a stock OpenVPN. */
+  async guestProfile(): Promise<string> {
+    const { folder } = this.#parts;
+    const file = join(folder, "gateway.yaml");
+    return await printProfile("guest", file, { folder: join(folder, "gateway") });
   }
 
   async blocks(): Promise<readonly Block[]> {
@@ -144,7 +168,7 @@ const BOX_STARTERS: Readonly<Record<PeerKind, BoxStarter>> = {
 };
 
 /** Name of the only tap in a namespace: the profile leaves it to OpenVPN. */
-async function tapOf(namespace: Namespace): Promise<string> {
+export async function tapOf(namespace: Namespace): Promise<string> {
   const links = JSON.parse(await namespace.run(["ip", "-j", "tuntap", "show"])) as readonly {
     readonly ifname: string;
   }[];

@@ -8,14 +8,16 @@ import { Scratch } from "../support/scratch.ts";
 import { startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { LabContext } from "./lab-context.ts";
+import { runS2 } from "./scenario-s2.ts";
 import { runS3 } from "./scenario-s3.ts";
+import { runGroups } from "./scenario-s3-groups.ts";
 import { Screen } from "./screen.ts";
 import type { PeerKind, Segment } from "./segment.ts";
 import { startStockSegment } from "./stock-segment.ts";
 import { buildTopology, type Topology } from "./topology.ts";
 
 /** The scenarios that can be run by name. */
-export const SCENARIOS = ["S3"] as const;
+export const SCENARIOS = ["S2", "S3"] as const;
 
 /** A scenario's name. */
 export type ScenarioName = (typeof SCENARIOS)[number];
@@ -69,7 +71,18 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
   const segment = stack.use(await startSegment(options.peer, topology, scratch.path));
   screen.step(segment.description);
   const context = new LabContext({ topology, segment, screen, peer: options.peer });
-  if (options.scenario === "S3") return await runS3(context, options.seconds);
+  if (options.scenario === "S2") {
+    if (options.peer === "openvpn-only")
+      throw new TypeError("S2 runs stock openvpn by itself first");
+    return await runS2(context, network, scratch.path);
+  }
+  if (options.scenario === "S3") {
+    const result = await runS3(context, options.seconds);
+    if (options.peer === "openvpn-only") return result;
+    screen.step("S3, who gets a group: a stock client joins, leaves and never joined");
+    const groups = await runGroups(context, network, scratch.path);
+    return Object.assign(result, { groups, pass: result.pass && groups.pass });
+  }
   return await showTraffic(context, options.seconds);
 }
 

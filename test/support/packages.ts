@@ -19,6 +19,7 @@ const DEBIAN_PACKAGES = {
   openvpn: "openvpn",
   ping: "iputils-ping",
   setpriv: "util-linux",
+  smcroutectl: "smcroute",
   socat: "socat",
   tcpdump: "tcpdump",
 } as const;

@@ -1,0 +1,185 @@
+/**
+ * S2: the learning switch. First stock OpenVPN in the middle: a station that is known only by a
+ * permanent ARP entry is never reached. Then ours: it is reached with the first frame; a storm from
+ * one peer leaves the others' pings alone; a host that bridges the LAN a second time is shut out.
+ */
+import { ping } from "../support/hosts.ts";
+import { type Namespace, Network } from "../support/netns.ts";
+import { Scratch } from "../support/scratch.ts";
+import { pause, waitFor } from "../support/wait.ts";
+import type { FairleadSegment } from "./fairlead-segment.ts";
+import { Guest } from "./guest.ts";
+import type { LabContext } from "./lab-context.ts";
+import { startStockSegment } from "./stock-segment.ts";
+import { buildTopology, LAB, type Topology } from "./topology.ts";
+
+const QUIET_ADDRESS = "10.20.0.9";
+const PINGS = 10;
+const STORM_MS = 4000;
+
+/** The figures of one run; the last line of the lab's output. */
+export interface S2Result {
+  readonly scenario: "S2";
+  readonly peer: string;
+  /** Echoes to the quiet station, of `sent`. */
+  readonly sent: number;
+  readonly frames: number;
+  readonly framesStock: number;
+  readonly stormSentFrames: number;
+  readonly stormDroppedFrames: number;
+  readonly stormPingsSent: number;
+  readonly stormPingsLost: number;
+  /** From the loop's first frame to the port shut; absent: no loop was seen. */
+  readonly loopShutMs: number | undefined;
+  readonly pingsLostAfterLoop: number;
+  readonly pass: boolean;
+}
+
+/** Runs the scenario. */
+export async function runS2(
+  context: LabContext,
+  network: Network,
+  folder: string,
+): Promise<S2Result> {
+  const { screen, topology } = context;
+  const segment = context.segment as FairleadSegment;
+  screen.step("S2, broken first: stock openvpn in the middle, a station that has never spoken");
+  const framesStock = await stockQuiet();
+  screen.step(`  ${framesStock} of ${PINGS} echoes`);
+  screen.step("S2, right: the same station behind our switch");
+  await context.attach({ multicastRoutes: true });
+  const frames = await quietEchoes(network, topology);
+  screen.step(`  ${frames} of ${PINGS} echoes`);
+  await using guest = await Guest.start(network, topology, {
+    folder,
+    profile: await segment.guestProfile(),
+  });
+  const storm = await runStorm(context, segment, guest);
+  screen.step(
+    `  storm: ${storm.sent} frames sent, ${storm.dropped} dropped, ${storm.pingsLost} of ${storm.pingsSent} pings lost`,
+  );
+  const loop = await closeLoop(network, context, guest);
+  screen.step(`  loop: shut after ${loop.shutMs} ms, ${loop.pingsLost} pings lost afterwards`);
+  const isLoopShut = loop.shutMs !== undefined && loop.shutMs < 1000 && loop.pingsLost === 0;
+  return {
+    scenario: "S2",
+    peer: context.peer,
+    sent: PINGS,
+    frames,
+    framesStock,
+    stormSentFrames: storm.sent,
+    stormDroppedFrames: storm.dropped,
+    stormPingsSent: storm.pingsSent,
+    stormPingsLost: storm.pingsLost,
+    loopShutMs: loop.shutMs,
+    pingsLostAfterLoop: loop.pingsLost,
+    pass:
+      framesStock === 0 &&
+      frames === PINGS &&
+      storm.dropped > 0 &&
+      storm.pingsLost === 0 &&
+      isLoopShut,
+  };
+}
+
+/** A host on the LAN that sends nothing by itself and is known by permanent entries only. */
+async function quietEchoes(network: Network, topology: Topology): Promise<number> {
+  const { box, workload } = topology;
+  const quiet = await network.namespace("quiet");
+  await quiet.run(["sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1"]);
+  await network.cable(
+    { namespace: quiet, interface: "eth0" },
+    { namespace: box, interface: "lan1" },
+  );
+  await box.ip(`link set lan1 master ${LAB.boxBridge}`);
+  await quiet.ip("link set eth0 arp off");
+  await quiet.addresses("eth0", `${QUIET_ADDRESS}/24`);
+  const address = (
+    await workload.run(["ip", "-4", "-br", "address", "show", LAB.workloadInterface])
+  )
+    .trim()
+    .split(/\s+/)[2];
+  const [workloadAddress = ""] = (address ?? "").split("/");
+  const workloadMac = await macOf(workload, LAB.workloadInterface);
+  const quietMac = await macOf(quiet, "eth0");
+  await quiet.ip(`neigh replace ${workloadAddress} lladdr ${workloadMac} dev eth0 nud permanent`);
+  await workload.ip(
+    `neigh replace ${QUIET_ADDRESS} lladdr ${quietMac} dev ${LAB.workloadInterface} nud permanent`,
+  );
+  const { received } = await ping(workload, QUIET_ADDRESS, { count: PINGS });
+  return received;
+}
+
+async function stockQuiet(): Promise<number> {
+  await using scratch = await Scratch.create();
+  await using network = await Network.create();
+  const topology = await buildTopology(network);
+  await using segment = await startStockSegment(topology, scratch.path);
+  await segment.attachWorkload({ multicastRoutes: false });
+  await topology.workload.waitForUsableAddresses(LAB.workloadInterface);
+  await waitFor("the stock segment to carry unicast", async () => {
+    const { received } = await ping(topology.workload, LAB.lanHost, { count: 1 });
+    return received > 0 || undefined;
+  });
+  return await quietEchoes(network, topology);
+}
+
+async function macOf(namespace: Namespace, device: string): Promise<string> {
+  return (await namespace.run(["cat", `/sys/class/net/${device}/address`])).trim();
+}
+
+/** The guest sends 1,400-byte broadcasts as fast as it can, the workload pings the LAN. */
+async function runStorm(
+  context: LabContext,
+  segment: FairleadSegment,
+  guest: Guest,
+): Promise<{ sent: number; dropped: number; pingsSent: number; pingsLost: number }> {
+  const { workload } = context.topology;
+  const dropped = async (): Promise<number> =>
+    (await segment.status())?.counters["switch.stormBroadcast"] ?? 0;
+  const droppedBefore = await dropped();
+  const before = (await guest.namespace.interfaceCounters()).get(guest.device)?.sentFrames ?? 0;
+  const target = `UDP4-DATAGRAM:10.20.0.255:9,broadcast,so-bindtodevice=${guest.device}`;
+  await using _storm = guest.namespace.start(["socat", "-u", "-b", "1372", "/dev/zero", target]);
+  await pause(500);
+  const count = STORM_MS / 50;
+  const echoes = await ping(workload, LAB.lanHost, { count, intervalSeconds: 0.05 });
+  const after = (await guest.namespace.interfaceCounters()).get(guest.device)?.sentFrames ?? 0;
+  return {
+    sent: after - before,
+    dropped: (await dropped()) - droppedBefore,
+    pingsSent: echoes.sent,
+    pingsLost: echoes.sent - echoes.received,
+  };
+}
+
+/** The guest bridges its tap with the LAN that the box bridges already. */
+async function closeLoop(
+  network: Network,
+  context: LabContext,
+  guest: Guest,
+): Promise<{ readonly shutMs: number | undefined; readonly pingsLost: number }> {
+  const { box, workload, lan } = context.topology;
+  const segment = context.segment as FairleadSegment;
+  await network.cable(
+    { namespace: guest.namespace, interface: "lan0" },
+    { namespace: box, interface: "lan2" },
+  );
+  await guest.namespace.bridge("loop", guest.device, "lan0");
+  await box.ip(`link set lan2 master ${LAB.boxBridge}`);
+  const startMs = performance.now();
+  await using _broadcast = lan.start(["ping", "-c1", "-W1", "-b", "10.20.0.255"]);
+  const shutMs = await waitFor(
+    "the loop to be shut",
+    async () => {
+      const shut = (await segment.status())?.shut ?? [];
+      return shut.length > 0 ? Math.round(performance.now() - startMs) : undefined;
+    },
+    5_000,
+  ).catch(() => undefined);
+  const shut = (await segment.status())?.shut ?? [];
+  context.screen.step(`  shut: ${shut.join(", ")}`);
+  await pause(500);
+  const echoes = await ping(workload, LAB.lanHost, { count: 20, intervalSeconds: 0.05 });
+  return { shutMs, pingsLost: echoes.sent - echoes.received };
+}

@@ -1,0 +1,281 @@
+/**
+ * S3, the second half: who gets a group. A stock client is beside the workload, joins and leaves
+ * with unmodified programs in each version of IGMP and MLD, and captures say what reached it; then
+ * the same LAN with a stock OpenVPN in the middle, where a host that never joined gets everything.
+ */
+import { type Group, MulticastReceiver, MulticastSender } from "../support/multicast.ts";
+import { Network } from "../support/netns.ts";
+import { ensureCommands } from "../support/packages.ts";
+import { Scratch } from "../support/scratch.ts";
+import { pause, waitFor } from "../support/wait.ts";
+import type { FairleadSegment } from "./fairlead-segment.ts";
+import { Capture, Guest } from "./guest.ts";
+import type { LabContext } from "./lab-context.ts";
+import { startStockSegment } from "./stock-segment.ts";
+import { buildTopology, LAB } from "./topology.ts";
+
+const SEND_INTERVAL_MS = 5;
+const LISTEN_MS = 2000;
+
+/** One join and leave, as captures at the guest saw it. */
+export interface JoinFigures {
+  readonly protocol: string;
+  readonly group: string;
+  /** Data at the guest while only another had joined. */
+  readonly framesBefore: number;
+  readonly frames: number;
+  readonly firstPacketMs: number;
+  /** From the report of the leave to the last packet. */
+  readonly stoppedAfterMs: number;
+  /** What the workload, which stays, missed while the guest came and went. */
+  readonly othersLost: number;
+}
+
+/** What the second half found. */
+export interface GroupFigures {
+  readonly joins: readonly JoinFigures[];
+  /** (S,G) by smcroute: frames of the source asked for, and of the other. */
+  readonly sourceFrames: number;
+  readonly otherSourceFrames: number;
+  readonly iperfBytes: number;
+  /** Multicast at a host that never joined. */
+  readonly nonMemberBytes: number;
+  readonly nonMemberBytesStock: number;
+  readonly sentBytes: number;
+  readonly queriers: readonly string[];
+  readonly pass: boolean;
+}
+
+interface JoinCase {
+  readonly protocol: string;
+  readonly group: Group;
+  readonly force?: readonly [string, string];
+}
+
+const CASES: readonly JoinCase[] = [
+  { protocol: "IGMPv3", group: { family: 4, address: "239.1.3.3", port: 5103 } },
+  {
+    protocol: "IGMPv2",
+    group: { family: 4, address: "239.1.3.2", port: 5102 },
+    force: ["net.ipv4.conf", "force_igmp_version=2"],
+  },
+  { protocol: "MLDv2", group: { family: 6, address: "ff15::1:302", port: 5112 } },
+  {
+    protocol: "MLDv1",
+    group: { family: 6, address: "ff15::1:301", port: 5111 },
+    force: ["net.ipv6.conf", "force_mld_version=1"],
+  },
+];
+
+/** Runs it with the workload attached. */
+export async function runGroups(
+  context: LabContext,
+  network: Network,
+  folder: string,
+): Promise<GroupFigures> {
+  await ensureCommands(["tcpdump", "iperf", "smcroutectl"]);
+  const segment = context.segment as FairleadSegment;
+  const { topology, screen } = context;
+  const profile = await segment.guestProfile();
+  await using guest = await Guest.start(network, topology, { folder, profile });
+  // Until hosts have answered the first query, groups are flooded.
+  await waitFor("somebody to ask for memberships", async () =>
+    ((await segment.status())?.queriers.length ?? 0) > 0 ? true : undefined,
+  );
+  await pause(LISTEN_MS);
+  const joins: JoinFigures[] = [];
+  for (const one of CASES) {
+    const figures = await joinAndLeave(context, guest, one);
+    screen.step(
+      `  ${one.protocol} ${one.group.address}: ${figures.framesBefore} frames before the join, first after ` +
+        `${figures.firstPacketMs} ms, last ${figures.stoppedAfterMs} ms after the leave`,
+    );
+    joins.push(figures);
+  }
+  const sources = await joinSource(context, guest);
+  screen.step(
+    `  (S,G): ${sources.wanted} frames of the source asked for, ${sources.other} of another`,
+  );
+  const iperfBytes = await iperf(context, guest);
+  const bystander = await nonMember(context, guest);
+  const nonMemberBytesStock = await stockNonMember(context);
+  screen.step(
+    `  a host that never joined got ${bystander.bytes} of ${bystander.sentBytes} bytes, ` +
+      `${nonMemberBytesStock} with stock openvpn in the middle; iperf 2 got ${iperfBytes} bytes`,
+  );
+  const queriers = (await segment.status())?.queriers ?? [];
+  const pass =
+    joins.every(isRight) &&
+    sources.wanted > 0 &&
+    sources.other === 0 &&
+    iperfBytes > 0 &&
+    bystander.bytes === 0 &&
+    nonMemberBytesStock > 0;
+  return {
+    joins,
+    sourceFrames: sources.wanted,
+    otherSourceFrames: sources.other,
+    iperfBytes,
+    nonMemberBytes: bystander.bytes,
+    nonMemberBytesStock,
+    sentBytes: bystander.sentBytes,
+    queriers: queriers.map(({ family, where }) => `${family === 4 ? "IGMP" : "MLD"}: ${where}`),
+    pass,
+  };
+}
+
+function isRight(figures: JoinFigures): boolean {
+  const { framesBefore, frames, stoppedAfterMs, othersLost } = figures;
+  return framesBefore === 0 && frames > 0 && stoppedAfterMs < 1000 && othersLost === 0;
+}
+
+async function joinAndLeave(
+  context: LabContext,
+  guest: Guest,
+  one: JoinCase,
+): Promise<JoinFigures> {
+  const { lan, workload } = context.topology;
+  const { group } = one;
+  await forceVersion(guest, one, true);
+  await using stays = await MulticastReceiver.start(workload, group);
+  await pause(300);
+  const filter = `igmp or icmp6 or host ${group.address}`;
+  await using capture = await Capture.start(guest.namespace, guest.device, filter);
+  await using sender = await MulticastSender.start(lan, group, SEND_INTERVAL_MS);
+  await pause(LISTEN_MS / 2);
+  const data = new RegExp(`> ${group.address.replaceAll(".", "\\.")}\\.${group.port}:`);
+  const framesBefore = capture.matching(data).length;
+  const startSeconds = Date.now() / 1000;
+  let leaveSeconds: number;
+  {
+    await using joined = await MulticastReceiver.start(guest.namespace, group);
+    await waitFor("a packet at the guest", () => joined.frames > 0 || undefined);
+    await pause(LISTEN_MS / 2);
+    leaveSeconds = Date.now() / 1000;
+  }
+  await pause(LISTEN_MS);
+  await sender.finish();
+  await pause(300);
+  await forceVersion(guest, one, false);
+  const seen = capture.matching(data);
+  const report = capture
+    .matching(/igmp .*report|multicast listener report/i)
+    .find(({ seconds }) => seconds >= startSeconds);
+  const joinSeconds = report?.seconds ?? startSeconds;
+  // Hosts report a leave up to a second late (RFC 3376, 5.1): what counts is when we heard it.
+  const left = capture
+    .matching(/igmp .*(report|leave)|multicast listener (report|done)/i)
+    .find(({ seconds }) => seconds >= leaveSeconds);
+  const leftSeconds = left?.seconds ?? leaveSeconds;
+  const first = seen.find(({ seconds }) => seconds >= joinSeconds);
+  return {
+    protocol: one.protocol,
+    group: group.address,
+    framesBefore,
+    frames: seen.length,
+    firstPacketMs: round(((first?.seconds ?? Number.NaN) - joinSeconds) * 1000),
+    stoppedAfterMs: round(Math.max(0, (seen.at(-1)?.seconds ?? leftSeconds) - leftSeconds) * 1000),
+    othersLost: sender.frames - stays.frames,
+  };
+}
+
+/** Makes the guest's kernel speak the case's old version, or its own again. */
+async function forceVersion(guest: Guest, one: JoinCase, isForced: boolean): Promise<void> {
+  if (one.force === undefined) return;
+  const [folder, setting] = one.force;
+  const value = isForced ? setting : setting.replace(/=.*/, "=0");
+  await guest.namespace.run(["sysctl", "-q", "-w", `${folder}.${guest.device}.${value}`]);
+}
+
+/** smcroute joins one source; a second one sends to the same group. */
+async function joinSource(
+  context: LabContext,
+  guest: Guest,
+): Promise<{ readonly wanted: number; readonly other: number }> {
+  const { lan } = context.topology;
+  const group = "232.1.1.1";
+  const socket = `/run/smcroute-${guest.namespace.name}.sock`;
+  await lan.addresses(LAB.lanInterface, "10.20.0.8/24");
+  const capture = await Capture.start(guest.namespace, guest.device, `udp and dst host ${group}`);
+  await using _capture = capture;
+  await using _daemon = guest.namespace.start([
+    ...["smcrouted", "-N", "-n", "-f", "/dev/null", "-u", socket],
+  ]);
+  const control = ["smcroutectl", "-u", socket, "join", guest.device, LAB.lanHost, group];
+  await waitFor("smcroute's join", async () => {
+    return (await guest.namespace.try(control)).status === 0 || undefined;
+  });
+  await pause(500);
+  const from = (source: string): readonly string[] => [
+    ...["socat", "-u", "STDIN", `UDP4-DATAGRAM:${group}:5200,bind=${source}`],
+  ];
+  for (let count = 0; count < 20; count++) {
+    for (const source of [LAB.lanHost, "10.20.0.8"]) {
+      await lan.run(from(source), { input: "frame\n" });
+    }
+  }
+  await pause(500);
+  return {
+    wanted: capture.matching(/10\.20\.0\.7\./).length,
+    other: capture.matching(/10\.20\.0\.8\./).length,
+  };
+}
+
+async function iperf(context: LabContext, guest: Guest): Promise<number> {
+  const group = "239.1.3.9";
+  await using server = guest.namespace.start(["iperf", "-s", "-u", "-B", group, "-y", "C"]);
+  await pause(700);
+  await context.topology.lan.run(["iperf", "-c", group, "-u", "-T", "8", "-t", "2", "-b", "10M"]);
+  await pause(1500);
+  const fields = server.stdout.trim().split("\n").at(-1)?.split(",") ?? [];
+  return Number(fields[7] ?? 0);
+}
+
+/** The workload has joined; the guest has not. */
+async function nonMember(
+  context: LabContext,
+  guest: Guest,
+): Promise<{ readonly bytes: number; readonly sentBytes: number }> {
+  const { lan, workload } = context.topology;
+  const group: Group = { family: 4, address: "239.1.3.20", port: 5120 };
+  await using _member = await MulticastReceiver.start(workload, group);
+  await pause(300);
+  await using capture = await Capture.start(guest.namespace, guest.device, `host ${group.address}`);
+  await using sender = await MulticastSender.start(lan, group, SEND_INTERVAL_MS);
+  await pause(LISTEN_MS);
+  await sender.finish();
+  await pause(300);
+  return { bytes: bytesIn(capture), sentBytes: sender.frames * 12 };
+}
+
+/** The same with stock OpenVPN at all places; its workload is the one that never joined. */
+async function stockNonMember(context: LabContext): Promise<number> {
+  await using scratch = await Scratch.create();
+  await using network = await Network.create();
+  const topology = await buildTopology(network);
+  await using segment = await startStockSegment(topology, scratch.path);
+  context.screen.step("  the same with stock openvpn in the middle");
+  await segment.attachWorkload({ multicastRoutes: false });
+  await topology.workload.waitForInterface(LAB.workloadInterface);
+  await pause(1000);
+  const group: Group = { family: 4, address: "239.1.3.20", port: 5120 };
+  const filter = `host ${group.address}`;
+  await using capture = await Capture.start(topology.workload, LAB.workloadInterface, filter);
+  await using sender = await MulticastSender.start(topology.lan, group, SEND_INTERVAL_MS);
+  await pause(LISTEN_MS);
+  await sender.finish();
+  await pause(300);
+  return bytesIn(capture);
+}
+
+/** UDP payload of the captured datagrams. */
+function bytesIn(capture: Capture): number {
+  return capture.lines.reduce(
+    (sum, { text }) => sum + Number(/length (\d+)/.exec(text)?.[1] ?? 0),
+    0,
+  );
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
