@@ -76,8 +76,11 @@ export const PathWord = {
   socket: 11,
 } as const;
 
-/** Bits of what `wait` returns: the control eventfd, then sockets, then taps. */
-export const Ready = { control: 1, socketShift: 1, tapShift: 9 } as const;
+/**
+ * Bits of what `wait` returns: the control eventfd, then sockets, then taps, then the netlink
+ * watch (links, addresses or routes changed).
+ */
+export const Ready = { control: 1, socketShift: 1, tapShift: 9, changes: 131_072 } as const;
 
 /** Sockets one lane can hold, and taps likewise. */
 export const LANE_SOCKETS_MAX = 8;

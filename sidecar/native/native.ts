@@ -82,6 +82,8 @@ export interface KeyWish {
 export interface Lane {
   /** Wakes `wait` when the eventfd is kicked; 0 or errno. */
   attachControl(handle: number): number;
+  /** Lets `wait` say when links, addresses or routes changed; 0 or errno. */
+  attachWatch(handle: number): number;
   /** The socket's index in this lane, or -errno. It stays open until detached and closed. */
   attachSocket(handle: number): number;
   attachTap(handle: number): number;
@@ -189,6 +191,7 @@ interface Addon {
   readonly Lane: LaneConstructor;
   layout(): Record<string, number>;
   eventOpen(): HandleResult;
+  watchOpen(): HandleResult;
   kick(handle: number): number;
   handleClose(handle: number): number;
   tapOpen(name: string, isTap: boolean): TapOpenResult;
@@ -231,6 +234,11 @@ export function layout(): Record<string, number> {
 /** Opens an eventfd, which wakes the lane it is attached to. */
 export function eventOpen(): HandleResult {
   return addon.eventOpen();
+}
+
+/** Opens a netlink socket that hears of changes in the calling thread's network namespace. */
+export function watchOpen(): HandleResult {
+  return addon.watchOpen();
 }
 
 /** Wakes the lane an eventfd is attached to, from any thread of the process; 0 or errno. */

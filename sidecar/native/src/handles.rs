@@ -17,6 +17,8 @@ const GENERATION_MAX: u32 = (1 << (31 - INDEX_BITS)) - 1;
 pub enum Kind {
     Event,
     Tap,
+    /// A netlink socket that hears of changes of links, addresses and routes.
+    Watch,
     /// A UDP socket of address family AF_INET.
     SocketV4,
     /// A UDP socket of address family AF_INET6, which may also carry IPv4.

@@ -4,9 +4,10 @@
 
 use crate::boundary::{Errno, checked, count, guard_count, guard_errno, integer};
 use crate::handles::{self, Handle, Kind};
+use crate::netlink;
 use crate::keys::Held;
 use crate::layout::size::{LANE_SOCKETS_MAX, LANE_TAPS_MAX};
-use crate::layout::{ready, verdict, word};
+use crate::layout::{CHANGES_SHIFT, ready, verdict, word};
 use crate::open::open_row;
 use crate::receive::{Receiver, Request};
 use crate::send::{Sender, Sockets, Sources};
@@ -17,8 +18,8 @@ use napi::{Error, Result};
 use napi_derive::napi;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-/// Descriptors one lane can wait for: the control eventfd, sockets, taps.
-const EVENTS_MAX: usize = 1 + LANE_SOCKETS_MAX + LANE_TAPS_MAX;
+/// Descriptors one lane can wait for: the control eventfd, sockets, taps, the netlink watch.
+const EVENTS_MAX: usize = 2 + LANE_SOCKETS_MAX + LANE_TAPS_MAX;
 
 /// See `native.ts`.
 #[napi]
@@ -32,6 +33,7 @@ pub struct Lane {
     paths: Table,
     epoll: OwnedFd,
     control: Option<Handle>,
+    changes: Option<Handle>,
     sockets: Sockets,
     taps: [Option<Handle>; LANE_TAPS_MAX],
     receiver: Receiver,
@@ -106,6 +108,7 @@ impl Lane {
             paths: Table::new(paths),
             epoll,
             control: None,
+            changes: None,
             sockets: Default::default(),
             taps: Default::default(),
             receiver: Receiver::new(),
@@ -125,6 +128,22 @@ impl Lane {
             }
             watch(&self.epoll, &handle, 0)?;
             self.control = Some(handle);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn attach_watch(&mut self, handle: f64) -> i32 {
+        guard_errno(|| {
+            let handle = handles::get(integer(handle)?)?;
+            if handle.kind != Kind::Watch {
+                return Err(libc::EBADF);
+            }
+            if self.changes.is_some() {
+                return Err(libc::EEXIST);
+            }
+            watch(&self.epoll, &handle, CHANGES_SHIFT as u64)?;
+            self.changes = Some(handle);
             Ok(())
         })
     }
@@ -182,6 +201,11 @@ impl Lane {
             let mask = events.iter().take(filled).fold(0, |mask, event| mask | 1usize << event.u64);
             if mask & ready::CONTROL as usize != 0 {
                 self.drain_control();
+            }
+            if let Some(changes) = &self.changes
+                && mask & ready::CHANGES as usize != 0
+            {
+                netlink::drain(changes.descriptor.as_fd());
             }
             Ok(mask)
         })

@@ -61,13 +61,18 @@ pub mod path_word {
     }
 }
 
+/// Number of the bit that says that links, addresses or routes changed.
+pub const CHANGES_SHIFT: usize = 17;
+
 /// Bits of what `wait` returns.
 pub mod ready {
+    use super::CHANGES_SHIFT;
     constants! {
         "Ready.";
         CONTROL = "control": i32 = 1;
         SOCKET_SHIFT = "socketShift": usize = 1;
         TAP_SHIFT = "tapShift": usize = 9;
+        CHANGES = "changes": i32 = 1 << CHANGES_SHIFT;
     }
 }
 
@@ -85,7 +90,8 @@ pub mod size {
 
 // Every socket and tap of a lane has its own bit, and all of them fit a positive 32-bit number.
 const _: () = assert!(ready::SOCKET_SHIFT + size::LANE_SOCKETS_MAX == ready::TAP_SHIFT);
-const _: () = assert!(ready::TAP_SHIFT + size::LANE_TAPS_MAX < 31);
+const _: () = assert!(ready::TAP_SHIFT + size::LANE_TAPS_MAX == CHANGES_SHIFT);
+const _: () = assert!(CHANGES_SHIFT < 31);
 const _: () = assert!(word::OFFLOAD < size::DESCRIPTOR_WORDS);
 const _: () = assert!(path_word::SOCKET < size::DESCRIPTOR_WORDS);
 

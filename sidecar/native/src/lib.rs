@@ -67,6 +67,14 @@ pub fn event_open() -> HandleResult {
 }
 
 #[napi]
+pub fn watch_open() -> HandleResult {
+    match guard(netlink::watch_open) {
+        Ok(handle) => HandleResult { errno: 0, handle },
+        Err(errno) => HandleResult { errno, handle: 0 },
+    }
+}
+
+#[napi]
 pub fn kick(handle: f64) -> i32 {
     guard_errno(|| handles::kick(integer(handle)?))
 }

@@ -11,6 +11,9 @@ mod links;
 mod reply;
 mod routes;
 mod socket;
+mod watch;
+
+pub use watch::{drain, open as watch_open};
 
 use crate::boundary::Errno;
 use std::net::IpAddr;
