@@ -103,6 +103,9 @@ export const Counter = {
   switchLoopProbes: 81,
   switchLoopBlocked: 82,
   switchOwnFrames: 83,
+  rxProbes: 84,
+  txProbes: 85,
+  rxOtherAddress: 86,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];
@@ -205,6 +208,12 @@ const DETAILS: Record<CounterName, readonly [CounterUnit, string]> = {
     "New sessions refused: too many have not authenticated themselves yet.",
   ],
   controlSessionsFull: ["packets", "New sessions refused: every session number is taken."],
+  rxProbes: ["packets", "Probes and replies to probes received."],
+  txProbes: ["packets", "Probes and replies to probes sent."],
+  rxOtherAddress: [
+    "packets",
+    "Authentic data from another address than the one dialled (accepted, not a drop).",
+  ],
   controlGreeted: ["packets", "First packets of strangers answered, without keeping anything."],
   switchGroupFrames: ["frames", "Frames to a group sent to its members only (not a drop)."],
   switchGroupUnknown: ["frames", "Frames dropped: nobody has joined their group."],

@@ -8,13 +8,15 @@ import { randomBytes, randomInt } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import type { Logger } from "pino";
 import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
+import { PathWord } from "./native/layout.ts";
 import { type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
 import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
-import { isSameRemoteRow, pathTo, remoteText } from "./uplink/address-words.ts";
+import { addressWords, isSameRemoteRow, pathTo, remoteText } from "./uplink/address-words.ts";
+import type { UsableUplink } from "./uplink-board.ts";
 import { EARLY_PACKET_ID_FIRST } from "./wire/early-negotiation.ts";
 
 /** A remote that has not answered the first packet by then is left for the next one. */
@@ -39,6 +41,8 @@ export interface DiallingOptions {
   readonly context: PeerContext;
   readonly wrap: ControlWrap;
   readonly log: Logger;
+  /** Usable uplinks, the most wanted first; undefined where routing finds the way. */
+  readonly uplinks: () => readonly UsableUplink[] | undefined;
   readonly established: (agreement: Agreement) => void;
   /** It was up and is not any more. */
   readonly lost: () => void;
@@ -48,6 +52,7 @@ export interface DiallingOptions {
 interface Candidate {
   readonly name: string;
   readonly row: Int32Array;
+  readonly uplink: number;
 }
 
 /** How one attempt went: the end of a session that was up, or why there never was one. */
@@ -139,7 +144,10 @@ export class Dialling {
   /** Every address of every remote once, until one was up or one refused for good. */
   async #round(): Promise<Outcome> {
     const { candidates, unresolved } = await this.#candidates();
-    if (candidates.length === 0) return { wasUp: false, failure: unresolvedError(unresolved) };
+    if (candidates.length === 0) {
+      const failure = unresolved.length > 0 ? unresolvedError(unresolved) : noUplinkError();
+      return { wasUp: false, failure };
+    }
     let failure: TunnelError | undefined;
     for (const candidate of candidates) {
       if (this.#isStopped) return { wasUp: false };
@@ -160,7 +168,7 @@ export class Dialling {
       try {
         for (const { address } of await lookup(host, { all: true })) {
           const name = host === address ? `${host}:${port}` : `${host}:${port} (${address})`;
-          candidates.push({ name, row: pathTo({ address, port }) });
+          candidates.push(...this.#ways({ name, row: pathTo({ address, port }), uplink: 0 }));
         }
       } catch (error) {
         if (!(error instanceof Error) || !("code" in error)) throw error;
@@ -168,6 +176,18 @@ export class Dialling {
       }
     }
     return { candidates, unresolved };
+  }
+
+  /** One remote address by each usable uplink in turn: a handshake stays on the path it began on. */
+  #ways(candidate: Candidate): Candidate[] {
+    const uplinks = this.#options.uplinks();
+    if (uplinks === undefined) return [candidate];
+    return uplinks.map(({ uplink, name, socket, address }) => {
+      const row = Int32Array.from(candidate.row);
+      row[PathWord.socket] = socket;
+      row.set(addressWords(address), PathWord.localIp);
+      return { name: `${candidate.name} by ${name}`, row, uplink };
+    });
   }
 
   #attempt(candidate: Candidate): Promise<Outcome> {
@@ -186,6 +206,7 @@ export class Dialling {
       sessionId: randomBytes(8),
       firstPacketId: this.#options.wrap.wrappedKey === undefined ? 1 : EARLY_PACKET_ID_FIRST,
       isDialled: true,
+      uplink: candidate.uplink,
       context,
       events: {
         established: (agreement) => this.#established(agreement, candidate),
@@ -270,6 +291,12 @@ function unresolvedError(unresolved: readonly string[]): TunnelError {
   const names = unresolved.join(", ");
   const message = `dial.remotes: no name resolves: ${names}; check the names and this machine's name server`;
   return new TunnelError("nameUnresolved", message);
+}
+
+function noUplinkError(): TunnelError {
+  const message =
+    "no uplink is usable: fairlead status says why for each; check interfaces, addresses and routes";
+  return new TunnelError("noAnswer", message);
 }
 
 function shuffled<T>(items: readonly T[]): T[] {

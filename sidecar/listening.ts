@@ -257,6 +257,7 @@ export class Listening {
       hasProtocolFlags: (agreed.peerInfo.proto & Proto.exitNotify) !== 0,
       hasDynamicWrap: agreed.hasDynamicWrap,
       hasEpochs: agreed.hasEpochs,
+      hasProbes: agreed.peerInfo.hasProbes,
       ...(agreed.peerInfo.takesMtu ? { mtuBytes } : {}),
       pingSeconds: keepalive.intervalSeconds,
       pingRestartSeconds: keepalive.timeoutSeconds,

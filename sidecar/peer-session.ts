@@ -68,6 +68,7 @@ export class PeerSession {
   readonly #role: DrivenRole;
   readonly #isDialled: boolean;
   readonly #wrap: ControlWrap;
+  readonly #uplink: number;
   readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
   readonly #epochs = new Map<number, EpochRing>();
   #isClosed = false;
@@ -81,6 +82,8 @@ export class PeerSession {
     readonly remoteSessionId?: Buffer;
     readonly firstPacketId: number;
     readonly isDialled: boolean;
+    /** Number of the uplink that `row` leaves by; absent: 0. */
+    readonly uplink?: number;
     readonly context: PeerContext;
     readonly events: PeerEvents;
     readonly createRole: (control: ControlSession, events: SessionEvents) => DrivenRole;
@@ -91,6 +94,7 @@ export class PeerSession {
     this.#context = context;
     this.#isDialled = options.isDialled;
     this.#wrap = options.wrap;
+    this.#uplink = options.uplink ?? 0;
     this.control = new ControlSession({
       sessionId: options.sessionId,
       ...(options.remoteSessionId === undefined
@@ -213,6 +217,8 @@ export class PeerSession {
       peerId: agreement.peerId,
       isDialled: this.#isDialled,
       path: Array.from(this.row),
+      hasProbes: pushed?.hasProbes ?? agreement.peerInfo?.hasProbes ?? false,
+      uplink: this.#uplink,
       // What the server pushes wins, as with stock.
       pingIntervalMs:
         pushed?.pingSeconds === undefined ? keepalive.pingIntervalMs : pushed.pingSeconds * 1000,

@@ -6,26 +6,27 @@ import type { Listening } from "./listening.ts";
 import type { PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { localText, remoteText } from "./uplink/address-words.ts";
+import type { UplinkBoard } from "./uplink-board.ts";
 
-/** What the data plane knows of its peers. */
-type PlaneView = Pick<PlaneLink, "lastHeardMs" | "traffic">;
+/** What the data plane knows of its peers, and when that is. */
+export interface PeersView {
+  readonly plane: Pick<PlaneLink, "lastHeardMs" | "traffic">;
+  readonly board: Pick<UplinkBoard, "pathsOf">;
+  readonly nowMs: number;
+}
 
 /** Every peer of a listening end, or the one of a dialling end while there is a session. */
-export function peerStatuses(
-  end: Listening | Dialling,
-  plane: PlaneView,
-  nowMs: number,
-): PeerStatus[] {
+export function peerStatuses(end: Listening | Dialling, view: PeersView): PeerStatus[] {
   if (end instanceof Dialling) {
     const { session } = end;
     if (session === undefined) return [];
     const { commonName = "server", pushed } = session.agreement ?? {};
-    return [sessionStatus(session, { name: commonName, ...pushed?.address4 }, plane, nowMs)];
+    return [sessionStatus(session, { name: commonName, ...pushed?.address4 }, view)];
   }
   const connected = [...end.sessions()].map(({ session, peer }) => {
     const { name = "(handshake)", address4 } = peer ?? {};
     const who = address4 === undefined ? { name } : { name, address: address4 };
-    return sessionStatus(session, who, plane, nowMs);
+    return sessionStatus(session, who, view);
   });
   const names = new Set(connected.map((peer) => peer.name));
   const absent = end.peers.filter((peer) => !names.has(peer.name));
@@ -38,9 +39,9 @@ export function peerStatuses(
 function sessionStatus(
   session: PeerSession,
   who: { readonly name: string; readonly address?: string },
-  plane: PlaneView,
-  nowMs: number,
+  view: PeersView,
 ): PeerStatus {
+  const { plane, board, nowMs } = view;
   const { agreement, index } = session;
   const { name, address } = who;
   const state = session.isUp ? ("Up" as const) : ("Handshake" as const);
@@ -56,6 +57,7 @@ function sessionStatus(
     since: new Date(session.sinceMs).toISOString(),
     silentMs: Math.max(0, (nowMs - plane.lastHeardMs(index)) | 0),
     traffic: plane.traffic(index),
+    paths: board.pathsOf(index),
     ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
   };
 }

@@ -16,9 +16,11 @@ import { createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
 import { DataSession } from "./session/data-session.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 import { Forwarding } from "./switch/forwarding.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import { addressWords, pathTo } from "./uplink/address-words.ts";
+import { probingOf } from "./uplink-board.ts";
 
 const DATA_V2 = 9;
 const TAG_BYTES = 16;
@@ -80,6 +82,7 @@ export class PlaneHarness {
       strangers: new SharedRing(sharedRingMemory(ringBytes)),
       replay: this.#replay,
       mss: undefined,
+      probing: probingOf(undefined),
       own: createOwnStation(1),
       address4: undefined,
       frameBytesMax: wish.frameBytesMax ?? 1518,
@@ -113,12 +116,14 @@ export class PlaneHarness {
       peerId: index,
       pingIntervalMs: 0,
       timeoutMs: 0,
+      hasProbes: false,
       nowMs: this.plane.nowMs,
     });
+    session.paths.open(0, 0, this.plane.nowMs);
     const path = pathTo({ address: "127.0.0.1", port: at.port });
     path.set(addressWords("127.0.0.1"), PathWord.localIp);
     path[PathWord.socket] = this.socket;
-    this.plane.paths.set(path, index * DESCRIPTOR_WORDS);
+    this.plane.paths.set(path, index * PATHS_MAX * DESCRIPTOR_WORDS);
     this.plane.sessions.put(session, this.plane.isDialling ? index : -1);
     this.plane.forwarding.openPort(index);
     const toPlane = this.#key();
@@ -185,7 +190,8 @@ export class PlaneHarness {
   }
 
   pathRow(index: number): Int32Array {
-    return this.plane.paths.slice(index * DESCRIPTOR_WORDS, (index + 1) * DESCRIPTOR_WORDS);
+    const first = index * PATHS_MAX * DESCRIPTOR_WORDS;
+    return this.plane.paths.slice(first, first + DESCRIPTOR_WORDS);
   }
 
   close(): void {

@@ -45,6 +45,8 @@ export type PlaneOptions = Pick<
   | "socketHandles"
   | "replay"
   | "mss"
+  | "probing"
+  | "uplinks"
   | "frameBytesMax"
 > & { readonly clockOrigin: ClockOrigin };
 

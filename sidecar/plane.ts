@@ -18,14 +18,17 @@ import {
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import { type Lane, Lane as NativeLane } from "./native/native.ts";
+import type { ProbingSettings } from "./probing.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
 import type { MacTable } from "./switch/mac-table.ts";
 import type { OwnStation } from "./switch/own-station.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
+import { PROBE_BYTES } from "./wire/probe.ts";
 
 /** Row of the path table that a control packet's path is written to, behind the sessions' rows. */
-export const CONTROL_PATH_ROW: number = SESSIONS_MAX + 1;
+export const CONTROL_PATH_ROW: number = (SESSIONS_MAX + 1) * PATHS_MAX;
 /** The tap is the lane's only one. */
 export const TAP_INDEX = 0;
 
@@ -40,6 +43,8 @@ export const PING_OFFSET = 0;
 export const PING_BYTES: number = PING.length;
 export const OCC_OFFSET = 64;
 export const OCC_EXIT_BYTES: number = OCC_EXIT.length;
+/** Where a probe is written before it is sent. */
+export const PROBE_OFFSET = 128;
 const PADDING_BYTES = 64;
 
 /** Everything that the stages of one data plane share. */
@@ -78,6 +83,8 @@ export interface Plane {
   readonly replay: { readonly packets: number; readonly seconds: number };
   /** MSS to clamp to; undefined: off. */
   readonly mss: MssMaxima | undefined;
+  /** How a dialling end probes its paths. */
+  readonly probing: ProbingSettings;
   /** The turn's time, set once before its first packet. */
   nowMs: number;
   orderCount: number;
@@ -103,6 +110,7 @@ export function createPlane(
     | "strangers"
     | "replay"
     | "mss"
+    | "probing"
     | "frameBytesMax"
   >,
 ): Plane {
@@ -123,7 +131,7 @@ export function createPlane(
   };
   const { received, arrivals, frames, orders, writes, paths } = tables;
   const lane = new NativeLane(slab, received, arrivals, frames, orders, writes, paths);
-  assert(OCC_OFFSET + OCC_EXIT.length <= slotBytes, "the constants fit the first slot");
+  assert(PROBE_OFFSET + PROBE_BYTES <= slotBytes, "the constants fit the first slot");
   return {
     ...options,
     ...tables,

@@ -25,12 +25,15 @@ import {
   type Plane,
   refillReceived,
 } from "./plane.ts";
+import { challengePath, takeProbe, tellFloat } from "./probing.ts";
 import { ReplayVerdict } from "./replay/replay-window.ts";
 import { deliverFrame, flushOrders, flushWrites } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
+import { NO_PATH, PATHS_MAX } from "./session/path-set.ts";
 import { answerOn, isSamePath, isSameRemote } from "./uplink/path-table.ts";
 import { Opcode } from "./wire/control-packet.ts";
 import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
+import { isProbe, PROBE_BYTES } from "./wire/probe.ts";
 
 /** An in-tunnel magic is told from a frame by its first two words alone. */
 const MAGIC_WORDS = 4;
@@ -160,26 +163,59 @@ function followEpoch(plane: Plane, session: DataSession, keyId: number, epoch: n
   notice(plane, { kind: "epoch", index: session.index, keyId, epoch, isOurs: false });
 }
 
-/** An authentic, newest packet from another address moves a listening end's answers there. */
+/** An authentic packet is a sign of life of its path; the newest one from elsewhere opens a path. */
 function followPath(plane: Plane, index: number, session: DataSession, isNewest: boolean): void {
   // HOT PATH
-  const { arrivals, paths } = plane;
-  if (plane.isDialling) {
-    // The server's other address may answer; where we send to is not its choice.
-    if (!isSameRemote(arrivals, index, paths, session.index)) {
-      plane.counters.add(Counter.rxFloats, 1);
+  const path = findPath(plane, index, session);
+  if (path !== NO_PATH) {
+    session.lastPath = path;
+    session.paths.heard(path, plane.nowMs);
+    if (session.hasProbes && !plane.isDialling && !session.paths.isAlive(path)) {
+      challengePath(plane, session, path);
     }
     return;
   }
-  if (!isNewest || isSamePath(arrivals, index, paths, session.index)) return;
-  answerOn(arrivals, index, paths, session.index);
+  // The server's other address may answer; where we send to is not its choice.
+  if (plane.isDialling) plane.counters.add(Counter.rxOtherAddress, 1);
+  else if (isNewest) openPath(plane, index, session);
+}
+
+/** The session's path that a datagram came by, the last one first. */
+function findPath(plane: Plane, index: number, session: DataSession): number {
+  // HOT PATH
+  if (isPath(plane, index, session, session.lastPath)) return session.lastPath;
+  for (let path = 0; path < PATHS_MAX; path++) {
+    if (session.paths.isKnown(path) && isPath(plane, index, session, path)) return path;
+  }
+  return NO_PATH;
+}
+
+function isPath(plane: Plane, index: number, session: DataSession, path: number): boolean {
+  // HOT PATH
+  const { arrivals, paths } = plane;
+  const row = session.index * PATHS_MAX + path;
+  return plane.isDialling
+    ? isSameRemote(arrivals, index, paths, row)
+    : isSamePath(arrivals, index, paths, row);
+}
+
+/** Towards a stock peer the session moves; a peer of ours gets one more path, still to be checked. */
+function openPath(plane: Plane, index: number, session: DataSession): void {
+  const { arrivals, paths } = plane;
+  const place = session.hasProbes ? session.paths.takePlace(plane.nowMs) : 0;
+  if (place === NO_PATH) return;
+  answerOn(arrivals, index, paths, session.index * PATHS_MAX + place);
   plane.counters.add(Counter.rxFloats, 1);
-  const row = session.index * DESCRIPTOR_WORDS;
-  notice(plane, {
-    kind: "floated",
-    index: session.index,
-    path: Array.from(paths.subarray(row, row + DESCRIPTOR_WORDS)),
-  });
+  session.lastPath = place;
+  if (session.hasProbes) {
+    session.paths.forget(place);
+    session.paths.propose(place, 0, true);
+    session.paths.heard(place, plane.nowMs);
+    challengePath(plane, session, place);
+    return;
+  }
+  session.paths.heard(place, plane.nowMs);
+  tellFloat(plane, session, place);
 }
 
 /** Keeps in-tunnel messages, hands frames to the switch. */
@@ -193,6 +229,10 @@ function takeFrame(plane: Plane, row: number, session: DataSession): void {
   }
   if (length >= PING_BYTES && isMagic(plane, start, OCC_OFFSET)) {
     takeOcc(plane, start, length, session);
+    return;
+  }
+  if (length === PROBE_BYTES && session.hasProbes && isProbe(plane.view, start, length)) {
+    takeProbe(plane, session, start);
     return;
   }
   if (length > plane.frameBytesMax) {

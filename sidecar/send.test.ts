@@ -20,6 +20,7 @@ import {
   sendPing,
   sendPlain,
 } from "./send.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 
 const PING = "2a187bf3641eb4cb07ed2d0a981fc748";
 const OCC_EXIT = "287f346bd4ef7a812d56b8d3afc5459c06";
@@ -112,7 +113,8 @@ test("each frame that is not sent adds one to one counter", () => {
     [
       "tx.socketError",
       (harness, peer) => {
-        harness.plane.paths[peer.index * DESCRIPTOR_WORDS + PathWord.socket] = 7;
+        const row = peer.index * PATHS_MAX * DESCRIPTOR_WORDS;
+        harness.plane.paths[row + PathWord.socket] = 7;
       },
     ],
   ];

@@ -21,11 +21,14 @@ import {
   PING_BYTES,
   PING_OFFSET,
   type Plane,
+  PROBE_OFFSET,
   refillFrames,
   TAP_INDEX,
 } from "./plane.ts";
 import { type DataSession, NO_ID } from "./session/data-session.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 import { clampFrameMss, DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
+import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
 
 /** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
 const EAGAIN = -11;
@@ -109,27 +112,38 @@ function sealFor(plane: Plane, session: DataSession, start: number, length: numb
     return;
   }
   if (session.needsNewKey()) changeKey(plane, session);
-  const { sealSlot: slot, sealGeneration: generation, sealEpochWord: epochWord } = session;
   const id = session.takeId(length);
   if (id === NO_ID) {
     plane.counters.add(Counter.txIdExhausted, 1);
     return;
   }
+  session.lastSentMs = plane.nowMs;
+  const { sendCount, sendPaths } = session.paths;
+  if (sendCount === 0) plane.counters.add(Counter.txNoPath, 1);
+  // Rows that differ by their path alone, one behind the other, are sealed once.
+  for (let at = 0; at < sendCount; at++) {
+    const row = addOrder(plane, session, id, sendPaths[at] as number);
+    plane.orders[row + Word.start] = start;
+    plane.orders[row + Word.length] = length;
+  }
+}
+
+/** One row: something sealed under a packet id, by one path; the caller says which bytes. */
+function addOrder(plane: Plane, session: DataSession, id: number, path: number): number {
+  // HOT PATH
   if (plane.orderCount === ORDERS_MAX) flushOrders(plane);
   const { orders } = plane;
   const row = plane.orderCount * DESCRIPTOR_WORDS;
-  orders[row + Word.start] = start;
-  orders[row + Word.length] = length;
-  orders[row + Word.key] = slot;
-  orders[row + Word.generation] = generation;
+  orders[row + Word.key] = session.sealSlot;
+  orders[row + Word.generation] = session.sealGeneration;
   orders[row + Word.idLow] = id | 0;
-  orders[row + Word.idHigh] = epochWord | ((id / 2 ** 32) | 0);
+  orders[row + Word.idHigh] = session.sealEpochWord | ((id / 2 ** 32) | 0);
   orders[row + Word.opcode] = session.opcodeWord;
-  orders[row + Word.path] = session.index;
+  orders[row + Word.path] = session.index * PATHS_MAX + path;
   orders[row + Word.segmentBytes] = 0;
   orders[row + Word.trafficClass] = -1;
-  session.lastSentMs = plane.nowMs;
   plane.orderCount += 1;
+  return row;
 }
 
 /** The key is nearly used up: the next epoch at once, or a new key from the main thread. */
@@ -141,6 +155,25 @@ function changeKey(plane: Plane, session: DataSession): void {
   session.hasAskedForKey = epoch === 0;
   if (epoch === 0) notice(plane, { kind: "needsKey", index });
   else notice(plane, { kind: "epoch", index, keyId, epoch, isOurs: true });
+}
+
+/** Sends a probe or a reply by one path, whatever the session's other packets leave by. */
+export function sendProbe(plane: Plane, session: DataSession, path: number, probe: Probe): void {
+  if (session.sealSlot < 0) return;
+  if (session.needsNewKey()) changeKey(plane, session);
+  const id = session.takeId(PROBE_BYTES);
+  if (id === NO_ID) {
+    plane.counters.add(Counter.txIdExhausted, 1);
+    return;
+  }
+  // What waits in the orders has its ids already: it leaves first.
+  flushOrders(plane);
+  writeProbe(plane.view, PROBE_OFFSET, probe);
+  const row = addOrder(plane, session, id, path);
+  plane.orders[row + Word.start] = PROBE_OFFSET;
+  plane.orders[row + Word.length] = PROBE_BYTES;
+  flushOrders(plane);
+  plane.counters.add(Counter.txProbes, 1);
 }
 
 /** Sends a keepalive ping. */
@@ -208,7 +241,7 @@ export function flushOrders(plane: Plane): void {
     }
     const aroundBytes = orders[row + Word.idHigh] === 0 ? DATA_V2_AEAD_BYTES : DATA_V2_EPOCH_BYTES;
     const bytes = (orders[row + Word.length] as number) + aroundBytes;
-    plane.traffic.addOut(orders[row + Word.path] as number, 1, bytes);
+    plane.traffic.addOut(((orders[row + Word.path] as number) / PATHS_MAX) | 0, 1, bytes);
     bytesSent += bytes;
   }
   counters.add(Counter.txBytes, bytesSent);

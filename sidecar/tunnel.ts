@@ -5,7 +5,6 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import type { Logger } from "pino";
 import { revokedSerials } from "../authority/revocation.ts";
@@ -13,7 +12,7 @@ import type { KeySlots } from "./cipher/key-slots.ts";
 import { type Clock, monotonicMs, type SystemClock } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
-import type { TunnelStatus } from "./control/status.ts";
+import type { PeerStatus, TunnelStatus } from "./control/status.ts";
 import type { TunnelConfig } from "./control/tunnel-config.ts";
 import { DIALLED_INDEX, Dialling } from "./dialling.ts";
 import { SESSIONS_MAX, SOCKET_BUFFER_BYTES } from "./limits.ts";
@@ -31,6 +30,8 @@ import { createWrapFinder } from "./session/handshake/wrap-finder.ts";
 import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
 import { TunnelError } from "./tunnel-error.ts";
+import { openOnPort } from "./uplink/open-socket.ts";
+import { probingOf, UplinkBoard } from "./uplink-board.ts";
 import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
 import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
 
@@ -71,6 +72,7 @@ export class Tunnel {
   readonly #end: Listening | Dialling;
   readonly #undo: (() => void | Promise<void>)[] = [];
   readonly #lingering = new Map<number, () => void>();
+  readonly #board: UplinkBoard;
   #mtuBytes: number;
   #createTls: TlsEngineFactory;
   #nextLinger = 0;
@@ -84,13 +86,14 @@ export class Tunnel {
     this.#config = config;
     this.#context = context;
     this.#createTls = nodeTlsEngines(config.security);
+    this.#board = new UplinkBoard(config.uplinks, this.log);
     this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
     try {
-      const socket = this.#openSocket();
+      const sockets = config.uplinks === undefined ? [this.#openSocket()] : [];
       this.#device = Device.open(config.device, this.name, this.#mtuBytes);
       this.#undo.push(() => this.#device.close());
       this.#timer = this.#createTimer(context.clock);
-      this.#plane = this.#startPlane(socket);
+      this.#plane = this.#startPlane(sockets);
       this.#segment = new SegmentWatch(this.#plane, this.log);
       this.#end = this.#createEnd();
     } catch (error) {
@@ -133,7 +136,7 @@ export class Tunnel {
   status(): TunnelStatus {
     const { role, namespace, name } = this.#config;
     const nowMs = this.#context.clock.nowMs();
-    const peers = peerStatuses(this.#end, this.#plane, nowMs);
+    const peers = this.#peers(nowMs);
     const isUp = peers.some((peer) => peer.state === "Up");
     const names = namesOf(peers);
     const state =
@@ -153,6 +156,7 @@ export class Tunnel {
       interface: this.#device.name,
       segmentInterface: this.#device.segmentName,
       mtuBytes: this.#mtuBytes,
+      uplinks: this.#board.uplinks(),
       peers,
       ...this.#segment.status(names, nowMs),
       tap: this.#plane.traffic(0),
@@ -160,32 +164,14 @@ export class Tunnel {
     };
   }
 
-  /** One socket for both families where the machine has IPv6, else for IPv4. */
   #openSocket(): number {
     const { role } = this.#config;
     const port = role.kind === "listen" ? role.port : (role.localPort ?? 0);
-    const buffers = {
-      receiveBufferBytes: SOCKET_BUFFER_BYTES,
-      sendBufferBytes: SOCKET_BUFFER_BYTES,
-    };
-    let socket = native.udpOpen({ address: "", port, family: 6, ...buffers });
-    if (
-      socket.errno === constants.errno.EAFNOSUPPORT ||
-      socket.errno === constants.errno.EADDRNOTAVAIL
-    ) {
-      socket = native.udpOpen({ address: "", port, family: 4, ...buffers });
-    }
-    if (socket.errno !== 0) {
-      const why =
-        socket.errno === constants.errno.EADDRINUSE
-          ? "another program uses it (ss -lunp shows which); stop it or choose another port"
-          : getSystemErrorName(-socket.errno);
-      throw new TunnelError("cannotBind", `UDP port ${port} cannot be opened: ${why}`);
-    }
+    const handle = openOnPort(native.udpOpen, port, SOCKET_BUFFER_BYTES);
     this.#undo.push(() => {
-      native.handleClose(socket.handle);
+      native.handleClose(handle);
     });
-    return socket.handle;
+    return handle;
   }
 
   #createTimer(clock: Pick<Clock, "nowMs">): MainTimer {
@@ -195,7 +181,7 @@ export class Tunnel {
     return timer;
   }
 
-  #startPlane(socket: number): PlaneLink {
+  #startPlane(sockets: readonly number[]): PlaneLink {
     const { role, link, transport, device, segment } = this.#config;
     const control = native.eventOpen();
     if (control.errno !== 0) {
@@ -215,7 +201,9 @@ export class Tunnel {
         clockOrigin: this.#context.clock.origin,
         controlHandle: control.handle,
         tapHandle: this.#device.handle,
-        socketHandles: [socket],
+        socketHandles: sockets,
+        uplinks: this.#config.uplinks?.uplinks ?? [],
+        probing: probingOf(this.#config.uplinks),
         replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
         mss:
           transport.mssFixBytes === 0
@@ -281,6 +269,7 @@ export class Tunnel {
       version: this.#context.version,
       mtuBytesDefault: MTU_BYTES_DEFAULT,
       keepsTrying: this.#context.keepsTrying,
+      uplinks: () => this.#board.usable(),
       established: (agreement) => this.#takePushed(agreement),
       lost: () => undefined,
       failed: (error) => this.#fail(error),
@@ -310,7 +299,11 @@ export class Tunnel {
   }
 
   #names(): ReadonlyMap<number, string> {
-    return namesOf(peerStatuses(this.#end, this.#plane, this.#context.clock.nowMs()));
+    return namesOf(this.#peers(this.#context.clock.nowMs()));
+  }
+
+  #peers(nowMs: number): PeerStatus[] {
+    return peerStatuses(this.#end, { plane: this.#plane, board: this.#board, nowMs });
   }
 
   #onNotice(notice: Notice): void {
@@ -342,6 +335,11 @@ export class Tunnel {
       case "needsKey":
         if (end instanceof Listening) end.needsKey(notice.index);
         else end.renegotiate();
+        return;
+      case "uplinks":
+      case "pathChanged":
+      case "paths":
+        this.#board.take(notice);
         return;
       case "failed": {
         const why = `the data path failed: ${notice.operation}: ${getSystemErrorName(-notice.errno)}`;

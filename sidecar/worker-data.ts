@@ -4,7 +4,8 @@
  */
 
 import type { ClockOrigin } from "./clock.ts";
-import type { SegmentConfig } from "./control/tunnel-config.ts";
+import type { SegmentConfig, UplinkConfig } from "./control/tunnel-config.ts";
+import type { ProbingSettings } from "./probing.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
 
 /** What the worker says before it enters its loop: where the tables that status shows are. */
@@ -31,5 +32,8 @@ export interface WorkerData {
   readonly socketHandles: readonly number[];
   readonly replay: { readonly packets: number; readonly seconds: number };
   readonly mss: MssMaxima | undefined;
+  readonly probing: ProbingSettings;
+  /** Ways out of a dialling end, each with a socket that the worker opens; empty: `socketHandles`. */
+  readonly uplinks: readonly UplinkConfig[];
   readonly frameBytesMax: number;
 }

@@ -19,15 +19,18 @@ import {
   WAIT_MS_MAX,
 } from "./limits.ts";
 import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
+import { DIALLED_INDEX, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
+import { checkPaths, pathReports, probePaths } from "./probing.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
 import { createSegment } from "./segment.ts";
 import { EVENTS_INTERVAL_MS, guardLoops, tellEvents } from "./segment-events.ts";
 import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 import { Forwarding } from "./switch/forwarding.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import { QUERIER_OURS } from "./switch/querier.ts";
@@ -38,8 +41,13 @@ import type { WorkerData, WorkerTables } from "./worker-data.ts";
 
 /** Orders carried out in one turn: a burst of handshakes does not hold packets up. */
 const ORDERS_PER_TURN_MAX = 64;
-/** Timer 0 ages stations; timer n watches session n. */
+/** Timer 0 ages stations; timer n watches session n; the last ones are the dialling end's. */
 const SWEEP_TIMER = 0;
+const PROBE_TIMER: number = SESSIONS_MAX + 1;
+const CHANGES_TIMER: number = SESSIONS_MAX + 2;
+const REPORT_TIMER: number = SESSIONS_MAX + 3;
+/** How often status hears of the paths. */
+const REPORT_MS = 1000;
 /** The switch port of this end's tap. */
 const TAP_PORT = 0;
 const EAGAIN = -11;
@@ -50,13 +58,14 @@ class WorkerLoop {
   readonly #clock: Clock;
   readonly #timers: TimerTable;
   readonly #orders: SharedRing;
+  readonly #network: NetworkWatch;
   #isStopped = false;
   #toldMs = 0;
 
   constructor(data: WorkerData) {
     this.#clock = new SystemClock(data.clockOrigin);
     this.#orders = new SharedRing(data.orders);
-    this.#timers = new TimerTable(SESSIONS_MAX + 1);
+    this.#timers = new TimerTable(REPORT_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
     const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
@@ -76,6 +85,7 @@ class WorkerLoop {
       strangers: new SharedRing(data.strangers),
       replay: data.replay,
       mss: data.mss,
+      probing: data.probing,
       frameBytesMax: data.frameBytesMax,
     });
     const { lane, forwarding } = this.#plane;
@@ -84,6 +94,11 @@ class WorkerLoop {
     this.#attach("control", lane.attachControl(data.controlHandle));
     this.#attach("tap", lane.attachTap(data.tapHandle));
     for (const handle of data.socketHandles) this.#attach("socket", lane.attachSocket(handle));
+    if (data.isDialling) this.#timers.set(PROBE_TIMER, this.#clock.nowMs());
+    this.#timers.set(REPORT_TIMER, this.#clock.nowMs());
+    this.#network = new NetworkWatch(this.#plane, data);
+    const { failure } = this.#network;
+    if (failure !== undefined) this.#fail(failure.operation, failure.errno);
   }
 
   run(): void {
@@ -92,12 +107,10 @@ class WorkerLoop {
     while (!this.#isStopped) {
       const ready = lane.wait(this.#timers.waitMs(this.#clock.nowMs(), WAIT_MS_MAX));
       const nowMs = this.#clock.nowMs();
-      if (ready < 0 && ready !== EINTR) {
-        this.#fail("epoll_wait", -ready);
-        return;
-      }
-      this.#turn(Math.max(0, ready), nowMs);
+      if (ready < 0 && ready !== EINTR) this.#fail("epoll_wait", -ready);
+      else this.#turn(Math.max(0, ready), nowMs);
     }
+    this.#network.close();
   }
 
   /** One round over everything that is ready. */
@@ -108,10 +121,11 @@ class WorkerLoop {
     plane.forwarding.nowMs = nowMs;
     const socketBits = (ready >> Ready.socketShift) & ((1 << LANE_SOCKETS_MAX) - 1);
     if (socketBits !== 0) this.#receiveAll(socketBits);
-    if (ready >> Ready.tapShift !== 0) {
+    if (((ready >> Ready.tapShift) & 1) !== 0) {
       const count = send(plane);
       if (count < 0 && count !== EAGAIN) plane.counters.add(Counter.tapReadError, 1);
     }
+    if ((ready & Ready.changes) !== 0) this.#takeChanges(nowMs);
     this.#takeOrders(nowMs);
     this.#takeTimers(nowMs);
     sendQueries(plane);
@@ -144,8 +158,32 @@ class WorkerLoop {
       const timer = this.#timers.takeDue(nowMs);
       if (timer < 0) return;
       if (timer === SWEEP_TIMER) this.#sweep(nowMs);
+      else if (timer === PROBE_TIMER) this.#probe(nowMs);
+      else if (timer === CHANGES_TIMER) this.#takeChanges(nowMs);
+      else if (timer === REPORT_TIMER) this.#report(nowMs);
       else this.#watch(timer, nowMs);
     }
+  }
+
+  #takeChanges(nowMs: number): void {
+    const waitMs = this.#network.changed(nowMs);
+    if (waitMs > 0) this.#timers.set(CHANGES_TIMER, nowMs + waitMs);
+  }
+
+  #probe(nowMs: number): void {
+    const session = this.#plane.sessions.at(DIALLED_INDEX);
+    if (session !== undefined) probePaths(this.#plane, session);
+    this.#timers.set(PROBE_TIMER, nowMs + this.#plane.probing.intervalMs);
+  }
+
+  #report(nowMs: number): void {
+    const plane = this.#plane;
+    for (let index = 1; index <= SESSIONS_MAX; index++) {
+      const session = plane.sessions.at(index);
+      if (session === undefined) continue;
+      notice(plane, { kind: "paths", index, paths: pathReports(plane, session) });
+    }
+    this.#timers.set(REPORT_TIMER, nowMs + REPORT_MS);
   }
 
   #sweep(nowMs: number): void {
@@ -179,12 +217,17 @@ class WorkerLoop {
     const session = plane.sessions.at(index);
     if (session === undefined) return;
     let dueMs = nowMs + WAIT_MS_MAX;
+    if (session.hasProbes && !plane.isDialling) {
+      checkPaths(plane, session);
+      if (session.probeIntervalMs > 0) dueMs = nowMs + session.probeIntervalMs;
+    }
     if (session.pingIntervalMs > 0) {
       if (((nowMs - session.lastSentMs) | 0) >= session.pingIntervalMs) {
         if (session.sealSlot >= 0) sendPing(plane, session);
         else session.lastSentMs = nowMs;
       }
-      dueMs = (session.lastSentMs + session.pingIntervalMs) | 0;
+      const pingMs = (session.lastSentMs + session.pingIntervalMs) | 0;
+      if (((pingMs - dueMs) | 0) < 0) dueMs = pingMs;
     }
     if (session.timeoutMs > 0 && !session.hasSaidSilent) {
       if (((nowMs - session.lastHeardMs) | 0) >= session.timeoutMs) {
@@ -288,10 +331,11 @@ class WorkerLoop {
 
   #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
     const plane = this.#plane;
-    const { index, peerId, pingIntervalMs, timeoutMs } = order;
-    plane.paths.set(order.path, index * order.path.length);
+    const { index, peerId, pingIntervalMs, timeoutMs, hasProbes } = order;
+    plane.paths.set(order.path, (index * PATHS_MAX + order.uplink) * order.path.length);
     plane.traffic.clear(index);
-    const session = new DataSession({ index, peerId, pingIntervalMs, timeoutMs, nowMs });
+    const session = new DataSession({ index, peerId, pingIntervalMs, timeoutMs, hasProbes, nowMs });
+    this.#network.openPaths(session, order.uplink);
     plane.sessions.put(session, order.isDialled ? peerId : -1);
     plane.forwarding.openPort(index);
     this.#timers.set(index, nowMs);

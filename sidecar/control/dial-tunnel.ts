@@ -9,6 +9,7 @@ import { type ProfileSettings, readProfile } from "./profile-config.ts";
 import { secretText } from "./secret-lookup.ts";
 import { segmentOf } from "./segment-config.ts";
 import type { DeviceConfig, DialConfig, TransportConfig, TunnelConfig } from "./tunnel-config.ts";
+import { uplinksOf } from "./uplink-set.ts";
 
 /** A profile and where it came from. */
 export interface ProfileText {
@@ -43,6 +44,8 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
   if (typeof userPass === "string") problems.push(userPass);
   if (!reading.ok || typeof userPass === "string") return { ok: false, problems };
   const { settings } = reading;
+  const uplinks = uplinksOf(tunnel, documents);
+  if (Array.isArray(uplinks)) return { ok: false, problems: uplinks };
   if (settings.needsUserPass && userPass === undefined) {
     const problem =
       "spec.security.userPassSecretRef: the profile asks for a username and a password: name a Secret with the keys username and password";
@@ -70,6 +73,7 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
         ? { tlsVersionMin: security.tlsVersionMin }
         : {}),
     },
+    ...(uplinks === undefined ? {} : { uplinks }),
   };
   const notes = [...reading.notes.map((note) => `profile ${note}`), ...dialNotes(own.written)];
   return { ok: true, config, notes: [...notes, ...expiryNotes(settings)] };

@@ -122,7 +122,7 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
   );
   assert.match(
     problemsOf(loaded, "d"),
-    /f\.yaml:\d+: VpnTunnel lab\/d spec\.uplinks: several uplinks are not supported yet/,
+    /f\.yaml:\d+: VpnTunnel lab\/d spec\.uplinks: a listening tunnel answers on the path it was reached by/,
   );
   assert.match(
     problemsOf(loaded, "d"),

@@ -24,6 +24,8 @@ const orders: readonly Order[] = [
     path,
     pingIntervalMs: 10_000,
     timeoutMs: 60_000,
+    hasProbes: true,
+    uplink: 2,
   },
   { kind: "installKey", index: 2, keyId: 7, open: slot(1), seal: slot(2) },
   { kind: "sendWith", index: 3, keyId: 0 },

@@ -3,6 +3,8 @@
  * key bytes are in here: keys go into the addon's table, orders name slot and generation.
  */
 
+import type { PathView } from "../session/path-set.ts";
+
 /** A native key slot and the generation of its content. */
 export interface KeySlot {
   readonly slot: number;
@@ -18,6 +20,10 @@ export type Order =
       readonly isDialled: boolean;
       /** A row of the path table. */
       readonly path: readonly number[];
+      /** Both ends are ours and understand probes. */
+      readonly hasProbes: boolean;
+      /** The uplink that the session was begun on; 0 where there are none. */
+      readonly uplink: number;
       readonly pingIntervalMs: number;
       readonly timeoutMs: number;
     }
@@ -114,7 +120,37 @@ export type Notice =
       readonly port: number;
       readonly address: readonly number[];
     }
-  | { readonly kind: "failed"; readonly operation: string; readonly errno: number };
+  | { readonly kind: "failed"; readonly operation: string; readonly errno: number }
+  /** How every uplink is, and why it is told now. */
+  | {
+      readonly kind: "uplinks";
+      readonly cause: string;
+      readonly uplinks: readonly UplinkNotice[];
+      /** Paths that packets leave by; none without a session. */
+      readonly active: readonly number[];
+    }
+  | {
+      readonly kind: "pathChanged";
+      readonly path: number;
+      readonly cause: string;
+      readonly active: readonly number[];
+    }
+  | { readonly kind: "paths"; readonly index: number; readonly paths: readonly PathReport[] };
+
+/** One uplink of a dialling end. */
+export interface UplinkNotice {
+  readonly name: string;
+  readonly isUsable: boolean;
+  readonly cause: string;
+  readonly address: string;
+  /** Number of its socket in the lane; -1 while it has none. */
+  readonly socket: number;
+}
+
+/** One path of a session with its row of the path table. */
+export interface PathReport extends PathView {
+  readonly row: readonly number[];
+}
 
 /** Bytes of the path row in front of a control datagram, in either direction. */
 export const CONTROL_ROW_BYTES = 64;

@@ -28,6 +28,32 @@ export interface PeerStatus {
   readonly silentMs?: number;
   readonly traffic?: Traffic;
   readonly version?: string;
+  readonly paths?: readonly PathStatus[];
+}
+
+/** One path of a peer: by which uplink, from where to where, and how it is. */
+export interface PathStatus {
+  readonly uplink?: string;
+  readonly local?: string;
+  readonly remote: string;
+  /** The uplink has what it needs. */
+  readonly isUsable: boolean;
+  /** The peer was heard by it lately. */
+  readonly isAlive: boolean;
+  /** Packets leave by it. */
+  readonly isActive: boolean;
+  /** Absent towards a peer without probes. */
+  readonly rttMs?: number;
+  readonly lossOutPercent?: number;
+  readonly lossBackPercent?: number;
+}
+
+/** One way out of a dialling end. */
+export interface UplinkStatus {
+  readonly name: string;
+  readonly isUsable: boolean;
+  readonly cause: string;
+  readonly address: string;
 }
 
 /** One MAC address on the segment. */
@@ -86,6 +112,7 @@ export interface TunnelStatus {
   readonly interface: string;
   readonly segmentInterface: string;
   readonly mtuBytes: number;
+  readonly uplinks?: readonly UplinkStatus[];
   readonly peers: readonly PeerStatus[];
   readonly stations: readonly StationStatus[];
   readonly groups: readonly GroupStatus[];

@@ -16,7 +16,31 @@ export interface TunnelConfig {
   readonly segment?: SegmentConfig;
   readonly transport: TransportConfig;
   readonly security: SecurityConfig;
+  /** Ways out of a dialling end; absent: wherever routing says. */
+  readonly uplinks?: UplinksConfig;
 }
+
+/** Several ways out, and how they are used. */
+export interface UplinksConfig {
+  /** Failover: one at a time. Duplicate: every packet on each of `copies`, sealed once. */
+  readonly policy: "Failover" | "Duplicate";
+  readonly copies: number;
+  readonly probe: {
+    readonly intervalMs: number;
+    /** Intervals of silence after which a path is down. */
+    readonly downAfter: number;
+    /** Replies in a row after which it is up again. */
+    readonly upAfter: number;
+  };
+  /** 1 to 4. */
+  readonly uplinks: readonly UplinkConfig[];
+}
+
+/** One way out: by interface name, or by the network that its address is in. The least priority wins. */
+export type UplinkConfig = { readonly name: string; readonly priority: number } & (
+  | { readonly interface: string }
+  | { readonly sourceAddress: string }
+);
 
 /** We are the OpenVPN server of this tunnel. */
 export interface ListenConfig {

@@ -26,8 +26,8 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "spec.uplinks",
-    reason: "several uplinks are not supported yet: remove it, the default route is used",
-    isAsked: ({ spec }) => spec.uplinks !== undefined,
+    reason: "a listening tunnel answers on the path it was reached by: remove it",
+    isAsked: ({ spec }) => spec.uplinks !== undefined && spec.listen !== undefined,
   },
   {
     field: "spec.transport.protocol",

@@ -5,7 +5,14 @@ import { DataSession, KEY_IDS, NO_ID } from "./data-session.ts";
 const window = { mayAccept: () => 0, accept: () => 0 };
 
 function session(peerId = 0x123456): DataSession {
-  return new DataSession({ index: 3, peerId, pingIntervalMs: 0, timeoutMs: 0, nowMs: 0 });
+  return new DataSession({
+    index: 3,
+    peerId,
+    pingIntervalMs: 0,
+    timeoutMs: 0,
+    hasProbes: false,
+    nowMs: 0,
+  });
 }
 
 function install(target: DataSession, keyId: number): void {

@@ -8,6 +8,7 @@
  */
 
 import { Opcode } from "../wire/control-packet.ts";
+import { PathSet } from "./path-set.ts";
 
 /** Key ids of OpenVPN are three bits. */
 export const KEY_IDS = 8;
@@ -37,12 +38,19 @@ export interface SlotName {
   readonly generation: number;
 }
 
-/** The data plane's state of one peer. Row `index` of the path table is its path. */
+/** The data plane's state of one peer. Its paths are rows from `index * PATHS_MAX` of the table. */
 export class DataSession {
   /** Session number, switch port and path row; from 1. */
   readonly index: number;
   readonly pingIntervalMs: number;
   readonly timeoutMs: number;
+  /** Both ends are ours and understand probes. */
+  readonly hasProbes: boolean;
+  readonly paths: PathSet = new PathSet();
+  /** The path that the last packet came by. */
+  lastPath = 0;
+  /** Probe interval of the dialling end, as its probes say; 0 before the first. */
+  probeIntervalMs = 0;
   /** 1 for the key ids whose packets carry epochs. */
   readonly hasEpochs: Int32Array = new Int32Array(KEY_IDS);
   /** Highest epoch of which an authentic packet arrived, by key id. */
@@ -81,12 +89,14 @@ export class DataSession {
     readonly peerId: number;
     readonly pingIntervalMs: number;
     readonly timeoutMs: number;
+    readonly hasProbes: boolean;
     readonly nowMs: number;
   }) {
     this.index = options.index;
     this.#peerId = options.peerId & 0xff_ffff;
     this.pingIntervalMs = options.pingIntervalMs;
     this.timeoutMs = options.timeoutMs;
+    this.hasProbes = options.hasProbes;
     this.lastHeardMs = options.nowMs;
     this.lastSentMs = options.nowMs;
   }

@@ -7,7 +7,14 @@ import { SessionTable } from "./session-table.ts";
 const SESSIONS = 8;
 
 function session(index: number): DataSession {
-  return new DataSession({ index, peerId: index, pingIntervalMs: 0, timeoutMs: 0, nowMs: 0 });
+  return new DataSession({
+    index,
+    peerId: index,
+    pingIntervalMs: 0,
+    timeoutMs: 0,
+    hasProbes: false,
+    nowMs: 0,
+  });
 }
 
 test("a listening end finds each session by its number, as a map would", () => {

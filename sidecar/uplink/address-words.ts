@@ -2,7 +2,7 @@
  * IP addresses as the four words of a path row, most significant first; IPv4 is v4-mapped.
  */
 
-import { isIPv4, isIPv6, SocketAddress } from "node:net";
+import { BlockList, isIPv4, isIPv6, SocketAddress } from "node:net";
 import { DESCRIPTOR_WORDS, PathWord } from "../native/layout.ts";
 
 const V4_MAPPED = 0xffff;
@@ -84,4 +84,14 @@ export function isSameRemoteRow(one: Int32Array, other: Int32Array): boolean {
     if (one[word] !== other[word]) return false;
   }
   return true;
+}
+
+/** Whether an address lies in a network given as `10.0.0.0/8` or `fe80::/10`. */
+export function isInNetwork(address: string, network: string): boolean {
+  const [base = "", bits = ""] = network.split("/");
+  const family = isIPv4(base) ? "ipv4" : "ipv6";
+  if (isIPv4(address) !== (family === "ipv4")) return false;
+  const list = new BlockList();
+  list.addSubnet(base, Number(bits), family);
+  return list.check(address, family);
 }

@@ -27,7 +27,7 @@ export function isSamePath(
   return arrivals[from + PathWord.socket] === paths[to + PathWord.socket];
 }
 
-/** Whether the datagram in row `arrival` came from the remote address of row `path`. */
+/** Whether the datagram in row `arrival` came from the remote address of row `path`, by its socket. */
 export function isSameRemote(
   arrivals: Int32Array,
   arrival: number,
@@ -40,7 +40,7 @@ export function isSameRemote(
   for (let word = 0; word <= PathWord.remotePort; word++) {
     if (arrivals[from + word] !== paths[to + word]) return false;
   }
-  return true;
+  return arrivals[from + PathWord.socket] === paths[to + PathWord.socket];
 }
 
 /** Answers on the path of an arrival from now on: from the address that was contacted. */

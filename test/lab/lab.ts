@@ -8,16 +8,21 @@ import { Scratch } from "../support/scratch.ts";
 import { startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { LabContext } from "./lab-context.ts";
+import { runS1 } from "./scenario-s1.ts";
 import { runS2 } from "./scenario-s2.ts";
 import { runS3 } from "./scenario-s3.ts";
 import { runGroups } from "./scenario-s3-groups.ts";
+import { runS4 } from "./scenario-s4.ts";
 import { Screen } from "./screen.ts";
 import type { PeerKind, Segment } from "./segment.ts";
 import { startStockSegment } from "./stock-segment.ts";
 import { buildTopology, type Topology } from "./topology.ts";
 
 /** The scenarios that can be run by name. */
-export const SCENARIOS = ["S2", "S3"] as const;
+export const SCENARIOS = ["S1", "S2", "S3", "S4"] as const;
+
+/** Echoes of one stream of S1 for each second asked for. */
+const ECHOES_PER_SECOND = 500;
 
 /** A scenario's name. */
 export type ScenarioName = (typeof SCENARIOS)[number];
@@ -65,6 +70,11 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
   await ensureCommands(["ip", "socat", "ping", "openssl", "openvpn"]);
   const scratch = stack.use(await Scratch.create());
   const network = stack.use(await Network.create());
+  if (options.scenario === "S1") {
+    const echoes = Math.round(options.seconds * ECHOES_PER_SECOND);
+    return await runS1(network, { folder: scratch.path, screen, echoes });
+  }
+  if (options.scenario === "S4") return await runS4(network, { folder: scratch.path, screen });
   screen.step("building the hosts gw, tb, lan and app");
   const topology = await buildTopology(network);
   screen.step("starting the tunnel");

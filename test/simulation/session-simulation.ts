@@ -159,6 +159,7 @@ export class SessionSimulation {
             cipher,
             hasKeyExport: true,
             hasProtocolFlags: true,
+            hasProbes: false,
             hasDynamicWrap,
             pingSeconds: 1,
             pingRestartSeconds: 5,

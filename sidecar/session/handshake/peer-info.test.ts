@@ -19,6 +19,7 @@ test("what this end announces is read back", () => {
     takesMtu: true,
     version: "fairlead-0.1.0",
     platform: "linux",
+    hasProbes: true,
   });
 });
 
@@ -46,11 +47,19 @@ test("a stock client's peer-info is read (IV_VER 2.6, as in its own tests)", () 
     takesMtu: false,
     version: "2.6_git",
     platform: "mac",
+    hasProbes: false,
   });
 });
 
 test("a peer that says nothing is the oldest there is", () => {
-  const oldest = { proto: 0, ciphers: [], takesMtu: false, version: "", platform: "" };
+  const oldest = {
+    proto: 0,
+    ciphers: [],
+    takesMtu: false,
+    version: "",
+    platform: "",
+    hasProbes: false,
+  };
   for (const text of [
     "",
     "\n\n",

@@ -33,6 +33,9 @@ export const PUSHED_MTU_MAX = 9000;
 /** OpenVPN counts 32 bytes more than the IP MTU for a tap in its options string. */
 const TAP_MTU_EXTRA = 32;
 
+/** Version of what two ends of ours do beyond OpenVPN: probes of paths. */
+export const EXTENSION_VERSION = 1;
+
 /** What a peer said of itself. */
 export interface PeerInfo {
   readonly proto: number;
@@ -42,6 +45,8 @@ export interface PeerInfo {
   readonly takesMtu: boolean;
   readonly version: string;
   readonly platform: string;
+  /** UV_FAIRLEAD: an end of ours, of a version that understands probes. */
+  readonly hasProbes: boolean;
 }
 
 /** Peer-info of a dialling end. */
@@ -54,6 +59,7 @@ export function clientPeerInfo(version: string, ciphers: readonly DataCipher[]):
     "IV_NCP=2",
     `IV_CIPHERS=${ciphers.join(":")}`,
     `IV_PROTO=${CLIENT_PROTO}`,
+    `UV_FAIRLEAD=${EXTENSION_VERSION}`,
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -72,6 +78,7 @@ export function parsePeerInfo(text: string): PeerInfo {
     takesMtu: values.has("IV_MTU"),
     version: values.get("IV_VER") ?? "",
     platform: values.get("IV_PLAT") ?? "",
+    hasProbes: values.get("UV_FAIRLEAD") === String(EXTENSION_VERSION),
   };
 }
 

@@ -12,6 +12,7 @@ const nothing = {
   usesExitMessage: false,
   usesEpoch: false,
   usesDynamicWrap: false,
+  hasProbes: false,
   ignored: [],
 };
 
@@ -37,12 +38,13 @@ const offer = fc
       cipher: fc.constantFrom(...DATA_CIPHERS),
       hasKeyExport: fc.boolean(),
       hasProtocolFlags: fc.boolean(),
+      hasProbes: fc.boolean(),
       pingSeconds: fc.integer({ min: 0, max: 600 }),
       pingRestartSeconds: fc.integer({ min: 0, max: 86400 }),
     },
     {
       requiredKeys: [
-        ...(["peerId", "cipher", "hasKeyExport", "hasProtocolFlags"] as const),
+        ...(["peerId", "cipher", "hasKeyExport", "hasProtocolFlags", "hasProbes"] as const),
         ...(["pingSeconds", "pingRestartSeconds"] as const),
       ],
     },
@@ -66,6 +68,7 @@ test("what a server pushes is what its client takes", () => {
         cipher: sent.cipher,
         usesKeyExport: sent.hasKeyExport,
         usesExitMessage: sent.hasProtocolFlags,
+        hasProbes: sent.hasProbes,
       });
     }),
     { numRuns: 500 },
@@ -80,7 +83,7 @@ test("without protocol flags the key export is announced in its older form", () 
     pingRestartSeconds: 0,
   } as const;
   const lines = (hasKeyExport: boolean, hasProtocolFlags: boolean) =>
-    pushedTo({ ...common, hasKeyExport, hasProtocolFlags }).slice(2);
+    pushedTo({ ...common, hasKeyExport, hasProtocolFlags, hasProbes: false }).slice(2);
   assert.deepEqual(lines(true, false), ["key-derivation tls-ekm"]);
   assert.deepEqual(lines(true, true), ["protocol-flags cc-exit tls-ekm"]);
   assert.deepEqual(lines(false, true), ["protocol-flags cc-exit"]);

@@ -5,6 +5,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import { DATA_CIPHERS } from "./data-ciphers.ts";
+import { EXTENSION_VERSION } from "./peer-info.ts";
 
 /** What a client takes from a PUSH_REPLY. */
 export interface PushedOptions {
@@ -20,6 +21,8 @@ export interface PushedOptions {
   readonly usesExitMessage: boolean;
   readonly usesEpoch: boolean;
   readonly usesDynamicWrap: boolean;
+  /** The server is an end of ours, of a version that understands probes. */
+  readonly hasProbes: boolean;
   readonly pingSeconds?: number;
   readonly pingRestartSeconds?: number;
   readonly mtuBytes?: number;
@@ -87,6 +90,10 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
     number(seconds, { min: 0, max: SECONDS_MAX }, (n) => (draft.pingRestartSeconds = n)),
   "tun-mtu": (draft, [bytes = ""]) =>
     number(bytes, { min: MTU_BYTES_MIN, max: MTU_BYTES_MAX }, (n) => (draft.mtuBytes = n)),
+  "setenv-safe": (draft, [name, value]) => {
+    draft.hasProbes ||= name === "FAIRLEAD" && value === String(EXTENSION_VERSION);
+    return true;
+  },
   topology: (draft, [name = ""]) => {
     draft.topology = name;
     return true;
@@ -102,6 +109,7 @@ export function parsePushReply(options: readonly string[]): PushedOptions {
     usesExitMessage: false,
     usesEpoch: false,
     usesDynamicWrap: false,
+    hasProbes: false,
     ignored: [],
   };
   for (const option of options) {
@@ -145,6 +153,8 @@ export function pushedTo(options: {
   readonly hasProtocolFlags: boolean;
   readonly hasDynamicWrap?: boolean;
   readonly hasEpochs?: boolean;
+  /** The client is an end of ours. */
+  readonly hasProbes: boolean;
   readonly mtuBytes?: number;
   readonly pingSeconds: number;
   readonly pingRestartSeconds: number;
@@ -168,6 +178,7 @@ export function pushedTo(options: {
   } else if (options.hasKeyExport) {
     lines.push("key-derivation tls-ekm");
   }
+  if (options.hasProbes) lines.push(`setenv-safe FAIRLEAD ${EXTENSION_VERSION}`);
   if (options.mtuBytes !== undefined) lines.push(`tun-mtu ${options.mtuBytes}`);
   return lines;
 }

@@ -289,6 +289,7 @@ export class SessionPair {
           cipher,
           hasKeyExport: (peerInfo.proto & Proto.tlsKeyExport) !== 0,
           hasProtocolFlags: (peerInfo.proto & Proto.exitNotify) !== 0,
+          hasProbes: false,
           hasDynamicWrap,
           mtuBytes: 1500,
           pingSeconds: 10,

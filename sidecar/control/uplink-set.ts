@@ -1,0 +1,78 @@
+/**
+ * The UplinkSet that a dialling tunnel names, as the data plane takes it. One invariant: what
+ * the data plane does not do yet is refused with the reason, never quietly done otherwise.
+ */
+
+import type { UplinkSet, VpnTunnel } from "../../crds/types.ts";
+import type { Documents } from "./documents.ts";
+import type { UplinkConfig, UplinksConfig } from "./tunnel-config.ts";
+
+/** A metered uplink comes behind every other one. */
+const METERED_PRIORITY = 10_000;
+
+/** The tunnel's uplinks; undefined when it names none; a list says what is wrong. */
+export function uplinksOf(
+  tunnel: VpnTunnel,
+  documents: Documents,
+): UplinksConfig | undefined | string[] {
+  const reference = tunnel.spec.uplinks;
+  if (reference === undefined) return undefined;
+  const { namespace } = tunnel.metadata;
+  const placed = documents.resources.find(
+    ({ kind, resource }) =>
+      kind === "UplinkSet" &&
+      resource.metadata.name === reference.name &&
+      resource.metadata.namespace === namespace,
+  );
+  if (placed?.kind !== "UplinkSet") {
+    return [
+      `spec.uplinks: there is no valid UplinkSet ${namespace}/${reference.name} in these files: add it`,
+    ];
+  }
+  const problems = refused(placed.resource);
+  return problems.length > 0 ? problems : configOf(placed.resource);
+}
+
+function configOf({ spec }: UplinkSet): UplinksConfig {
+  const uplinks = spec.uplinks.map((uplink): UplinkConfig => {
+    const priority = uplink.priority + (uplink.metered ? METERED_PRIORITY : 0);
+    const base = { name: uplink.name, priority };
+    return uplink.interface === undefined
+      ? { ...base, sourceAddress: uplink.sourceAddress ?? "" }
+      : { ...base, interface: uplink.interface };
+  });
+  const { intervalMs, downAfter, upAfter } = spec.probe;
+  return {
+    policy: spec.policy === "Duplicate" ? "Duplicate" : "Failover",
+    copies: spec.duplicate?.copies ?? uplinks.length,
+    probe: { intervalMs, downAfter, upAfter },
+    uplinks,
+  };
+}
+
+function refused({ metadata, spec }: UplinkSet): string[] {
+  const subject = `UplinkSet ${metadata.namespace}/${metadata.name}`;
+  const rows: readonly (readonly [boolean, string, string])[] = [
+    [spec.policy === "Fec", "policy", "Fec is not supported yet: use Duplicate or Failover"],
+    [spec.policy === "Balance", "policy", "Balance is not supported yet: use Failover"],
+    [
+      spec.duplicate?.classes !== undefined,
+      "duplicate.classes",
+      "copying by class is not supported yet: remove it, everything is copied",
+    ],
+    [spec.reorder !== undefined, "reorder", "reordering is not supported yet: remove it"],
+    [
+      spec.uplinks.some((uplink) => uplink.network !== undefined),
+      "uplinks.network",
+      "a Multus attachment exists in a cluster only: name the interface",
+    ],
+    [
+      spec.uplinks.some((uplink) => uplink.gateway !== undefined),
+      "uplinks.gateway",
+      "gateways are not set yet: give the interface a route of its own, then remove it",
+    ],
+  ];
+  return rows
+    .filter(([isAsked]) => isAsked)
+    .map(([, field, reason]) => `${subject} spec.${field}: ${reason}`);
+}

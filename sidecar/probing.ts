@@ -1,0 +1,235 @@
+/**
+ * Probes over the paths of sessions between two ends of ours: the dialling end sends them and
+ * decides which paths are used; the listening end answers and follows. One invariant: whatever
+ * a probe changes, it was authenticated and fresh like any data packet.
+ */
+
+import { randomInt } from "node:crypto";
+import type { PathReport, UplinkNotice } from "./control/orders.ts";
+import { Counter } from "./counters.ts";
+import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
+import { notice } from "./notices.ts";
+import type { Plane } from "./plane.ts";
+import { sendPing, sendProbe } from "./send.ts";
+import type { DataSession } from "./session/data-session.ts";
+import { PATHS_MAX, type ProbeSettings } from "./session/path-set.ts";
+import { addressWords } from "./uplink/address-words.ts";
+import type { UplinkState, Uplinks } from "./uplink/uplinks.ts";
+import { type Probe, ProbeFlag, ProbeType, readProbe } from "./wire/probe.ts";
+
+/** Intervals of silence after which a listening end takes a path for dead: the dialling end's default. */
+const LISTENING_DOWN_AFTER = 4;
+/** A peer without probes pings; silent for this many of its pings, its path is left. */
+const PINGS_MISSED_MAX = 2;
+
+/** How a dialling end probes. */
+export interface ProbingSettings extends ProbeSettings {
+  readonly policy: "Failover" | "Duplicate";
+  readonly copies: number;
+  /** Priority of each uplink; the least is wanted most. */
+  readonly priorities: readonly number[];
+}
+
+/** A probe or a reply arrived on the session's last path. */
+export function takeProbe(plane: Plane, session: DataSession, start: number): void {
+  const probe = readProbe(plane.view, start);
+  const { paths, lastPath } = session;
+  plane.counters.add(Counter.rxProbes, 1);
+  if (probe.type === ProbeType.reply) {
+    if (!plane.isDialling || !paths.isKnown(probe.path)) return;
+    const reply = { rttMs: (plane.nowMs - probe.timeMs) | 0, receivedThere: probe.received };
+    const change = paths.replied(probe.path, reply, plane.probing);
+    if (change === "up") report(plane, session, probe.path, "replies again");
+    return;
+  }
+  if (probe.type === ProbeType.challenge) {
+    if (!plane.isDialling) return;
+    const flags = flagsOf(plane, session, lastPath);
+    sendProbe(plane, session, lastPath, { ...probe, type: ProbeType.answer, flags });
+    return;
+  }
+  if (!plane.isDialling) takeFromDialler(plane, session, probe);
+}
+
+/** A probe or an answer at the listening end: both say what the path is for. */
+function takeFromDialler(plane: Plane, session: DataSession, probe: Probe): void {
+  const { paths, lastPath } = session;
+  const isDuplicating = (probe.flags & ProbeFlag.duplicate) !== 0;
+  const use = { isWanted: (probe.flags & ProbeFlag.active) !== 0, isOnly: !isDuplicating };
+  paths.setPolicy(isDuplicating ? "Duplicate" : "Failover", PATHS_MAX);
+  if (probe.type === ProbeType.answer) {
+    if (paths.answered(lastPath, probe.sequence, use)) tellFloat(plane, session, lastPath);
+    return;
+  }
+  session.probeIntervalMs = probe.intervalMs;
+  paths.probed(lastPath, use);
+  const received = paths.received(lastPath);
+  sendProbe(plane, session, lastPath, { ...probe, type: ProbeType.reply, received });
+}
+
+/** Asks the peer to show that it receives on a path of its that is new or was silent. */
+export function challengePath(plane: Plane, session: DataSession, path: number): void {
+  const token = session.paths.challenge(path, randomInt(1, 0xffff_ffff), plane.nowMs);
+  if (token === 0) return;
+  const { nowMs: timeMs } = plane;
+  const fields = { path, flags: 0, sequence: token, timeMs, received: 0, intervalMs: 0 };
+  sendProbe(plane, session, path, { ...fields, type: ProbeType.challenge });
+}
+
+/** Control packets follow a path that packets really leave by. */
+export function tellFloat(plane: Plane, session: DataSession, path: number): void {
+  if (!session.paths.isActive(path)) return;
+  const row = (session.index * PATHS_MAX + path) * DESCRIPTOR_WORDS;
+  const words = Array.from(plane.paths.subarray(row, row + DESCRIPTOR_WORDS));
+  notice(plane, { kind: "floated", index: session.index, path: words });
+}
+
+/** Opens the paths of a dialled session: the one it was begun on, and one per further uplink. */
+export function openDialledPaths(
+  plane: Plane,
+  session: DataSession,
+  uplinks: Uplinks,
+  via: number,
+): void {
+  const { policy, copies, priorities } = plane.probing;
+  session.paths.setPolicy(policy, copies);
+  session.paths.open(via, priorities[via] ?? 0, plane.nowMs);
+  const from = (session.index * PATHS_MAX + via) * DESCRIPTOR_WORDS;
+  uplinks.states.forEach((state, uplink) => {
+    const to = (session.index * PATHS_MAX + uplink) * DESCRIPTOR_WORDS;
+    if (uplink !== via) {
+      plane.paths.copyWithin(to, from, from + DESCRIPTOR_WORDS);
+      session.paths.propose(uplink, priorities[uplink] ?? 0, state.isUsable);
+    }
+    pointAt(plane, to, state, uplinks.socketOf(uplink));
+  });
+  if (!session.hasProbes) session.paths.hope(plane.nowMs);
+}
+
+/** One round of the dialling end: probe every usable path, notice those that fell silent. */
+export function probePaths(plane: Plane, session: DataSession): void {
+  const { paths } = session;
+  for (let path = 0; path < PATHS_MAX; path++) {
+    if (!paths.isKnown(path) || !paths.isUsable(path)) continue;
+    if (session.hasProbes) sendProbeOn(plane, session, path);
+    const silentMsMax = session.hasProbes
+      ? plane.probing.intervalMs * plane.probing.downAfter
+      : session.pingIntervalMs * PINGS_MISSED_MAX;
+    // A stock peer pings only where it last heard us: only the path in use can be judged.
+    if (silentMsMax === 0 || (!session.hasProbes && !paths.isActive(path))) continue;
+    if (!paths.checkSilence(path, silentMsMax, plane.nowMs)) continue;
+    if (!session.hasProbes) moveOn(session, plane.nowMs);
+    report(plane, session, path, "silent");
+    announce(plane, session);
+  }
+}
+
+/** A listening end's look at the paths of a peer of ours. */
+export function checkPaths(plane: Plane, session: DataSession): void {
+  if (session.probeIntervalMs === 0) return;
+  const silentMsMax = session.probeIntervalMs * LISTENING_DOWN_AFTER;
+  for (let path = 0; path < PATHS_MAX; path++) {
+    session.paths.checkSilence(path, silentMsMax, plane.nowMs);
+  }
+}
+
+/** Links, addresses or routes changed: which uplinks are usable now, and what follows from it. */
+export function takeUplinkChanges(
+  plane: Plane,
+  session: DataSession | undefined,
+  uplinks: Uplinks,
+  changed: readonly number[],
+): void {
+  for (const uplink of changed) {
+    const state = uplinks.states[uplink];
+    if (state === undefined) continue;
+    if (session !== undefined) {
+      const row = (session.index * PATHS_MAX + uplink) * DESCRIPTOR_WORDS;
+      pointAt(plane, row, state, uplinks.socketOf(uplink));
+      session.paths.setUsable(uplink, state.isUsable);
+      if (!session.hasProbes) session.paths.hope(plane.nowMs);
+    }
+    tellUplinks(plane, uplinks, session, `${state.name}: ${state.cause}`);
+  }
+  if (session !== undefined && changed.length > 0) announce(plane, session);
+}
+
+/** Tells the main thread about every uplink. */
+export function tellUplinks(
+  plane: Plane,
+  uplinks: Uplinks,
+  session: DataSession | undefined,
+  cause: string,
+): void {
+  const states: UplinkNotice[] = uplinks.states.map((state, uplink) => ({
+    name: state.name,
+    isUsable: state.isUsable,
+    cause: state.cause,
+    address: state.address,
+    socket: uplinks.socketOf(uplink),
+  }));
+  notice(plane, { kind: "uplinks", cause, uplinks: states, active: activePaths(session) });
+}
+
+/** What status shows of a session's paths. */
+export function pathReports(plane: Plane, session: DataSession): PathReport[] {
+  return session.paths.views().map((view) => {
+    const row = (session.index * PATHS_MAX + view.path) * DESCRIPTOR_WORDS;
+    return { ...view, row: Array.from(plane.paths.subarray(row, row + DESCRIPTOR_WORDS)) };
+  });
+}
+
+/** Puts an uplink's socket and, where it was chosen by address, that address into a path's row. */
+function pointAt(plane: Plane, row: number, state: UplinkState, socket: number): void {
+  if (!state.isUsable) return;
+  plane.paths[row + PathWord.socket] = socket;
+  plane.paths.set(addressWords(state.address), row + PathWord.localIp);
+}
+
+function flagsOf(plane: Plane, session: DataSession, path: number): number {
+  const active = session.paths.isActive(path) ? ProbeFlag.active : 0;
+  return active | (plane.probing.policy === "Duplicate" ? ProbeFlag.duplicate : 0);
+}
+
+function sendProbeOn(plane: Plane, session: DataSession, path: number): void {
+  const { paths } = session;
+  const { intervalMs } = plane.probing;
+  const flags = flagsOf(plane, session, path);
+  sendProbe(plane, session, path, {
+    type: ProbeType.probe,
+    path,
+    flags,
+    sequence: paths.takeSequence(path),
+    timeMs: plane.nowMs,
+    received: paths.received(path),
+    intervalMs,
+  });
+}
+
+/** At once on the paths in use: the far end answers where it was last heard. */
+export function announce(plane: Plane, session: DataSession): void {
+  if (!session.hasProbes) {
+    sendPing(plane, session);
+    return;
+  }
+  for (let at = 0; at < session.paths.sendCount; at++) {
+    sendProbeOn(plane, session, session.paths.sendPaths[at] as number);
+  }
+}
+
+/** Without probes nothing says that another path works: when all were tried, all are tried again. */
+function moveOn(session: DataSession, nowMs: number): void {
+  const { paths } = session;
+  const isAnyAlive = paths.views().some((view) => view.isUsable && view.isAlive);
+  if (!isAnyAlive) paths.hope(nowMs);
+  for (let at = 0; at < paths.sendCount; at++) paths.heard(paths.sendPaths[at] as number, nowMs);
+}
+
+function report(plane: Plane, session: DataSession, path: number, cause: string): void {
+  notice(plane, { kind: "pathChanged", path, cause, active: activePaths(session) });
+}
+
+function activePaths(session: DataSession | undefined): number[] {
+  if (session === undefined) return [];
+  return Array.from(session.paths.sendPaths.subarray(0, session.paths.sendCount));
+}

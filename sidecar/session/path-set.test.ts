@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { NO_PATH, PATHS_MAX, PathSet, type ProbeSettings } from "./path-set.ts";
+
+const SETTINGS: ProbeSettings = { intervalMs: 50, downAfter: 4, upAfter: 10 };
+const SILENT_MS = SETTINGS.intervalMs * SETTINGS.downAfter;
+const sending = (set: PathSet): number[] => Array.from(set.sendPaths.subarray(0, set.sendCount));
+const reply = (set: PathSet, path: number, nowMs = 0): string => {
+  set.heard(path, nowMs);
+  return set.replied(path, { rttMs: 10, receivedThere: 1 }, SETTINGS);
+};
+
+test("a session sends by the path that it was begun on, until another one is better", () => {
+  const set = new PathSet();
+  assert.deepEqual(sending(set), []);
+  set.open(1, 2, 0);
+  assert.deepEqual(sending(set), [1]);
+  set.propose(0, 1, true);
+  assert.deepEqual(sending(set), [1], "a path that has not answered yet is not used");
+  assert.equal(reply(set, 0), "up");
+  assert.deepEqual(sending(set), [0], "the least priority wins");
+});
+
+test("a silent path is left at the patience's end and not before", () => {
+  const set = new PathSet();
+  set.open(0, 1, 0);
+  set.propose(1, 2, true);
+  reply(set, 1);
+  assert.equal(set.checkSilence(0, SILENT_MS, SILENT_MS - 1), false);
+  assert.equal(set.checkSilence(0, SILENT_MS, SILENT_MS), true);
+  assert.equal(set.checkSilence(0, SILENT_MS, SILENT_MS), false, "it is told once");
+  assert.deepEqual(sending(set), [1]);
+});
+
+test("a path that died is not used again before enough replies in a row", () => {
+  const set = new PathSet();
+  set.open(0, 1, 0);
+  set.propose(1, 2, true);
+  reply(set, 0);
+  reply(set, 1);
+  set.checkSilence(0, SILENT_MS, SILENT_MS);
+  for (let count = 1; count < SETTINGS.upAfter; count++) {
+    assert.equal(reply(set, 0, SILENT_MS), "none");
+    assert.deepEqual(sending(set), [1]);
+  }
+  assert.equal(reply(set, 0, SILENT_MS), "up");
+  assert.deepEqual(sending(set), [0]);
+});
+
+test("duplicates leave by every path that lives, at most as many as asked for", () => {
+  const set = new PathSet();
+  set.setPolicy("Duplicate", 2);
+  set.open(0, 1, 0);
+  for (const path of [1, 2]) {
+    set.propose(path, path + 1, true);
+    reply(set, path);
+  }
+  assert.deepEqual(sending(set), [0, 1]);
+  set.setUsable(0, false);
+  assert.deepEqual(sending(set), [1, 2]);
+  set.setPolicy("Duplicate", 8);
+  set.setUsable(0, true);
+  assert.deepEqual(sending(set), [1, 2], "an uplink that came back has to answer first");
+});
+
+test("with no path alive a usable one is tried, and with none usable the last resort is", () => {
+  const set = new PathSet();
+  set.open(0, 1, 0);
+  set.propose(1, 2, true);
+  set.setUsable(0, false);
+  assert.deepEqual(sending(set), [1]);
+  set.setUsable(1, false);
+  assert.equal(set.sendCount, 1);
+});
+
+test("a listening end follows the dialling end's choice, once the path was checked", () => {
+  const set = new PathSet();
+  set.open(0, 0, 0);
+  const place = set.takePlace(0);
+  assert.equal(place, 1);
+  set.propose(place, 0, true);
+  const use = { isWanted: true, isOnly: true };
+  set.probed(place, use);
+  assert.deepEqual(sending(set), [0], "nobody showed yet that the peer receives there");
+  assert.equal(set.challenge(place, 77, 0), 77);
+  assert.equal(set.challenge(place, 78, 49), 0, "asked lately");
+  assert.equal(set.challenge(place, 78, 50), 77, "the same question again");
+  assert.equal(set.answered(place, 78, use), false);
+  assert.deepEqual(sending(set), [0]);
+  assert.equal(set.answered(place, 77, use), true);
+  assert.deepEqual(sending(set), [1]);
+  assert.equal(set.answered(place, 77, use), false, "an answer counts once");
+  set.probed(0, use);
+  assert.deepEqual(sending(set), [0]);
+  assert.equal(set.challenge(0, 1, 0), 0, "a path that lives is not asked");
+});
+
+test("a new path takes a free place, else that of the longest silent path not in use", () => {
+  const set = new PathSet();
+  for (let path = 0; path < PATHS_MAX; path++) {
+    assert.equal(set.takePlace(0), path);
+    set.open(path, 0, path * 10);
+  }
+  assert.deepEqual(sending(set), [0]);
+  assert.equal(set.takePlace(1000), 1);
+  set.heard(1, 1000);
+  assert.equal(set.takePlace(1001), 2);
+  set.setPolicy("Duplicate", PATHS_MAX);
+  assert.equal(set.takePlace(1001), NO_PATH, "a path in use is nobody's place");
+});
+
+test("loss is told each way after 200 probes", () => {
+  const set = new PathSet();
+  set.open(0, 0, 0);
+  let there = 0;
+  for (let probe = 1; probe <= 203; probe++) {
+    set.takeSequence(0);
+    // Every tenth probe is lost on its way there, every twentieth reply on its way back.
+    if (probe % 10 !== 0) there += 1;
+    if (probe % 10 !== 0 && probe % 20 !== 1) {
+      set.replied(0, { rttMs: 8, receivedThere: there }, SETTINGS);
+    }
+  }
+  const [view] = set.views();
+  assert.ok(Math.abs((view?.lossOutPercent ?? -1) - 10) < 1.5, String(view?.lossOutPercent));
+  assert.ok(Math.abs((view?.lossBackPercent ?? -1) - 5.5) < 1.5, String(view?.lossBackPercent));
+  assert.equal(view?.rttMs, 8);
+});
+
+test("whatever happens, no path is chosen twice and there is one to send by while any is known", () => {
+  const path = fc.nat(PATHS_MAX - 1);
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant("open"), path, value: fc.nat(3) }),
+    fc.record({ kind: fc.constant("propose"), path, value: fc.nat(3) }),
+    fc.record({ kind: fc.constant("usable"), path, value: fc.nat(1) }),
+    fc.record({ kind: fc.constant("reply"), path, value: fc.nat(1) }),
+    fc.record({ kind: fc.constant("silence"), path, value: fc.nat(400) }),
+    fc.record({ kind: fc.constant("policy"), path, value: fc.nat(1) }),
+    fc.record({ kind: fc.constant("hope"), path, value: fc.nat(1) }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const set = new PathSet();
+      const known = new Set<number>();
+      let nowMs = 0;
+      for (const { kind, path: at, value } of steps) {
+        nowMs += 20;
+        if (kind === "open") set.open(at, value, nowMs);
+        if (kind === "propose") set.propose(at, value, value > 0);
+        if (kind === "open" || kind === "propose") known.add(at);
+        if (kind === "usable") set.setUsable(at, value === 1);
+        if (kind === "reply") reply(set, at, nowMs);
+        if (kind === "silence") set.checkSilence(at, SILENT_MS, nowMs + value);
+        if (kind === "policy") set.setPolicy(value === 1 ? "Duplicate" : "Failover", at + 1);
+        if (kind === "hope") set.hope(nowMs);
+        const chosen = sending(set);
+        assert.equal(new Set(chosen).size, chosen.length);
+        assert.equal(chosen.length > 0, known.size > 0);
+        for (const one of chosen) assert.ok(known.has(one));
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});

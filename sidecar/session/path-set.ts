@@ -1,0 +1,330 @@
+/**
+ * The paths of one session and which of them its packets leave by. No I/O, no clock. One
+ * invariant: a path is sent on only while it is usable (its uplink says so) and alive (heard
+ * within the probes' patience), unless no path is: then the least bad one is tried, never none.
+ *
+ * The dialling end numbers the paths (one per uplink), probes them and decides; the listening
+ * end learns them from authenticated packets and follows what the probes say.
+ */
+
+import assert from "node:assert/strict";
+
+/** Paths of one session: uplinks of the dialling end. */
+export const PATHS_MAX = 8;
+/** What `find` and `best` return for none. */
+export const NO_PATH = -1;
+
+/** How paths are used. */
+export type PathPolicy = "Failover" | "Duplicate";
+
+/** How the dialling end finds out that a path died or lives again. */
+export interface ProbeSettings {
+  readonly intervalMs: number;
+  /** Intervals of silence after which a path is down. */
+  readonly downAfter: number;
+  /** Replies in a row after which it is up again. */
+  readonly upAfter: number;
+}
+
+/** What the dialling end does with a path, as its probes and answers say. */
+export interface PathUse {
+  readonly isWanted: boolean;
+  /** No other path is. */
+  readonly isOnly: boolean;
+}
+
+/** Why the choice changed. */
+export type PathChange = "none" | "up" | "down";
+
+/** A path that is to be checked is asked this often at most. */
+const CHALLENGE_MS_MIN = 50;
+/** Probes over which loss is told. */
+const LOSS_WINDOW = 200;
+
+/** One path, as status shows it. */
+export interface PathView {
+  readonly path: number;
+  readonly isUsable: boolean;
+  readonly isAlive: boolean;
+  readonly isActive: boolean;
+  /** Smoothed, milliseconds; undefined before the first reply. */
+  readonly rttMs?: number;
+  /** Of probes (out) and replies (back) over the last 200; undefined before there are any. */
+  readonly lossOutPercent?: number;
+  readonly lossBackPercent?: number;
+}
+
+class Path {
+  isKnown = false;
+  isUsable = false;
+  isAlive = false;
+  /** The dialling end says that it sends here (listening end). */
+  isWanted = false;
+  priority = 0;
+  heardMs = 0;
+  /** What the peer has to answer before packets go there; 0: nothing is asked. */
+  challenge = 0;
+  challengedMs = 0;
+  repliesInRow = 0;
+  sequence = 0;
+  /** Probes (listening) or replies (dialling) received. */
+  received = 0;
+  rttMs = -1;
+  /** Counts at the start of the loss window: probes sent, heard there, replies got here. */
+  windowSent = 0;
+  windowThere = 0;
+  windowHere = 0;
+  lossOutPercent = -1;
+  lossBackPercent = -1;
+}
+
+/** The paths of one session. */
+export class PathSet {
+  /** Paths that every packet leaves by, `sendCount` of them. */
+  readonly sendPaths: Int32Array = new Int32Array(PATHS_MAX);
+  sendCount = 0;
+  readonly #paths: readonly Path[] = Array.from({ length: PATHS_MAX }, () => new Path());
+  #policy: PathPolicy = "Failover";
+  #copies = PATHS_MAX;
+
+  /** Sets how paths are used; `copies` bounds duplication. */
+  setPolicy(policy: PathPolicy, copies: number): void {
+    this.#policy = policy;
+    this.#copies = Math.max(1, Math.min(copies, PATHS_MAX));
+    this.#choose();
+  }
+
+  /** Adds a path that may be sent on at once: the one that the session was begun on. */
+  open(path: number, priority: number, nowMs: number): void {
+    const state = this.#at(path);
+    state.isKnown = true;
+    state.isUsable = true;
+    state.isAlive = true;
+    state.isWanted = true;
+    state.priority = priority;
+    state.heardMs = nowMs;
+    this.#choose();
+  }
+
+  /** Adds a path that has yet to show that it works. */
+  propose(path: number, priority: number, isUsable: boolean): void {
+    const state = this.#at(path);
+    state.isKnown = true;
+    state.isUsable = isUsable;
+    state.isAlive = false;
+    state.isWanted = true;
+    state.priority = priority;
+    this.#choose();
+  }
+
+  /** Takes every usable path for alive: all that can be done towards a peer without probes. */
+  hope(nowMs: number): void {
+    for (const state of this.#paths) {
+      if (!state.isKnown || !state.isUsable) continue;
+      state.isAlive = true;
+      state.heardMs = nowMs;
+    }
+    this.#choose();
+  }
+
+  /** The uplink of a path came or went; true when the choice changed by it. */
+  setUsable(path: number, isUsable: boolean): boolean {
+    const state = this.#at(path);
+    if (!state.isKnown || state.isUsable === isUsable) return false;
+    state.isUsable = isUsable;
+    if (!isUsable) state.isAlive = false;
+    state.repliesInRow = 0;
+    return this.#choose();
+  }
+
+  isKnown(path: number): boolean {
+    return this.#at(path).isKnown;
+  }
+
+  isUsable(path: number): boolean {
+    return this.#at(path).isUsable;
+  }
+
+  isAlive(path: number): boolean {
+    return this.#at(path).isAlive;
+  }
+
+  /** Whether packets leave by this path now. */
+  isActive(path: number): boolean {
+    for (let at = 0; at < this.sendCount; at++) if (this.sendPaths[at] === path) return true;
+    return false;
+  }
+
+  /** A free number for a path that a peer opened, or the longest silent one's that is not in use. */
+  takePlace(nowMs: number): number {
+    let place = NO_PATH;
+    let silentMs = -1;
+    for (let path = 0; path < PATHS_MAX; path++) {
+      const state = this.#at(path);
+      if (!state.isKnown) return path;
+      const pathSilentMs = (nowMs - state.heardMs) | 0;
+      if (!this.isActive(path) && pathSilentMs > silentMs) {
+        place = path;
+        silentMs = pathSilentMs;
+      }
+    }
+    return place;
+  }
+
+  forget(path: number): void {
+    Object.assign(this.#at(path), new Path());
+    this.#choose();
+  }
+
+  /** An authenticated packet came by this path. */
+  heard(path: number, nowMs: number): void {
+    // HOT PATH
+    const state = this.#paths[path];
+    if (state !== undefined) state.heardMs = nowMs;
+  }
+
+  /** The next probe's number on a path. */
+  takeSequence(path: number): number {
+    const state = this.#at(path);
+    state.sequence = (state.sequence + 1) >>> 0;
+    return state.sequence;
+  }
+
+  received(path: number): number {
+    return this.#at(path).received;
+  }
+
+  /** A reply came back (dialling end). */
+  replied(
+    path: number,
+    reply: { readonly rttMs: number; readonly receivedThere: number },
+    settings: ProbeSettings,
+  ): PathChange {
+    const state = this.#at(path);
+    if (!state.isKnown) return "none";
+    state.received = (state.received + 1) >>> 0;
+    state.rttMs = state.rttMs < 0 ? reply.rttMs : state.rttMs + (reply.rttMs - state.rttMs) / 8;
+    this.#measureLoss(state, reply.receivedThere);
+    state.repliesInRow += 1;
+    // The very first reply shows that a new path works; a path that died has to be steady.
+    const isSteady = state.repliesInRow >= settings.upAfter || state.received === 1;
+    if (state.isAlive || !state.isUsable || !isSteady) return "none";
+    state.isAlive = true;
+    this.#choose();
+    return "up";
+  }
+
+  /** A probe arrived (listening end), and the dialling end says what the path is for. */
+  probed(path: number, use: PathUse): void {
+    const state = this.#at(path);
+    state.received = (state.received + 1) >>> 0;
+    if (state.isAlive) this.#use(state, use);
+  }
+
+  /** Asks for an answer on a path that is not alive, unless it was asked lately; 0: do not ask. */
+  challenge(path: number, token: number, nowMs: number): number {
+    const state = this.#at(path);
+    if (!state.isKnown || state.isAlive) return 0;
+    const isRecent = ((nowMs - state.challengedMs) | 0) < CHALLENGE_MS_MIN;
+    if (state.challenge !== 0 && isRecent) return 0;
+    // The same question again: an answer that is on its way counts.
+    if (state.challenge === 0) state.challenge = token;
+    state.challengedMs = nowMs;
+    return state.challenge;
+  }
+
+  /** The peer answered: it really is at that address, so packets may go there. */
+  answered(path: number, token: number, use: PathUse): boolean {
+    const state = this.#at(path);
+    if (!state.isKnown || state.challenge === 0 || state.challenge !== token) return false;
+    state.challenge = 0;
+    state.isAlive = true;
+    state.isUsable = true;
+    this.#use(state, use);
+    return true;
+  }
+
+  #use(state: Path, use: PathUse): void {
+    state.isWanted = use.isWanted;
+    if (use.isWanted && use.isOnly) {
+      for (const other of this.#paths) if (other !== state) other.isWanted = false;
+    }
+    this.#choose();
+  }
+
+  /** Declares a path dead after so much silence; true when it lived until now. */
+  checkSilence(path: number, silentMsMax: number, nowMs: number): boolean {
+    const state = this.#at(path);
+    if (!state.isKnown || !state.isAlive) return false;
+    if (((nowMs - state.heardMs) | 0) < silentMsMax) return false;
+    state.isAlive = false;
+    state.repliesInRow = 0;
+    this.#choose();
+    return true;
+  }
+
+  views(): PathView[] {
+    return this.#paths.flatMap((state, path) => (state.isKnown ? [this.#view(state, path)] : []));
+  }
+
+  #view(state: Path, path: number): PathView {
+    return {
+      path,
+      isUsable: state.isUsable,
+      isAlive: state.isAlive,
+      isActive: this.isActive(path),
+      ...(state.rttMs < 0 ? {} : { rttMs: Math.round(state.rttMs * 10) / 10 }),
+      ...(state.lossOutPercent < 0
+        ? {}
+        : { lossOutPercent: state.lossOutPercent, lossBackPercent: state.lossBackPercent }),
+    };
+  }
+
+  /** Every 200 probes: what the other end heard of them, and what we heard of its replies. */
+  #measureLoss(state: Path, receivedThere: number): void {
+    const sent = (state.sequence - state.windowSent) >>> 0;
+    if (sent < LOSS_WINDOW) return;
+    const there = (receivedThere - state.windowThere) >>> 0;
+    const here = (state.received - state.windowHere) >>> 0;
+    state.lossOutPercent = percentLost(sent, there);
+    state.lossBackPercent = percentLost(there, here);
+    state.windowSent = state.sequence;
+    state.windowThere = receivedThere;
+    state.windowHere = state.received;
+  }
+
+  /** Fills `sendPaths`; true when it changed. */
+  #choose(): boolean {
+    const before = this.sendPaths.slice(0, this.sendCount);
+    const alive = this.#ranked((state) => state.isUsable && state.isAlive && state.isWanted);
+    const candidates = [alive, this.#ranked((state) => state.isUsable), this.#ranked(() => true)];
+    const from = candidates.find((paths) => paths.length > 0) ?? [];
+    const count = this.#policy === "Duplicate" && from === alive ? this.#copies : 1;
+    const chosen = from.slice(0, count);
+    this.sendCount = chosen.length;
+    this.sendPaths.set(chosen);
+    assert(this.sendCount <= PATHS_MAX, "no path is chosen twice");
+    return before.length !== chosen.length || before.some((path, at) => path !== chosen[at]);
+  }
+
+  /** Known paths that pass, the most wanted first; among equals the one in use stays. */
+  #ranked(isGood: (state: Path) => boolean): number[] {
+    const paths = this.#paths.flatMap((state, path) =>
+      state.isKnown && isGood(state) ? [path] : [],
+    );
+    const rank = (path: number): number =>
+      this.#at(path).priority * 2 + (this.isActive(path) ? 0 : 1);
+    return paths.sort((a, b) => rank(a) - rank(b));
+  }
+
+  #at(path: number): Path {
+    const state = this.#paths[path];
+    assert(state !== undefined, "a path has a number below PATHS_MAX");
+    return state;
+  }
+}
+
+function percentLost(sent: number, received: number): number {
+  if (sent === 0) return 0;
+  return Math.max(0, Math.round((1 - received / sent) * 1000) / 10);
+}

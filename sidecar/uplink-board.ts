@@ -1,0 +1,115 @@
+/**
+ * What the main thread knows of uplinks and paths: the worker's notices, kept for status and for
+ * the next handshake, told in the log with cause and decision. One invariant: nothing is decided
+ * here; the worker did that when it told us.
+ */
+
+import type { Logger } from "pino";
+import type { Notice, PathReport, UplinkNotice } from "./control/orders.ts";
+import type { PathStatus, UplinkStatus } from "./control/status.ts";
+import type { UplinksConfig } from "./control/tunnel-config.ts";
+import type { ProbingSettings } from "./probing.ts";
+import { localText, remoteText } from "./uplink/address-words.ts";
+
+/** One path is probed only for its round trip and loss; nothing depends on the answer. */
+const PROBING_OF_ONE_PATH: ProbingSettings = {
+  policy: "Failover",
+  copies: 1,
+  intervalMs: 1000,
+  downAfter: 5,
+  upAfter: 1,
+  priorities: [0],
+};
+
+/** An uplink that a handshake may begin on. */
+export interface UsableUplink {
+  readonly uplink: number;
+  readonly name: string;
+  /** The lane's socket that is bound to it. */
+  readonly socket: number;
+  readonly address: string;
+}
+
+/** The notices that this board takes. */
+export type UplinkBoardNotice = Extract<Notice, { kind: "uplinks" | "pathChanged" | "paths" }>;
+
+/** Uplinks and paths of one tunnel. */
+export class UplinkBoard {
+  readonly #config: UplinksConfig | undefined;
+  readonly #log: Logger;
+  readonly #paths = new Map<number, readonly PathReport[]>();
+  #uplinks: readonly UplinkNotice[] = [];
+
+  constructor(config: UplinksConfig | undefined, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+  }
+
+  take(notice: UplinkBoardNotice): void {
+    switch (notice.kind) {
+      case "uplinks": {
+        this.#uplinks = notice.uplinks;
+        const active = this.#names(notice.active);
+        this.#log.info({ active }, `uplinks: ${notice.cause} -> ${active.join(", ") || "none"}`);
+        return;
+      }
+      case "pathChanged": {
+        // One path and nowhere else to go: the keepalive tells that story.
+        if (this.#config === undefined) return;
+        const active = this.#names(notice.active);
+        const uplink = this.#names([notice.path]).join();
+        this.#log.info(
+          { uplink, active },
+          `path ${uplink}: ${notice.cause} -> ${active.join(", ")}`,
+        );
+        return;
+      }
+      case "paths":
+        this.#paths.set(notice.index, notice.paths);
+    }
+  }
+
+  /** Usable uplinks by priority, for the handshake; undefined where routing finds the way. */
+  usable(): readonly UsableUplink[] | undefined {
+    const configs = this.#config?.uplinks;
+    if (configs === undefined) return undefined;
+    const priority = (uplink: number): number => configs[uplink]?.priority ?? 0;
+    return this.#uplinks
+      .flatMap(({ name, socket, address, isUsable }, uplink) =>
+        isUsable ? [{ uplink, name, socket, address }] : [],
+      )
+      .sort((a, b) => priority(a.uplink) - priority(b.uplink));
+  }
+
+  uplinks(): UplinkStatus[] {
+    return this.#uplinks.map(({ name, isUsable, cause, address }) => {
+      return { name, isUsable, cause, address };
+    });
+  }
+
+  /** The paths of session `index`, as told last. */
+  pathsOf(index: number): PathStatus[] {
+    return (this.#paths.get(index) ?? []).map(({ row, path, ...view }) => {
+      const words = Int32Array.from(row);
+      const uplink = this.#uplinks[path]?.name;
+      const local = localText(words);
+      return {
+        ...(uplink === undefined ? {} : { uplink }),
+        ...(local === undefined ? {} : { local }),
+        remote: remoteText(words),
+        ...view,
+      };
+    });
+  }
+
+  #names(paths: readonly number[]): string[] {
+    return paths.map((path) => this.#uplinks[path]?.name ?? `path ${path}`);
+  }
+}
+
+/** How the dialling end probes, by its uplinks. */
+export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
+  if (config === undefined) return PROBING_OF_ONE_PATH;
+  const priorities = config.uplinks.map((uplink) => uplink.priority);
+  return { ...config.probe, policy: config.policy, copies: config.copies, priorities };
+}

@@ -1,0 +1,186 @@
+/**
+ * The uplinks of a dialling end: which interface and address each one is now, and a socket
+ * bound to it. One invariant: an uplink is usable only while its interface is up, has an
+ * address of the family and a route that reaches out by it; a forced interface without a route
+ * would make Linux take the whole world for on-link, and lose packets silently.
+ */
+
+import { isIPv4 } from "node:net";
+import type { UplinkConfig } from "../control/tunnel-config.ts";
+import type { AddressEntry, Link, Route, UdpOpenResult, UdpWish } from "../native/native.ts";
+import { isInNetwork } from "./address-words.ts";
+import { openEitherFamily } from "./open-socket.ts";
+
+/** What the kernel says of this machine's network, all at one moment. */
+export interface NetworkView {
+  readonly links: readonly Link[];
+  readonly addresses: readonly AddressEntry[];
+  readonly routes: readonly Route[];
+}
+
+/** One uplink as it is now. */
+export interface UplinkState {
+  readonly name: string;
+  readonly isUsable: boolean;
+  /** Why it is as it is: "address 203.0.113.4", "link down", "no route". */
+  readonly cause: string;
+  readonly interfaceName: string;
+  readonly interfaceIndex: number;
+  /** The address that packets leave from; "" while there is none. */
+  readonly address: string;
+}
+
+/** Sockets as the worker opens them. */
+export interface UplinkSockets {
+  readonly open: (wish: UdpWish) => UdpOpenResult;
+  readonly attach: (handle: number) => number;
+  readonly detach: (index: number) => number;
+  readonly close: (handle: number) => number;
+}
+
+/** Judges an uplink by what the kernel says; pure. `family` is that of the remote address. */
+export function judgeUplink(
+  config: UplinkConfig,
+  network: NetworkView,
+  family: 4 | 6,
+): UplinkState {
+  const own = network.addresses.filter((entry) => (isIPv4(entry.address) ? 4 : 6) === family);
+  const entry = own.find((candidate) => isMatch(config, candidate, network));
+  const link = linkOf(config, network, entry);
+  const base = {
+    name: config.name,
+    interfaceName: link?.name ?? "",
+    interfaceIndex: link?.index ?? 0,
+  };
+  const unusable = (cause: string): UplinkState => ({
+    ...base,
+    isUsable: false,
+    cause,
+    address: "",
+  });
+  if (link === undefined) {
+    return unusable("interface" in config ? "no such interface" : "no address in its range");
+  }
+  if (!link.isUp) return unusable("interface is down");
+  if (!link.hasCarrier) return unusable("no carrier");
+  if (entry === undefined) return unusable("no address");
+  const hasRoute = network.routes.some(
+    (route) => route.index === link.index && route.family === family && route.table === MAIN_TABLE,
+  );
+  if (!hasRoute) return unusable("no route");
+  return { ...base, isUsable: true, cause: `address ${entry.address}`, address: entry.address };
+}
+
+const MAIN_TABLE = 254;
+const LINK_LOCAL = "fe80::/10";
+
+function isMatch(config: UplinkConfig, entry: AddressEntry, network: NetworkView): boolean {
+  if (isInNetwork(entry.address, LINK_LOCAL)) return false;
+  if ("sourceAddress" in config) return isInNetwork(entry.address, config.sourceAddress);
+  const link = network.links.find((candidate) => candidate.index === entry.index);
+  return link?.name === config.interface;
+}
+
+function linkOf(
+  config: UplinkConfig,
+  network: NetworkView,
+  entry: AddressEntry | undefined,
+): Link | undefined {
+  if ("interface" in config) return network.links.find((link) => link.name === config.interface);
+  return network.links.find((link) => link.index === entry?.index);
+}
+
+interface Bound {
+  readonly handle: number;
+  readonly socket: number;
+  readonly interfaceName: string;
+  readonly interfaceIndex: number;
+}
+
+/** All uplinks of a tunnel and their sockets; used by the worker. */
+export class Uplinks {
+  readonly #configs: readonly UplinkConfig[];
+  readonly #sockets: UplinkSockets;
+  readonly #bufferBytes: number;
+  readonly #states: UplinkState[];
+  readonly #bound: (Bound | undefined)[];
+
+  constructor(configs: readonly UplinkConfig[], sockets: UplinkSockets, bufferBytes: number) {
+    this.#configs = configs;
+    this.#sockets = sockets;
+    this.#bufferBytes = bufferBytes;
+    this.#states = configs.map(({ name }) => ({
+      name,
+      isUsable: false,
+      cause: "not looked at yet",
+      interfaceName: "",
+      interfaceIndex: 0,
+      address: "",
+    }));
+    this.#bound = configs.map(() => undefined);
+  }
+
+  get states(): readonly UplinkState[] {
+    return this.#states;
+  }
+
+  /** The lane's socket of an uplink; -1 while it has none. */
+  socketOf(uplink: number): number {
+    return this.#bound[uplink]?.socket ?? -1;
+  }
+
+  /** Looks again; the numbers of the uplinks that changed. */
+  refresh(network: NetworkView, family: 4 | 6): number[] {
+    return this.#configs.flatMap((config, uplink) => {
+      const state = this.#bind(uplink, judgeUplink(config, network, family));
+      const before = this.#states[uplink];
+      const isSame =
+        before?.isUsable === state.isUsable &&
+        before.address === state.address &&
+        before.interfaceIndex === state.interfaceIndex &&
+        before.cause === state.cause;
+      this.#states[uplink] = state;
+      return isSame ? [] : [uplink];
+    });
+  }
+
+  close(): void {
+    for (const bound of this.#bound) {
+      if (bound === undefined) continue;
+      this.#sockets.detach(bound.socket);
+      this.#sockets.close(bound.handle);
+    }
+    this.#bound.fill(undefined);
+  }
+
+  /** A socket for the interface; a new one when the interface is another one of that name. */
+  #bind(uplink: number, state: UplinkState): UplinkState {
+    const bound = this.#bound[uplink];
+    const isSameLink =
+      bound?.interfaceIndex === state.interfaceIndex && bound.interfaceName === state.interfaceName;
+    if (bound !== undefined && isSameLink) return state;
+    if (bound !== undefined) {
+      this.#sockets.detach(bound.socket);
+      this.#sockets.close(bound.handle);
+      this.#bound[uplink] = undefined;
+    }
+    if (!state.isUsable) return state;
+    const opened = this.#open(state.interfaceName);
+    if (opened.errno !== 0)
+      return { ...state, isUsable: false, cause: `${opened.operation} failed` };
+    const socket = this.#sockets.attach(opened.handle);
+    if (socket < 0) {
+      this.#sockets.close(opened.handle);
+      return { ...state, isUsable: false, cause: "too many sockets" };
+    }
+    const { interfaceName, interfaceIndex } = state;
+    this.#bound[uplink] = { handle: opened.handle, socket, interfaceName, interfaceIndex };
+    return state;
+  }
+
+  #open(interfaceName: string): UdpOpenResult {
+    const bytes = this.#bufferBytes;
+    const buffers = { receiveBufferBytes: bytes, sendBufferBytes: bytes };
+    return openEitherFamily(this.#sockets.open, { port: 0, interface: interfaceName, ...buffers });
+  }
+}

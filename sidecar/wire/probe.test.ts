@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { isProbe, PROBE_BYTES, ProbeType, readProbe, writeProbe } from "./probe.ts";
+
+const probe = fc.record({
+  type: fc.constantFrom(...Object.values(ProbeType)),
+  path: fc.nat(255),
+  flags: fc.nat(255),
+  sequence: fc.nat(0xffff_ffff),
+  timeMs: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+  received: fc.nat(0xffff_ffff),
+  intervalMs: fc.nat(0xffff),
+});
+
+test("a probe is read back as it was written, wherever it stands", () => {
+  fc.assert(
+    fc.property(probe, fc.nat(64), (fields, start) => {
+      const view = new DataView(new ArrayBuffer(start + PROBE_BYTES));
+      writeProbe(view, start, fields);
+      assert.ok(isProbe(view, start, PROBE_BYTES));
+      assert.deepEqual(readProbe(view, start), { ...fields });
+    }),
+  );
+});
+
+test("another length, version, type or a changed magic is no probe", () => {
+  const view = new DataView(new ArrayBuffer(PROBE_BYTES + 1));
+  const fields = { path: 0, flags: 0, sequence: 1, timeMs: 2, received: 3, intervalMs: 4 };
+  writeProbe(view, 0, { ...fields, type: ProbeType.probe });
+  assert.equal(isProbe(view, 0, PROBE_BYTES - 1), false);
+  assert.equal(isProbe(view, 0, PROBE_BYTES + 1), false);
+  for (let at = 0; at < 18; at++) {
+    const byte = view.getUint8(at);
+    view.setUint8(at, byte ^ 0x80);
+    assert.equal(isProbe(view, 0, PROBE_BYTES), false, `byte ${at}`);
+    view.setUint8(at, byte);
+  }
+  assert.ok(isProbe(view, 0, PROBE_BYTES));
+});

@@ -1,0 +1,181 @@
+/**
+ * S4: the uplink's address goes away under a running socket. Every step of the reported sequence,
+ * each under a stream of echoes at 5 ms: no step may silence it for longer than 200 ms, and no
+ * step may need a new handshake. The same steps with a stock client, run first, show what
+ * happens without.
+ */
+import { join } from "node:path";
+import { printProfile } from "../support/fairlead-peer.ts";
+import type { Network } from "../support/netns.ts";
+import { OpenvpnPeer } from "../support/openvpn-peer.ts";
+import { pause } from "../support/wait.ts";
+import type { LabResult } from "./lab.ts";
+import type { Screen } from "./screen.ts";
+import {
+  buildUplinkHosts,
+  echo,
+  GATEWAY_ADDRESS,
+  startGateway,
+  startUplinkTunnel,
+  UPLINKS,
+  type UplinkHosts,
+  uplinkSetOf,
+} from "./uplink-hosts.ts";
+
+const ECHO_INTERVAL_MS = 5;
+const STEP_ECHOES = 400;
+const STOCK_STEP_ECHOES = 1600;
+const GAP_MS_MAX = 200;
+const [A, B] = UPLINKS;
+
+/** One step: what is done to the box's network, as `ip` commands. */
+interface Step {
+  readonly name: string;
+  readonly commands: readonly string[];
+}
+
+const ROUTE_A = `${GATEWAY_ADDRESS} via ${A.gateway} dev ${A.interface} metric 1`;
+
+/** The reported sequence; each step leaves from where the last one ended. */
+const STEPS: readonly Step[] = [
+  { name: "link down", commands: [`link set ${A.interface} down`] },
+  {
+    name: "link up again",
+    commands: [`link set ${A.interface} up`, `route add ${ROUTE_A}`],
+  },
+  { name: "address deleted", commands: [`address del ${A.box}/24 dev ${A.interface}`] },
+  {
+    name: "address added back",
+    commands: [`address add ${A.box}/24 dev ${A.interface}`, `route replace ${ROUTE_A}`],
+  },
+  {
+    name: "address deleted and the route moved",
+    commands: [
+      `address del ${A.box}/24 dev ${A.interface}`,
+      `route replace ${GATEWAY_ADDRESS} via ${B.gateway} dev ${B.interface} metric 1`,
+    ],
+  },
+  {
+    name: "another address on the first uplink",
+    commands: [`address add 192.0.2.77/24 dev ${A.interface}`, `route replace ${ROUTE_A}`],
+  },
+  {
+    name: "the address in use deleted",
+    commands: [`address del 192.0.2.77/24 dev ${A.interface}`],
+  },
+  {
+    name: "a more specific route appears",
+    commands: [
+      `address add ${A.box}/24 dev ${A.interface}`,
+      `route add ${GATEWAY_ADDRESS} via ${A.gateway} dev ${A.interface} metric 0`,
+    ],
+  },
+];
+
+/** What one step came to. */
+interface StepFigures {
+  readonly step: string;
+  readonly gapMs: number;
+  readonly lost: number;
+}
+
+/** What S4 found. */
+export interface S4Result extends LabResult {
+  readonly scenario: "S4";
+  readonly peer: string;
+  readonly brokenFailed: boolean;
+  readonly stockGapMsMax: number;
+  readonly gapMsMax: number;
+  readonly setGapMsMax: number;
+  readonly handshakes: number;
+  readonly steps: readonly StepFigures[];
+  readonly setSteps: readonly StepFigures[];
+}
+
+/** Runs S4: a stock client, ours without uplinks declared, ours with an UplinkSet. */
+export async function runS4(
+  network: Network,
+  options: { readonly folder: string; readonly screen: Screen },
+): Promise<S4Result> {
+  const { screen, folder } = options;
+  const hosts = await buildUplinkHosts(network);
+  screen.step("S4, broken first: a stock client, its link goes down");
+  const stock = await stockGap(hosts, join(folder, "stock"));
+  screen.step(`  silent for ${stock} ms`);
+  await restore(hosts);
+  screen.step("S4, right: wherever routing says");
+  const plain = await runSteps(hosts, folder, undefined, screen);
+  await restore(hosts);
+  screen.step("S4, right: an UplinkSet of two with Failover");
+  const set = await runSteps(hosts, folder, uplinkSetOf(2, "Failover"), screen);
+  const gapMsMax = Math.max(...plain.steps.map((step) => step.gapMs));
+  const setGapMsMax = Math.max(...set.steps.map((step) => step.gapMs));
+  const handshakes = plain.handshakes + set.handshakes;
+  const brokenFailed = stock > 1000;
+  return {
+    scenario: "S4",
+    peer: "fairlead",
+    brokenFailed,
+    frames: plain.received + set.received,
+    pass: brokenFailed && gapMsMax <= GAP_MS_MAX && setGapMsMax <= GAP_MS_MAX && handshakes === 2,
+    stockGapMsMax: stock,
+    gapMsMax,
+    setGapMsMax,
+    handshakes,
+    steps: plain.steps,
+    setSteps: set.steps,
+  };
+}
+
+async function runSteps(
+  hosts: UplinkHosts,
+  folder: string,
+  set: ReturnType<typeof uplinkSetOf> | undefined,
+  screen: Screen,
+): Promise<{ steps: StepFigures[]; handshakes: number; received: number }> {
+  await using tunnel = await startUplinkTunnel(hosts, folder, set);
+  await pause(1000);
+  const steps: StepFigures[] = [];
+  let received = 0;
+  for (const { name, commands } of STEPS) {
+    const count = { count: STEP_ECHOES, intervalMs: ECHO_INTERVAL_MS };
+    const echoes = await echo(hosts, count, async () => {
+      await pause((STEP_ECHOES * ECHO_INTERVAL_MS) / 3);
+      for (const command of commands) await hosts.box.ip(command);
+    });
+    received += echoes.sent - echoes.lost;
+    steps.push({ step: name, gapMs: echoes.gapMsMax, lost: echoes.lost });
+    screen.step(`  ${name}: longest gap ${echoes.gapMsMax} ms, ${echoes.lost} lost`);
+  }
+  const handshakes = [...tunnel.gateway.log.matchAll(/"peer connected"/g)].length;
+  return { steps, handshakes, received };
+}
+
+/** How long a stock client is silent when the link it uses goes down. */
+async function stockGap(hosts: UplinkHosts, folder: string): Promise<number> {
+  await using gateway = await startGateway(hosts, folder);
+  const profile = await printProfile("box", gateway.file, { folder: gateway.folder });
+  // A socket that keeps its source address, as in the report.
+  const config = profile.replace(/^nobind$/m, `local ${A.box}\nlport 0`);
+  await using client = await OpenvpnPeer.start({ namespace: hosts.box, folder, config });
+  await client.waitUntilUp();
+  await pause(500);
+  const count = { count: STOCK_STEP_ECHOES, intervalMs: ECHO_INTERVAL_MS };
+  const echoes = await echo(hosts, count, async () => {
+    await pause(1000);
+    await hosts.box.ip(`link set ${A.interface} down`);
+  });
+  return echoes.gapMsMax;
+}
+
+/** The box's network as it was built. */
+async function restore(hosts: UplinkHosts): Promise<void> {
+  const { box } = hosts;
+  await box.ip(`link set ${A.interface} up`);
+  await box.try(["ip", "address", "add", `${A.box}/24`, "dev", A.interface]);
+  await box.try(["ip", "route", "flush", GATEWAY_ADDRESS]);
+  for (const [metric, uplink] of UPLINKS.entries()) {
+    const via = `via ${uplink.gateway} dev ${uplink.interface}`;
+    await box.ip(`route replace ${GATEWAY_ADDRESS} ${via} metric ${metric + 1}`);
+  }
+}
