@@ -47,9 +47,13 @@ export class Children {
   ): Promise<ApplyResult> {
     const applied: string[] = [];
     const removed: string[] = [];
-    for (const child of desired) {
+    // The last one is what uses the others: pods come after their Secret, account and policy.
+    const last = desired.at(-1);
+    const keepOne = async (child: DesiredObject): Promise<void> => {
       if (await this.#keepOne(owner, child)) applied.push(nameOf(child));
-    }
+    };
+    await Promise.all(desired.slice(0, -1).map(keepOne));
+    if (last !== undefined) await keepOne(last);
     const wanted = new Set([...desired.map(nameOf), ...spared]);
     for (const { kind, informer } of this.#kinds) {
       for (const item of informer.values()) {
