@@ -8,8 +8,12 @@ import { randomBytes, randomInt } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import type { Logger } from "pino";
 import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
+<<<<<<< mine
+import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
+=======
 import { PathWord } from "./native/layout.ts";
 import { type PeerContext, PeerSession } from "./peer-session.ts";
+>>>>>>> uplinks
 import type { PlaneLink } from "./plane-link.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
@@ -127,7 +131,15 @@ export class Dialling {
     this.#sessionEnded("peerLeft", "the server ends the session");
   }
 
-  renegotiate(): void {
+  followEpoch(change: EpochChange): void {
+    this.#session?.followEpoch(change);
+  }
+
+  needsKey(index: number): void {
+    if (this.#session?.index === index) this.#session.renegotiate();
+  }
+
+  renegotiateAll(): void {
     this.#session?.renegotiate();
   }
 

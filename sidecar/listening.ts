@@ -10,7 +10,7 @@ import type { LimitedLog } from "./control/limited-log.ts";
 import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { Counter } from "./counters.ts";
 import { HALF_OPEN_MAX, KEY_SLOTS_FOR_EPOCHS, SESSIONS_MAX } from "./limits.ts";
-import { type PeerContext, PeerSession } from "./peer-session.ts";
+import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { printable } from "./session/handshake/client-role.ts";
 import {
@@ -150,8 +150,8 @@ export class Listening {
     if (session !== undefined) this.#end(session, "peerLeft", "it ends the session");
   }
 
-  followEpoch(index: number, keyId: number, epoch: number, isOurs: boolean): void {
-    this.#sessions.get(index)?.followEpoch(keyId, epoch, isOurs);
+  followEpoch(change: EpochChange): void {
+    this.#sessions.get(change.index)?.followEpoch(change);
   }
 
   needsKey(index: number): void {

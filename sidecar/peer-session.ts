@@ -5,6 +5,7 @@
  */
 
 import type { KeySlots, SlotName } from "./cipher/key-slots.ts";
+import type { Notice } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { EpochRing } from "./session/epoch-ring.ts";
@@ -26,6 +27,12 @@ export interface PeerEvents {
   readonly notice: (message: string) => void;
   readonly ended: (cause: EndCause, message: string) => void;
 }
+
+/** A data plane's word that packets of another epoch leave or arrive. */
+export type EpochChange = Pick<
+  Extract<Notice, { kind: "epoch" }>,
+  "index" | "keyId" | "epoch" | "isOurs"
+>;
 
 /** What a session uses of its surroundings. */
 export interface PeerContext {
@@ -150,7 +157,7 @@ export class PeerSession {
   }
 
   /** An end went to another epoch: the other's first packet of it arrived, or ours left. */
-  followEpoch(keyId: number, epoch: number, isOurs: boolean): void {
+  followEpoch({ keyId, epoch, isOurs }: EpochChange): void {
     const ring = this.#epochs.get(keyId);
     if (isOurs) ring?.sending(epoch);
     else ring?.received(epoch);

@@ -114,8 +114,7 @@ export class Tunnel {
   update(config: TunnelConfig): boolean {
     if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;
     this.#createTls = nodeTlsEngines(config.security);
-    const { crlPem } = config.security;
-    if (crlPem !== undefined) this.#end.setRevoked(revokedSerials(crlPem));
+    this.#end.setRevoked(revokedSerials(config.security.crlPem ?? ""));
     this.#end.setPeers(config.role.peers);
     return true;
   }
@@ -326,15 +325,11 @@ export class Tunnel {
       case "exited":
         end.exited(notice.index);
         return;
-      case "epoch": {
-        const { index, keyId, epoch, isOurs } = notice;
-        if (end instanceof Listening) end.followEpoch(index, keyId, epoch, isOurs);
-        else end.session?.followEpoch(keyId, epoch, isOurs);
+      case "epoch":
+        end.followEpoch(notice);
         return;
-      }
       case "needsKey":
-        if (end instanceof Listening) end.needsKey(notice.index);
-        else end.renegotiate();
+        end.needsKey(notice.index);
         return;
       case "uplinks":
       case "pathChanged":
@@ -356,8 +351,7 @@ export class Tunnel {
       return;
     }
     if (timer === RENEGOTIATE_TIMER) {
-      if (this.#end instanceof Listening) this.#end.renegotiateAll();
-      else this.#end.renegotiate();
+      this.#end.renegotiateAll();
       this.#scheduleRenegotiation();
       return;
     }

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
-import type { ControlSession, SessionRole } from "./control-session.ts";
+import { type ControlSession, HAND_WINDOW_MS, type SessionRole } from "./control-session.ts";
 import {
   DATA_KEYS_LABEL,
   expandKeyMaterial,
@@ -98,6 +98,14 @@ export class ClientRole implements SessionRole {
         return;
       case "AUTH_FAILED":
         this.#takeAuthFailed(rest);
+        return;
+      case "AUTH_PENDING":
+        this.#session.extendHandWindow(pendingSeconds(rest));
+        this.#events.notice("the server waits for somebody to allow this session");
+        return;
+      case "INFO":
+      case "INFO_PRE":
+        this.#events.notice(`the server says: ${printable(rest)}`);
         return;
       case "RESTART":
         this.#events.ended("peerRestarts", "the server asks for a new session");
@@ -215,6 +223,11 @@ export class ClientRole implements SessionRole {
   }
 
   #takeAuthFailed(reason: string): void {
+    if (reason.startsWith("TEMP")) {
+      const message = `the server cannot take this end now: ${printable(reason)}`;
+      this.#events.ended("peerRestarts", message);
+      return;
+    }
     const isCipher = reason.startsWith("Data channel cipher negotiation failed");
     const why = reason === "" ? "it gives no reason" : printable(reason);
     if (isCipher) {
@@ -252,6 +265,12 @@ export class ClientRole implements SessionRole {
     const clientSessionId = this.#session.sessionId;
     return expandKeyMaterial({ client, server, clientSessionId, serverSessionId });
   }
+}
+
+/** Seconds that AUTH_PENDING asks for; stock's hand-window when it does not say. */
+function pendingSeconds(rest: string): number {
+  const match = /(?:^|,)timeout (\d{1,6})(?:,|$)/.exec(rest);
+  return match === null ? HAND_WINDOW_MS / 1000 : Number(match[1]);
 }
 
 /** Text from the other end, fit for a log line. */

@@ -66,6 +66,8 @@ const OLD_KEY_MS = 65_000;
 const SETTLE_MS = 2500;
 /** A key is not renewed before it is this old; stock's shortest --reneg-sec is 5 s. */
 const RENEWAL_AGE_MS_MIN = 4000;
+/** Longest that AUTH_PENDING may make a handshake. */
+const HAND_WINDOW_MS_MAX = 300_000;
 const KEY_IDS = 8;
 const KEY_ID_MASK = 7;
 const DYNAMIC_WRAP_LABEL = "EXPORTER-OpenVPN-dynamic-tls-crypt";
@@ -95,6 +97,7 @@ export class ControlSession {
   /** The active key while its predecessor is still sent with. */
   #settling: { key: KeyNegotiation; untilMs: number } | undefined;
   #renewedMs = -Infinity;
+  #handWindowMs = HAND_WINDOW_MS;
   #isClosed = false;
   #nowMs = 0;
 
@@ -200,8 +203,9 @@ export class ControlSession {
     this.#promote();
     if (this.#settling !== undefined && nowMs >= this.#settling.untilMs) this.#settle();
     if (this.#old !== undefined && nowMs >= this.#old.untilMs) this.#retireOld();
-    if (this.#next !== undefined && nowMs - this.#next.startedMs >= HAND_WINDOW_MS) {
-      this.#role?.failed("HAND_WINDOW", "the handshake did not complete within 60 s");
+    if (this.#next !== undefined && nowMs - this.#next.startedMs >= this.#handWindowMs) {
+      const seconds = this.#handWindowMs / 1000;
+      this.#role?.failed("HAND_WINDOW", `the handshake did not complete within ${seconds} s`);
     }
   }
 
@@ -210,7 +214,8 @@ export class ControlSession {
     if (this.#isClosed) return Infinity;
     let dueMs = Math.min(this.#old?.untilMs ?? Infinity, this.#role?.nextDueMs ?? Infinity);
     dueMs = Math.min(dueMs, this.#settling?.untilMs ?? Infinity);
-    if (this.#next !== undefined) dueMs = Math.min(dueMs, this.#next.startedMs + HAND_WINDOW_MS);
+    if (this.#next !== undefined)
+      dueMs = Math.min(dueMs, this.#next.startedMs + this.#handWindowMs);
     for (const key of this.#keys()) {
       dueMs = Math.min(dueMs, key.channel.hasPendingAcks ? 0 : key.channel.nextDueMs);
     }
@@ -220,6 +225,11 @@ export class ControlSession {
   /** Sends a control message on the newest TLS that can carry it. */
   sendText(text: string): void {
     (this.#active ?? this.#next)?.writeText(text);
+  }
+
+  /** The other end waits for a person: the handshake under way may take so much longer. */
+  extendHandWindow(seconds: number): void {
+    this.#handWindowMs = Math.min(Math.max(this.#handWindowMs, seconds * 1000), HAND_WINDOW_MS_MAX);
   }
 
   /** Ends it at once; nothing more is sent. */
@@ -297,6 +307,7 @@ export class ControlSession {
     const previous = this.#active;
     this.#active = key;
     this.#next = undefined;
+    this.#handWindowMs = HAND_WINDOW_MS;
     if (previous === undefined) {
       this.#role?.sendWith(key);
       return;
