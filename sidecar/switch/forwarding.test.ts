@@ -118,6 +118,17 @@ test("a port that went down gets nothing, and its stations are unknown again", (
   assert.equal(bench.counters.get(Counter.switchNoPort), 2);
 });
 
+test("a port that is shut takes and gets nothing until it is opened", () => {
+  const bench = new Bench("Segment", [0, 1, 2]);
+  bench.send(1, A, BROADCAST);
+  bench.forwarding.blockPort(1, true);
+  assert.equal(bench.send(1, A, BROADCAST), ForwardVerdict.blocked);
+  assert.deepEqual(bench.send(2, B, A), [0]);
+  assert.deepEqual(bench.send(2, B, BROADCAST), [0]);
+  bench.forwarding.blockPort(1, false);
+  assert.deepEqual(bench.send(1, A, BROADCAST), [0, 2]);
+});
+
 test("a frame to a station behind a port that is not up is refused, not flooded", () => {
   const bench = new Bench("Segment", [0, 2]);
   bench.send(1, A, BROADCAST);

@@ -164,6 +164,7 @@ export class Forwarding {
     if (!ethernet.isFrame(start, limit)) return this.#refuse(ForwardVerdict.runt);
     const table = this.table;
     if (table === undefined) return this.#flood(source);
+    if (this.#blocked[source] === 1) return this.#refuse(ForwardVerdict.blocked);
 
     const vlan = ethernet.vlanId(view, start, limit);
     const sourceHigh = stationHigh(vlan, ethernet.sourceHigh(view, start));
