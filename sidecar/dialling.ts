@@ -8,12 +8,8 @@ import { randomBytes, randomInt } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import type { Logger } from "pino";
 import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
-<<<<<<< mine
-import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
-=======
 import { PathWord } from "./native/layout.ts";
-import { type PeerContext, PeerSession } from "./peer-session.ts";
->>>>>>> uplinks
+import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
