@@ -29,10 +29,14 @@ export interface GatewayFlags {
 /** A standby takes over when the Lease has not changed for so long; renewals are every two seconds. */
 const ELECTION_TIMES = { leaseMs: 6_000, renewDeadlineMs: 4_000, retryMs: 1_000 };
 const STDERR = 2;
+/** What the readiness probe looks for, so that the Service leads to the active replica alone. */
+const ACTIVE_FILE = "active";
 
 /** Runs until a signal, or until another replica has taken over. */
 export async function run(flags: GatewayFlags): Promise<ExitStatus> {
   const log = pino({ base: null }, pino.destination({ fd: STDERR, sync: true }));
+  // The folder outlives a killed container: its mark would call this replica active.
+  await rm(join(flags.run, ACTIVE_FILE), { force: true });
   const api = new ApiClient(loadConfig(flags), SYSTEM_CLOCK);
   const name = `${flags.tunnel}-gateway`;
   const stop = new AbortController();
@@ -80,7 +84,7 @@ interface Parts {
 /** Carries frames as long as this replica holds the Lease. */
 async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
   const { election, files, log, stop } = parts;
-  const marker = join(flags.run, "active");
+  const marker = join(flags.run, ACTIVE_FILE);
   log.info("this replica is active");
   files.isFollowed = true;
   const sidecar = runSidecar({

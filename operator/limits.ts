@@ -44,7 +44,7 @@ export const EVENT_CAUSES_MAX = 10_000;
 /** Events waiting to be sent; more are dropped and counted. */
 export const EVENTS_WAITING_MAX = 1_000;
 
-/** Attempts to claim an address in one reconcile before the key goes to the back of the queue. */
+/** Addresses that are tried in one reconcile; more means a copy far behind, and a retry later. */
 export const CLAIM_ATTEMPTS_MAX = 64;
 
 /** A key that is drained at stop gets so long to end. */

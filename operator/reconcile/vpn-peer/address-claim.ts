@@ -4,6 +4,7 @@
  * overwritten; the claim is there before anything says that the address is given; it is owned by its
  * peer and goes with it.
  */
+import { OperatingError } from "../../../common/operating-error.ts";
 import {
   formatAddress,
   networkRange,
@@ -100,6 +101,13 @@ export async function releaseOthers(
   }
 }
 
+/** Our copy of the claims is far behind: the queue comes back to the peer once it has caught up. */
+export class ClaimsBehindError extends OperatingError {
+  constructor(pool: string) {
+    super("claims-behind", `too many addresses of ${pool} were taken meanwhile: tried again later`);
+  }
+}
+
 /** The address that a claim is about. */
 const ADDRESS_ANNOTATION = "fairlead.dev/address";
 
@@ -126,7 +134,7 @@ async function claimFromPool(
     const address = formatAddress({ family: range.family, value });
     const isKnown = claims.get(`${namespace}/${claimName(name, address)}`) !== undefined;
     if (isKnown || !isUsable(address, request)) continue;
-    if (attempts++ >= CLAIM_ATTEMPTS_MAX) break;
+    if (attempts++ >= CLAIM_ATTEMPTS_MAX) throw new ClaimsBehindError(pool);
     if ((await tryClaim(api, request, address)) === undefined) return { kind: "claimed", address };
   }
   return { kind: "exhausted", pool };
