@@ -32,7 +32,7 @@ export interface UnwrappedClientKey {
 }
 
 /** Size of the server key. */
-export const SERVER_WRAP_KEY_BYTES = 128;
+const SERVER_WRAP_KEY_BYTES = 128;
 /** Longest wrapped key that OpenVPN accepts. */
 export const WRAPPED_KEY_BYTES_MAX = 1024;
 

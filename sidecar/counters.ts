@@ -269,7 +269,7 @@ export const COUNTERS: readonly CounterDescription[] = Object.keys(Counter).map(
 });
 
 /** Makes the memory of one bank, all zero. */
-export function counterMemory(): SharedArrayBuffer {
+function counterMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(COUNTERS.length * 8);
 }
 
@@ -302,7 +302,7 @@ export function countersSnapshot(banks: readonly Counters[]): Record<string, num
 }
 
 /** Words of one row of a traffic table. */
-export const TrafficWord = { packetsIn: 0, bytesIn: 1, packetsOut: 2, bytesOut: 3 } as const;
+const TrafficWord = { packetsIn: 0, bytesIn: 1, packetsOut: 2, bytesOut: 3 } as const;
 const TRAFFIC_WORDS = 4;
 
 /** What went in and out through one tap, uplink or peer. */

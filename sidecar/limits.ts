@@ -110,7 +110,7 @@ export const GROUP_MEMBERS_PER_TAP_MAX: number = GROUP_MEMBERS_MAX / 4;
 export const GROUP_MEMBERS_PER_PEER_MAX = 512;
 
 /** Sources named in all memberships. Full: a membership asks for every source. */
-export const GROUP_SOURCES_MAX: number = GROUP_MEMBERS_MAX;
+export const GROUP_SOURCES_MAX: number = 4 * GROUPS_MAX;
 
 /** Sources of one membership; Linux lets a program name 10. Full: it asks for every source. */
 export const GROUP_SOURCES_PER_MEMBER_MAX = 32;

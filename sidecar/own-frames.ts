@@ -18,12 +18,12 @@ import { writeArpProbe, writeSolicitation } from "./wire/neighbour.ts";
 const FRAME_BYTES_MIN = 60;
 
 /** Where the frame to be sent is built. */
-export function ownFrameStart(plane: Plane): number {
+function ownFrameStart(plane: Plane): number {
   return OWN_FRAME_SLOT * plane.slotBytes + HEADROOM_BYTES;
 }
 
 /** Sends what was built in the own slot to one port, or to all. */
-export function sendOwnFrame(plane: Plane, port: number, length: number): void {
+function sendOwnFrame(plane: Plane, port: number, length: number): void {
   const start = ownFrameStart(plane);
   const bytes = Math.max(length, FRAME_BYTES_MIN);
   plane.slab.fill(0, start + length, start + bytes);

@@ -18,8 +18,7 @@ import {
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import { type Lane, Lane as NativeLane } from "./native/native.ts";
-import type { ProbingSettings } from "./probing.ts";
-import { PATHS_MAX } from "./session/path-set.ts";
+import { PATHS_MAX, type ProbingSettings } from "./session/path-set.ts";
 import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
 import type { MacTable } from "./switch/mac-table.ts";

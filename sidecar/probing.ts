@@ -12,7 +12,7 @@ import { notice } from "./notices.ts";
 import type { Plane } from "./plane.ts";
 import { sendPing, sendProbe } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
-import { PATHS_MAX, type ProbeSettings } from "./session/path-set.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 import { addressWords } from "./uplink/address-words.ts";
 import type { UplinkState, Uplinks } from "./uplink/uplinks.ts";
 import { type Probe, ProbeFlag, ProbeType, readProbe } from "./wire/probe.ts";
@@ -21,14 +21,6 @@ import { type Probe, ProbeFlag, ProbeType, readProbe } from "./wire/probe.ts";
 const LISTENING_DOWN_AFTER = 4;
 /** A peer without probes pings; silent for this many of its pings, its path is left. */
 const PINGS_MISSED_MAX = 2;
-
-/** How a dialling end probes. */
-export interface ProbingSettings extends ProbeSettings {
-  readonly policy: "Failover" | "Duplicate";
-  readonly copies: number;
-  /** Priority of each uplink; the least is wanted most. */
-  readonly priorities: readonly number[];
-}
 
 /** A probe or a reply arrived on the session's last path. */
 export function takeProbe(plane: Plane, session: DataSession, start: number): void {

@@ -23,12 +23,12 @@ import { peerStatuses } from "./peer-status.ts";
 import { PlaneLink } from "./plane-link.ts";
 import { SegmentWatch } from "./segment-watch.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
-import { nodeTlsEngines } from "./session/handshake/node-tls-engine.ts";
 import type { Agreement } from "./session/handshake/session-outcome.ts";
 import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
 import { createWrapFinder } from "./session/handshake/wrap-finder.ts";
 import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
+import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
 import { openOnPort } from "./uplink/open-socket.ts";
 import { probingOf, UplinkBoard } from "./uplink-board.ts";
@@ -85,7 +85,7 @@ export class Tunnel {
     this.log = context.log.child({ tunnel: this.name });
     this.#config = config;
     this.#context = context;
-    this.#createTls = nodeTlsEngines(config.security);
+    this.#createTls = tlsEnginesOf(config.security, context.clock);
     this.#board = new UplinkBoard(config.uplinks, this.log);
     this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
     try {
@@ -113,7 +113,7 @@ export class Tunnel {
   /** Takes what of a new configuration can be taken without dropping a frame; else says no. */
   update(config: TunnelConfig): boolean {
     if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;
-    this.#createTls = nodeTlsEngines(config.security);
+    this.#createTls = tlsEnginesOf(config.security, this.#context.clock);
     this.#end.setRevoked(revokedSerials(config.security.crlPem ?? ""));
     this.#end.setPeers(config.role.peers);
     return true;

@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 import type { Notice, PathReport, UplinkNotice } from "./control/orders.ts";
 import type { PathStatus, UplinkStatus } from "./control/status.ts";
 import type { UplinksConfig } from "./control/tunnel-config.ts";
-import type { ProbingSettings } from "./probing.ts";
+import type { ProbingSettings } from "./session/path-set.ts";
 import { localText, remoteText } from "./uplink/address-words.ts";
 
 /** One path is probed only for its round trip and loss; nothing depends on the answer. */

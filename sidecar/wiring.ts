@@ -26,10 +26,10 @@ export interface SidecarSettings {
 
 const STDERR = 2;
 
-export const SETTINGS: Token<SidecarSettings> = Symbol("SidecarSettings");
+const SETTINGS: Token<SidecarSettings> = Symbol("SidecarSettings");
 export const LOG: Token<Logger> = Symbol("Logger");
-export const CLOCK: Token<SystemClock> = Symbol("SystemClock");
-export const KEY_SLOTS: Token<KeySlots> = Symbol("KeySlots");
+const CLOCK: Token<SystemClock> = Symbol("SystemClock");
+const KEY_SLOTS: Token<KeySlots> = Symbol("KeySlots");
 export const SIDECAR: Token<Sidecar> = Symbol("Sidecar");
 
 /** Resolves tokens to what they name. */

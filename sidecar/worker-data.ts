@@ -5,7 +5,7 @@
 
 import type { ClockOrigin } from "./clock.ts";
 import type { SegmentConfig, UplinkConfig } from "./control/tunnel-config.ts";
-import type { ProbingSettings } from "./probing.ts";
+import type { ProbingSettings } from "./session/path-set.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
 
 /** What the worker says before it enters its loop: where the tables that status shows are. */

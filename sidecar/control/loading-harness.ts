@@ -11,7 +11,7 @@ import type { LoadedTunnel, LoadedTunnels } from "./loaded.ts";
 import type { TunnelConfig } from "./tunnel-config.ts";
 
 export const DAY_MS = 86_400_000;
-export const wallMs = Date.now();
+export const wallMs: number = Date.now();
 
 export type Fields = Readonly<Record<string, unknown>>;
 

@@ -54,7 +54,7 @@ export const EDGES: readonly number[] = [
 ];
 
 /** A small generator (mulberry32), so that a seed repeats a run. */
-export function generator(seed: number): () => number {
+function generator(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

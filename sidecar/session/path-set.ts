@@ -26,6 +26,14 @@ export interface ProbeSettings {
   readonly upAfter: number;
 }
 
+/** How a dialling end probes and what it does with what it learns. */
+export interface ProbingSettings extends ProbeSettings {
+  readonly policy: PathPolicy;
+  readonly copies: number;
+  /** Priority of each path; the least is wanted most. */
+  readonly priorities: readonly number[];
+}
+
 /** What the dialling end does with a path, as its probes and answers say. */
 export interface PathUse {
   readonly isWanted: boolean;

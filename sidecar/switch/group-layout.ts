@@ -33,7 +33,7 @@ export const Source = { address: 0, next: 4, expires: 5, flags: 6 } as const;
 export const GROUP_WORDS = 12;
 export const MEMBER_WORDS = 8;
 export const SOURCE_WORDS = 8;
-export const HEADER_WORDS = 16;
+const HEADER_WORDS = 16;
 /** Words of the header. */
 export const Header = { version: 0, groups: 1, members: 2, sources: 3 } as const;
 /** Set in the key of a row that is in use; the rest is the VLAN id. */

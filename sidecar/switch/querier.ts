@@ -15,9 +15,9 @@ export type QuerierMode = "Auto" | "Always" | "Never";
 export const QUERIER_OURS = -2;
 
 /** Queries are sent this often (RFC 3376, 8.2). */
-export const QUERY_INTERVAL_MS = 125_000;
+const QUERY_INTERVAL_MS = 125_000;
 /** Time to answer a query in ordinary times, and while we do not know the hosts yet. */
-export const QUERY_RESPONSE_MS = 10_000;
+const QUERY_RESPONSE_MS = 10_000;
 export const STARTUP_RESPONSE_MS = 1000;
 const STARTUP_QUERIES = 3;
 const STARTUP_INTERVAL_MS = 2500;

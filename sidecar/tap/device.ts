@@ -12,7 +12,7 @@ import * as native from "../native/native.ts";
 import { TunnelError } from "../tunnel-error.ts";
 
 /** Route protocol that marks our routes (`ip route` shows it as `proto 250`). */
-export const ROUTE_PROTOCOL = 250;
+const ROUTE_PROTOCOL = 250;
 /** The kernel keeps its own ff00::/8 entries in table local at metric 256: ours must come first. */
 const TABLE_LOCAL = 255;
 const IPV6_MULTICAST_METRIC = 100;

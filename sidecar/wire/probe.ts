@@ -7,10 +7,10 @@
  */
 
 /** First bytes of every probe; random, drawn once for the format. */
-export const PROBE_MAGIC: Buffer = Buffer.from("9f0c6b1de35a4f27b8d4417c20e96a83", "hex");
+const PROBE_MAGIC: Buffer = Buffer.from("9f0c6b1de35a4f27b8d4417c20e96a83", "hex");
 /** Bytes of a probe and of a reply. */
 export const PROBE_BYTES = 36;
-export const PROBE_VERSION = 1;
+const PROBE_VERSION = 1;
 
 /**
  * What a probe is. The dialling end probes, the listening end replies. On a path that is new to

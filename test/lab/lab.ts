@@ -8,6 +8,7 @@ import { Scratch } from "../support/scratch.ts";
 import { startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { LabContext } from "./lab-context.ts";
+import type { LabResult } from "./lab-result.ts";
 import { runS1 } from "./scenario-s1.ts";
 import { runS2 } from "./scenario-s2.ts";
 import { runS3 } from "./scenario-s3.ts";
@@ -33,12 +34,6 @@ export interface LabOptions {
   /** How long frames are counted; Infinity: until stopped. */
   readonly seconds: number;
   readonly scenario?: ScenarioName;
-}
-
-/** The outcome; everything in it is printed. */
-export interface LabResult {
-  readonly pass: boolean;
-  readonly frames: number;
 }
 
 /** The outcome without a scenario. */

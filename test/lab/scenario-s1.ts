@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import type { Network } from "../support/netns.ts";
 import { pause } from "../support/wait.ts";
-import type { LabResult } from "./lab.ts";
+import type { LabResult } from "./lab-result.ts";
 import type { Screen } from "./screen.ts";
 import {
   buildUplinkHosts,

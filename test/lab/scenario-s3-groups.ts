@@ -245,7 +245,7 @@ async function nonMember(
   await pause(LISTEN_MS);
   await sender.finish();
   await pause(300);
-  return { bytes: bytesIn(capture), sentBytes: sender.frames * 12 };
+  return { bytes: bytesIn(capture), sentBytes: bytesSent(lan.label, sender.frames) };
 }
 
 /** The same with stock OpenVPN at all places; its workload is the one that never joined. */
@@ -266,6 +266,13 @@ async function stockNonMember(context: LabContext): Promise<number> {
   await sender.finish();
   await pause(300);
   return bytesIn(capture);
+}
+
+/** UDP payload of the numbered lines that a `MulticastSender` sends. */
+function bytesSent(label: string, frames: number): number {
+  let bytes = 0;
+  for (let number = 1; number <= frames; number++) bytes += `${label} ${number}\n`.length;
+  return bytes;
 }
 
 /** UDP payload of the captured datagrams. */

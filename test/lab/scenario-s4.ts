@@ -9,7 +9,7 @@ import { printProfile } from "../support/fairlead-peer.ts";
 import type { Network } from "../support/netns.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
 import { pause } from "../support/wait.ts";
-import type { LabResult } from "./lab.ts";
+import type { LabResult } from "./lab-result.ts";
 import type { Screen } from "./screen.ts";
 import {
   buildUplinkHosts,

@@ -4,10 +4,10 @@
 
 use crate::boundary::{Errno, checked, count, guard_count, guard_errno, integer};
 use crate::handles::{self, Handle, Kind};
-use crate::netlink;
 use crate::keys::Held;
 use crate::layout::size::{LANE_SOCKETS_MAX, LANE_TAPS_MAX};
 use crate::layout::{CHANGES_SHIFT, ready, verdict, word};
+use crate::netlink;
 use crate::open::open_row;
 use crate::receive::{Receiver, Request};
 use crate::send::{Sender, Sockets, Sources};

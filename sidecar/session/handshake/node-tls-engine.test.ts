@@ -23,7 +23,7 @@ interface End {
 function endOf(end: "client" | "server", change: Partial<SecurityConfig> = {}): End {
   const said = { peer: undefined, plaintext: [], ciphertext: [], failures: [] };
   const self = said as unknown as End;
-  self.engine = nodeTlsEngines(configOf(identities, end, change))(end, {
+  self.engine = nodeTlsEngines(configOf(identities, end, change), Date.now)(end, {
     ciphertext: (bytes) => self.ciphertext.push(Buffer.from(bytes)),
     secure: (peer) => {
       self.peer = peer;

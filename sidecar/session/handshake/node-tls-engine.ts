@@ -16,7 +16,8 @@ const EXTENDED_KEY_USAGE = { server: "1.3.6.1.5.5.7.3.1", client: "1.3.6.1.5.5.7
 const CURVES = "X25519:P-256:P-384:P-521";
 
 /** An engine factory for one tunnel's identity and the peers that it believes. */
-export function nodeTlsEngines(security: SecurityConfig): TlsEngineFactory {
+export function nodeTlsEngines(security: SecurityConfig, wallMs: () => number): TlsEngineFactory {
+  const believes: Beliefs = { security, wallMs };
   const context = {
     cert: security.certificatePem,
     key: security.privateKeyPem,
@@ -40,7 +41,7 @@ export function nodeTlsEngines(security: SecurityConfig): TlsEngineFactory {
         socket: pipe,
         checkServerIdentity: () => undefined,
       });
-      socket.once("secureConnect", () => handlers.secure(judgePeer(socket, security)));
+      socket.once("secureConnect", () => handlers.secure(judgePeer(socket, believes)));
       return new NodeTlsEngine(pipe, handlers, socket);
     }
     // A bare server-side TLSSocket judges every certificate alike: only tls.Server is right.
@@ -48,7 +49,7 @@ export function nodeTlsEngines(security: SecurityConfig): TlsEngineFactory {
     const engine = new NodeTlsEngine(pipe, handlers);
     server.once("secureConnection", (socket) => {
       engine.adopt(socket);
-      handlers.secure(judgePeer(socket, security));
+      handlers.secure(judgePeer(socket, believes));
     });
     server.on("tlsClientError", (error: NodeJS.ErrnoException) => engine.fail(error));
     server.emit("connection", pipe);
@@ -56,8 +57,15 @@ export function nodeTlsEngines(security: SecurityConfig): TlsEngineFactory {
   };
 }
 
+/** What peers are judged by. */
+interface Beliefs {
+  readonly security: SecurityConfig;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+}
+
 /** Every check of the other end's certificate; OpenVPN's own, since names are not host names. */
-function judgePeer(socket: tls.TLSSocket, security: SecurityConfig): TlsPeer {
+function judgePeer(socket: tls.TLSSocket, beliefs: Beliefs): TlsPeer {
   const protocol = socket.getProtocol() ?? "unknown";
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { protocol, problem: "it sent no certificate" };
@@ -69,14 +77,14 @@ function judgePeer(socket: tls.TLSSocket, security: SecurityConfig): TlsPeer {
     validTo: certificate.validTo,
     ...(commonName === undefined ? {} : { commonName }),
   };
-  const problem = certificateProblem(socket, certificate, security);
+  const problem = certificateProblem(socket, certificate, beliefs);
   return problem === undefined ? peer : { ...peer, problem };
 }
 
 function certificateProblem(
   socket: tls.TLSSocket,
   certificate: X509Certificate,
-  security: SecurityConfig,
+  { security, wallMs }: Beliefs,
 ): string | undefined {
   const hasPins = security.peerFingerprints.length > 0;
   if (security.caPem === undefined && !hasPins)
@@ -87,8 +95,14 @@ function certificateProblem(
   if (hasPins && !security.peerFingerprints.includes(certificate.fingerprint256)) {
     return `its fingerprint ${certificate.fingerprint256} is not among the accepted ones`;
   }
-  if (security.caPem === undefined && Date.parse(certificate.validTo) < Date.now()) {
-    return describeVerifyError("CERT_HAS_EXPIRED", certificate);
+  if (security.caPem === undefined) {
+    // A pinned certificate has no chain that OpenSSL would have judged in full.
+    if (Date.parse(certificate.validTo) < wallMs()) {
+      return describeVerifyError("CERT_HAS_EXPIRED", certificate);
+    }
+    if (Date.parse(certificate.validFrom) > wallMs()) {
+      return describeVerifyError("CERT_NOT_YET_VALID", certificate);
+    }
   }
   const use = security.remoteCertTls;
   if (use !== undefined && !(certificate.keyUsage ?? []).includes(EXTENDED_KEY_USAGE[use])) {

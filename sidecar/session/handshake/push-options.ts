@@ -2,8 +2,9 @@
  * PUSH_REPLY: what a server tells a client to use (openvpn-rfc, "pushreply"). One invariant:
  * nothing pushed runs anything or touches a file; what is not understood is named and ignored.
  */
-import { isIPv4, isIPv6 } from "node:net";
+
 import type { DataCipher } from "../../control/tunnel-config.ts";
+import { isIPv4, isIPv6 } from "../../wire/ip-text.ts";
 import { DATA_CIPHERS } from "./data-ciphers.ts";
 import { EXTENSION_VERSION } from "./peer-info.ts";
 

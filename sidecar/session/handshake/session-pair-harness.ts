@@ -209,7 +209,7 @@ export class SessionPair {
     end: "client" | "server",
     ids: { readonly sessionId: Buffer; readonly remoteSessionId?: Buffer },
   ): ControlSession {
-    const createTls = nodeTlsEngines(this.#options[end]);
+    const createTls = nodeTlsEngines(this.#options[end], Date.now);
     const alter = this.#options.alterClientTls;
     const isToServer = end === "client";
     return new ControlSession({

@@ -43,7 +43,12 @@ pub fn drain(descriptor: BorrowedFd) {
     for _ in 0..MESSAGES_MAX {
         // SAFETY: the array has the room said; what does not fit is cut off by the kernel.
         let result = unsafe {
-            libc::recv(descriptor.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_TRUNC)
+            libc::recv(
+                descriptor.as_raw_fd(),
+                bytes.as_mut_ptr().cast(),
+                bytes.len(),
+                libc::MSG_TRUNC,
+            )
         };
         if result < 0 && checked(result as i64) == Err(libc::EAGAIN) {
             return;
