@@ -148,6 +148,7 @@ function finish(plane: Plane, index: number): void {
   counters.add(Counter.rxPackets, 1);
   counters.add(Counter.rxBytes, datagramBytes);
   plane.traffic.addIn(session.index, 1, datagramBytes);
+  if (session.sealSlot < 0) session.hearFirst(keyId);
   session.lastHeardMs = plane.nowMs;
   session.hasSaidSilent = false;
   plane.lastHeard[session.index] = plane.nowMs;

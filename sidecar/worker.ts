@@ -285,7 +285,7 @@ class WorkerLoop {
       }
       case "sendWith": {
         const session = plane.sessions.at(order.index);
-        session?.sendWith(order.keyId);
+        session?.beginSending(order.keyId);
         // At once: a fresh session shows each end's address and that its keys work.
         if (session !== undefined && session.sealSlot >= 0) sendPing(plane, session);
         plane.forwarding.snooping?.portReady(order.index, nowMs);

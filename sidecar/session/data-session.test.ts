@@ -192,3 +192,27 @@ test("an epoch's ids go beyond 32 bits, a plain key's do not", () => {
   target.sendWith(1, 2 ** 32);
   assert.equal(target.takeId(100), NO_ID);
 });
+
+test("the first authentic packet starts sending once, and an order to send starts no id again", () => {
+  const target = session();
+  install(target, 0);
+  target.hearFirst(0);
+  assert.equal(target.sealSlot, target.sealSlots[0]);
+  assert.equal(target.takeId(1), 1);
+  assert.equal(target.beginSending(0), false);
+  target.hearFirst(0);
+  assert.equal(target.takeId(1), 2);
+  install(target, 1);
+  assert.equal(target.beginSending(1), true);
+  assert.equal(target.takeId(1), 1);
+  target.retireKey(1);
+  assert.equal(target.sealSlot, -1);
+  target.hearFirst(0);
+  assert.equal(target.sealSlot, -1, "a key that was sent with before is not begun again");
+});
+
+test("a packet under a key that cannot be sent with starts nothing", () => {
+  const target = session();
+  target.hearFirst(3);
+  assert.equal(target.sealSlot, -1);
+});

@@ -74,6 +74,7 @@ export class DataSession {
   lastHeardMs: number;
   lastSentMs: number;
   hasSaidSilent = false;
+  #hasSent = false;
   hasAskedForKey = false;
   readonly #peerId: number;
   /** The epoch behind the one that we send in, by key id; slot -1 until its key is here. */
@@ -176,8 +177,26 @@ export class DataSession {
     return (keyId << EPOCH_RING_BITS) | ((idHigh >>> 16) & (EPOCH_RING - 1));
   }
 
+  /**
+   * Seals with the key of this id from now on; false when that is so already. Packet ids never
+   * start again under a key.
+   */
+  beginSending(keyId: number): boolean {
+    if (this.#hasSent && this.sealSlot >= 0 && this.sealKeyId === keyId) return false;
+    this.sendWith(keyId);
+    return true;
+  }
+
+  /** An authentic packet under the session's first key: the peer has it, so it may be sent with. */
+  hearFirst(keyId: number): void {
+    // HOT PATH
+    if (this.#hasSent || (this.sealSlots[keyId] as number) < 0) return;
+    this.sendWith(keyId);
+  }
+
   /** Seals with the key of this id from now on, from packet id 1 (or a later one, near the end). */
   sendWith(keyId: number, firstId = 1): void {
+    this.#hasSent = true;
     this.sealKeyId = keyId;
     this.opcodeWord = (Opcode.dataV2 << 27) | (keyId << 24) | this.#peerId | 0;
     this.#sealFrom(keyId, firstId);

@@ -9,6 +9,7 @@ import { startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { LabContext } from "./lab-context.ts";
 import type { LabResult } from "./lab-result.ts";
+import { runS0 } from "./scenario-s0.ts";
 import { runS1 } from "./scenario-s1.ts";
 import { runS2 } from "./scenario-s2.ts";
 import { runS3 } from "./scenario-s3.ts";
@@ -20,7 +21,7 @@ import { startStockSegment } from "./stock-segment.ts";
 import { buildTopology, type Topology } from "./topology.ts";
 
 /** The scenarios that can be run by name. */
-export const SCENARIOS = ["S1", "S2", "S3", "S4"] as const;
+export const SCENARIOS = ["S0", "S1", "S2", "S3", "S4"] as const;
 
 /** Echoes of one stream of S1 for each second asked for. */
 const ECHOES_PER_SECOND = 500;
@@ -65,6 +66,11 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
   await ensureCommands(["ip", "socat", "ping", "openssl", "openvpn"]);
   const scratch = stack.use(await Scratch.create());
   const network = stack.use(await Network.create());
+  if (options.scenario === "S0") {
+    const reconnects = Math.max(2, Math.round(options.seconds / 2));
+    const peer = options.peer === "fairlead" ? "fairlead" : "openvpn";
+    return await runS0(network, { folder: scratch.path, screen, reconnects, peer });
+  }
   if (options.scenario === "S1") {
     const echoes = Math.round(options.seconds * ECHOES_PER_SECOND);
     return await runS1(network, { folder: scratch.path, screen, echoes });

@@ -31,7 +31,7 @@ export const UPLINKS = [
 /** Where the gateway is reached, whatever the uplink. */
 export const GATEWAY_ADDRESS = "203.0.113.1";
 /** The gateway's address on the segment. */
-const SEGMENT_GATEWAY = "10.20.0.1";
+export const SEGMENT_GATEWAY = "10.20.0.1";
 const PEER = "box";
 
 /** The two hosts. */
