@@ -16,7 +16,8 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
   for (const tunnel of tunnels) {
     lines.push("", `${tunnel.namespace}/${tunnel.name}`);
     if (tunnel.problem !== undefined) lines.push(`  ${tunnel.problem}`);
-    lines.push(...indent(peerTable(tunnel)), "");
+    lines.push(...indent(uplinkTable(tunnel)), ...indent(peerTable(tunnel)), "");
+    lines.push(...indent(pathTable(tunnel)));
     lines.push(...indent(stationTable(tunnel)), "");
     for (const name of tunnel.shut ?? []) lines.push(`  ${name} is shut: it closes a loop`);
     if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
@@ -59,6 +60,32 @@ function peerTable(tunnel: TunnelStatus): string[] {
     peer.silentMs === undefined ? "-" : `${seconds(peer.silentMs)} ago`,
   ]);
   return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "HEARD"], rows);
+}
+
+/** With the blank line behind it; nothing without declared uplinks. */
+function uplinkTable(tunnel: TunnelStatus): string[] {
+  const uplinks = tunnel.uplinks ?? [];
+  if (uplinks.length === 0) return [];
+  const rows = uplinks.map((one) => [one.name, one.isUsable ? "Usable" : "Unusable", one.cause]);
+  return [...table(["UPLINK", "STATE", "CAUSE"], rows), ""];
+}
+
+/** The same for the paths of peers that have more than one or say how they are. */
+function pathTable(tunnel: TunnelStatus): string[] {
+  const rows = tunnel.peers.flatMap((peer) =>
+    (peer.paths ?? []).map((path) => [
+      peer.name,
+      path.uplink ?? "-",
+      path.remote,
+      path.isActive ? "Active" : path.isAlive ? "Standby" : "Down",
+      path.rttMs === undefined ? "unknown" : `${path.rttMs} ms`,
+      path.lossOutPercent === undefined
+        ? "unknown"
+        : `${path.lossOutPercent} % out, ${path.lossBackPercent} % back`,
+    ]),
+  );
+  if (rows.length === 0) return [];
+  return [...table(["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS"], rows), ""];
 }
 
 function stationTable(tunnel: TunnelStatus): string[] {

@@ -119,12 +119,27 @@ function clusterSteps(): readonly Step[] {
   ];
 }
 
+/** Scenario, the peer at the testbed's end, and how long it counts. */
+const LAB_RUNS = [
+  ["S0", "fairlead", "4"],
+  ["S0", "openvpn", "4"],
+  ["S1", "fairlead", "6"],
+  ["S2", "fairlead", "3"],
+  ["S3", "fairlead", "3"],
+  ["S3", "openvpn", "3"],
+  ["S3", "openvpn-only", "3"],
+  ["S4", "fairlead", "3"],
+] as const;
+
 function labSteps(): readonly Step[] {
-  return ["fairlead", "openvpn", "openvpn-only"].map((peer) => ({
-    name: `lab S3, ${peer}`,
+  return LAB_RUNS.map(([scenario, peer, seconds]) => ({
+    name: `lab ${scenario}, ${peer}`,
     kind: "check",
-    command: ["./fairlead", "lab", "--scenario", "S3", "--peer", peer, "--seconds", "3", "--json"],
-    timeoutMs: 2 * MINUTE_MS,
+    command: [
+      ...["./fairlead", "lab", "--scenario", scenario, "--peer", peer],
+      ...["--seconds", seconds, "--json"],
+    ],
+    timeoutMs: 4 * MINUTE_MS,
   }));
 }
 
