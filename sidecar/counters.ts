@@ -106,6 +106,7 @@ export const Counter = {
   rxProbes: 84,
   txProbes: 85,
   rxOtherAddress: 86,
+  rxControlLimited: 87,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];
@@ -208,6 +209,10 @@ const DETAILS: Record<CounterName, readonly [CounterUnit, string]> = {
     "New sessions refused: too many have not authenticated themselves yet.",
   ],
   controlSessionsFull: ["packets", "New sessions refused: every session number is taken."],
+  rxControlLimited: [
+    "packets",
+    "Control packets of live sessions dropped: more than a session sends in any handshake.",
+  ],
   rxProbes: ["packets", "Probes and replies to probes received."],
   txProbes: ["packets", "Probes and replies to probes sent."],
   rxOtherAddress: [

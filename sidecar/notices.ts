@@ -1,20 +1,35 @@
 /**
  * From the worker to the main thread: control packets and notices, by bounded rings. One
- * invariant: strangers' first packets are rate-bound here and ride a ring of their own, so that
- * no number of them delays or displaces a packet of a live session.
+ * invariant: strangers' first packets and each session's control packets are rate-bound here, and
+ * strangers ride a ring of their own, so that no number of them displaces a live session's packet.
  */
 
 import type { SharedRing } from "./buffer/shared-ring.ts";
 import { CONTROL_ROW_BYTES, encodeJson, type Notice, NoticeRecord } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
-import { CONTROL_DATAGRAM_BYTES_MAX, STRANGERS_BURST, STRANGERS_PER_SECOND } from "./limits.ts";
+import {
+  CONTROL_BURST,
+  CONTROL_DATAGRAM_BYTES_MAX,
+  CONTROL_PER_SECOND,
+  SESSIONS_MAX,
+} from "./limits.ts";
 import { DESCRIPTOR_WORDS, Word } from "./native/layout.ts";
 import type { Plane } from "./plane.ts";
 import { freeInterface } from "./uplink/path-table.ts";
 import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts";
 
-/** Tokens of the strangers' bucket, in thousandths, and when they were last topped up. */
-const bucket = { milliTokens: STRANGERS_BURST * 1000, atMs: 0 };
+/**
+ * Token buckets, of all strangers together (place 0) and of each session: thousandths of a token,
+ * and when they were last topped up. Copies of one session's packets, which anybody on its path can
+ * make, cost the others nothing.
+ */
+const milliTokens = new Int32Array(SESSIONS_MAX + 1).fill(CONTROL_BURST * 1000);
+const toppedUpMs = new Int32Array(SESSIONS_MAX + 1);
+const STRANGERS = 0;
+/** A dialling end's only session. */
+const DIALLED = 1;
+/** A bucket is full again after this long, so nothing is lost by not counting further. */
+const TOP_UP_MS_MAX = 10_000;
 const scratch = new Uint8Array(CONTROL_ROW_BYTES + CONTROL_DATAGRAM_BYTES_MAX);
 /** The row in front of the datagram. */
 const scratchRow = new Int32Array(scratch.buffer, 0, DESCRIPTOR_WORDS);
@@ -48,9 +63,10 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
     return;
   }
   const sessionId = Buffer.from(slab.buffer, start + 1, 8).toString("hex");
-  const isKnown = plane.isDialling || plane.known.has(sessionId);
-  if (!isKnown && !takeToken(plane.nowMs)) {
-    counters.add(Counter.rxStrangerLimited, 1);
+  const place = plane.isDialling ? DIALLED : (plane.known.get(sessionId) ?? STRANGERS);
+  const isKnown = place !== STRANGERS;
+  if (!takeToken(place, plane.nowMs)) {
+    counters.add(isKnown ? Counter.rxControlLimited : Counter.rxStrangerLimited, 1);
     return;
   }
   const arrival = plane.arrivals.subarray(row, row + DESCRIPTOR_WORDS);
@@ -66,15 +82,12 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
   ring.wake();
 }
 
-/** A token bucket: `STRANGERS_PER_SECOND` on average, `STRANGERS_BURST` at once. */
-function takeToken(nowMs: number): boolean {
-  const passedMs = Math.max(0, (nowMs - bucket.atMs) | 0);
-  bucket.atMs = nowMs;
-  bucket.milliTokens = Math.min(
-    STRANGERS_BURST * 1000,
-    bucket.milliTokens + passedMs * STRANGERS_PER_SECOND,
-  );
-  if (bucket.milliTokens < 1000) return false;
-  bucket.milliTokens -= 1000;
-  return true;
+/** `CONTROL_PER_SECOND` packets on average, `CONTROL_BURST` at once. */
+function takeToken(place: number, nowMs: number): boolean {
+  const passedMs = Math.max(0, (nowMs - (toppedUpMs[place] as number)) | 0);
+  toppedUpMs[place] = nowMs;
+  const gained = Math.min(passedMs, TOP_UP_MS_MAX) * CONTROL_PER_SECOND;
+  const tokens = Math.min(CONTROL_BURST * 1000, (milliTokens[place] as number) + gained);
+  milliTokens[place] = tokens < 1000 ? tokens : tokens - 1000;
+  return tokens >= 1000;
 }

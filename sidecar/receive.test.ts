@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { NoticeRecord, splitControl } from "./control/orders.ts";
-import { CONTROL_DATAGRAM_BYTES_MAX, STRANGERS_BURST, STRANGERS_PER_SECOND } from "./limits.ts";
+import { CONTROL_BURST, CONTROL_DATAGRAM_BYTES_MAX, CONTROL_PER_SECOND } from "./limits.ts";
 import { PathWord } from "./native/layout.ts";
 import { keyRemove } from "./native/native.ts";
 import {
@@ -253,17 +253,23 @@ test("a control packet longer than any is dropped, the longest is not", () => {
   );
 });
 
-test("strangers are let through at their rate, live sessions at any", () => {
+test("strangers and each live session are let through at a rate of their own", () => {
   const { harness, home } = setUp({ ringBytes: 1 << 20 });
   const packet = Buffer.concat([Buffer.of(7 << 3), Buffer.alloc(30)]);
   const flood = (count: number) => harness.deliver(home, ...Array<Buffer>(count).fill(packet));
-  const passed = STRANGERS_BURST;
+  const passed = CONTROL_BURST;
   assert.deepEqual(flood(passed + 9), { "rx.controlPackets": passed, "rx.strangerLimited": 9 });
   harness.plane.nowMs += 100;
-  const refill = STRANGERS_PER_SECOND / 10;
+  const refill = CONTROL_PER_SECOND / 10;
   assert.deepEqual(flood(refill + 5), { "rx.controlPackets": refill, "rx.strangerLimited": 5 });
   harness.plane.known.set("00".repeat(8), 1);
-  assert.deepEqual(flood(30), { "rx.controlPackets": 30 });
+  assert.deepEqual(flood(passed + 7), { "rx.controlPackets": passed, "rx.controlLimited": 7 });
+  harness.plane.known.set("00".repeat(8), 2);
+  assert.deepEqual(
+    flood(1),
+    { "rx.controlPackets": 1 },
+    "another session's copies cost it nothing",
+  );
 });
 
 test("a full ring drops and counts, strangers' packets and live ones each in their own", () => {
