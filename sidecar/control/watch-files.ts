@@ -2,7 +2,7 @@
  * Tells when one of the resource files changed, by its time and size, twice a second. Invariant:
  * it does not keep the program alive, and tells nothing after `close`.
  */
-import { type Stats, statSync, unwatchFile, watchFile } from "node:fs";
+import { type Stats, unwatchFile, watchFile } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -26,8 +26,13 @@ export async function watchFiles(
   };
 }
 
+/** What cannot be read is looked at all the same: loading says what is wrong with it. */
 async function filesAt(path: string): Promise<string[]> {
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  if (!isFolder) return [path];
-  return [path, ...(await readdir(path)).map((name) => join(path, name))];
+  try {
+    return [path, ...(await readdir(path)).map((name) => join(path, name))];
+  } catch (error) {
+    // ENOTDIR for a file, ENOENT, EACCES and their like for what loading will complain about.
+    if (!(error instanceof Error && "code" in error)) throw error;
+    return [path];
+  }
 }
