@@ -5,6 +5,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
+import { monotonicMs } from "./clock.ts";
 import type { LoadedTunnels } from "./control/loaded.ts";
 import type { ProcessStatus } from "./control/status.ts";
 import type { TunnelConfig } from "./control/tunnel-config.ts";
@@ -17,6 +18,9 @@ export interface SidecarEnd {
   readonly failure: TunnelFailure | "invalid" | undefined;
 }
 
+/** A file that is saved and then announced by SIGHUP is read twice within this time. */
+const SAME_PROBLEM_MS = 2000;
+
 interface Running {
   readonly config: TunnelConfig;
   readonly tunnel: Tunnel;
@@ -28,6 +32,8 @@ export class Sidecar {
   readonly #log: Logger;
   readonly #running = new Map<string, Running>();
   readonly #refused = new Map<string, readonly string[]>();
+  /** What was last said of a tunnel's documents, and when. */
+  readonly #told = new Map<string, { readonly text: string; readonly atMs: number }>();
   readonly #ended: PromiseWithResolvers<SidecarEnd> = Promise.withResolvers<SidecarEnd>();
   readonly #since = new Date().toISOString();
   #failure: TunnelFailure | "invalid" | undefined;
@@ -67,7 +73,7 @@ export class Sidecar {
       const known = this.#running.get(name);
       if (known === undefined) continue;
       if (!outcome.ok) {
-        for (const problem of outcome.problems) this.#log.error({ tunnel: name }, problem);
+        this.#tell(name, outcome.problems);
         continue;
       }
       if (isDeepStrictEqual(known.config, outcome.config)) continue;
@@ -141,8 +147,18 @@ export class Sidecar {
   #refuse(name: string, problems: readonly string[]): void {
     this.#failure ??= "invalid";
     this.#refused.set(name, problems);
-    for (const problem of problems) this.#log.error({ tunnel: name }, problem);
+    this.#tell(name, problems);
     if (this.#running.has(name)) this.#log.warn({ tunnel: name }, "the tunnel goes on as it was");
+  }
+
+  /** Once for a file that was saved and sent a SIGHUP for: both read it. */
+  #tell(name: string, problems: readonly string[]): void {
+    const text = problems.join("\n");
+    const nowMs = monotonicMs();
+    const told = this.#told.get(name);
+    this.#told.set(name, { text, atMs: nowMs });
+    if (told?.text === text && nowMs - told.atMs < SAME_PROBLEM_MS) return;
+    for (const problem of problems) this.#log.error({ tunnel: name }, problem);
   }
 
   #onFailed(name: string, tunnel: Tunnel, error: TunnelError): void {
