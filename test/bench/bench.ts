@@ -98,9 +98,9 @@ async function compare(stack: AsyncDisposableStack, options: BenchOptions): Prom
 
 async function runOnce(contender: Contender, pair: Pair, seconds: number): Promise<Run> {
   await using running = await contender.start(pair);
-  const ping = await measurePing(pair, running);
   // A first second warms caches and just-in-time compilers, as in anything that has run a while.
   await measureTcp(pair, running, 1);
+  const ping = await measurePing(pair, running);
   const tcp1 = await measureTcp(pair, running, seconds);
   return { tcp1, ping, rss: measureMemory(running) };
 }
