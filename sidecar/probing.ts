@@ -98,12 +98,20 @@ export function openDialledPaths(
   if (!session.hasProbes) session.paths.hope(plane.nowMs);
 }
 
-/** One round of the dialling end: probe every usable path, notice those that fell silent. */
+/** One round of the dialling end: a probe on every usable path. */
 export function probePaths(plane: Plane, session: DataSession): void {
+  if (!session.hasProbes) return;
+  for (let path = 0; path < PATHS_MAX; path++) {
+    const isProbed = session.paths.isKnown(path) && session.paths.isUsable(path);
+    if (isProbed) sendProbeOn(plane, session, path);
+  }
+}
+
+/** Leaves the paths that fell silent. Asked more often than probes go, so none is left late. */
+export function leaveSilentPaths(plane: Plane, session: DataSession): void {
   const { paths } = session;
   for (let path = 0; path < PATHS_MAX; path++) {
     if (!paths.isKnown(path) || !paths.isUsable(path)) continue;
-    if (session.hasProbes) sendProbeOn(plane, session, path);
     const silentMsMax = session.hasProbes
       ? plane.probing.intervalMs * plane.probing.downAfter
       : session.pingIntervalMs * PINGS_MISSED_MAX;

@@ -23,7 +23,7 @@ import { DIALLED_INDEX, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
-import { checkPaths, pathReports, probePaths } from "./probing.ts";
+import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
 import { createSegment } from "./segment.ts";
@@ -46,6 +46,8 @@ const SWEEP_TIMER = 0;
 const PROBE_TIMER: number = SESSIONS_MAX + 1;
 const CHANGES_TIMER: number = SESSIONS_MAX + 2;
 const REPORT_TIMER: number = SESSIONS_MAX + 3;
+/** How often silence is looked for between two probes. */
+const LOOKS_PER_PROBE = 5;
 /** How often status hears of the paths. */
 const REPORT_MS = 1000;
 /** The switch port of this end's tap. */
@@ -59,6 +61,7 @@ class WorkerLoop {
   readonly #timers: TimerTable;
   readonly #orders: SharedRing;
   readonly #network: NetworkWatch;
+  #probedMs = 0;
   #isStopped = false;
   #toldMs = 0;
 
@@ -172,8 +175,13 @@ class WorkerLoop {
 
   #probe(nowMs: number): void {
     const session = this.#plane.sessions.at(DIALLED_INDEX);
-    if (session !== undefined) probePaths(this.#plane, session);
-    this.#timers.set(PROBE_TIMER, nowMs + this.#plane.probing.intervalMs);
+    const { intervalMs } = this.#plane.probing;
+    if (session !== undefined) leaveSilentPaths(this.#plane, session);
+    if (((nowMs - this.#probedMs) | 0) >= intervalMs) {
+      this.#probedMs = nowMs;
+      if (session !== undefined) probePaths(this.#plane, session);
+    }
+    this.#timers.set(PROBE_TIMER, nowMs + Math.ceil(intervalMs / LOOKS_PER_PROBE));
   }
 
   #report(nowMs: number): void {
