@@ -86,7 +86,12 @@ test("the wrapped key behind a packet is found by its length, and nothing else i
 
 test("texts that are no such keys are refused without being quoted", () => {
   const server = printServerWrapKey(generateServerWrapKey());
-  for (const text of ["", server.slice(0, 80), server.replace(/[A-Za-z0-9+/]{4}\n/, "\n"), "secret"]) {
+  for (const text of [
+    "",
+    server.slice(0, 80),
+    server.replace(/[A-Za-z0-9+/]{4}\n/, "\n"),
+    "secret",
+  ]) {
     assert.throws(
       () => parseServerWrapKey(text),
       (error) => error instanceof StaticKeyError && !error.message.includes("secret"),
