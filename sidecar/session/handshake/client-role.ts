@@ -6,13 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import { type ControlSession, HAND_WINDOW_MS, type SessionRole } from "./control-session.ts";
-import {
-  DATA_KEYS_LABEL,
-  expandKeyMaterial,
-  KEY_MATERIAL_BYTES,
-  splitEpochSecrets,
-  splitKeyMaterial,
-} from "./data-keys.ts";
+import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
 import { clientPeerInfo, optionsString, parseOptionsString } from "./peer-info.ts";
 import { type PushedOptions, parsePushReply } from "./push-options.ts";
@@ -244,26 +238,13 @@ export class ClientRole implements SessionRole {
   }
 
   #deriveKeys(key: KeyNegotiation, cipher: DataCipher, pushed: PushedOptions): void {
-    const material = pushed.usesKeyExport
-      ? key.exportKeyingMaterial(KEY_MATERIAL_BYTES, DATA_KEYS_LABEL)
-      : this.#expandedMaterial(key);
-    if (material === undefined) return;
-    if (pushed.usesEpoch) {
-      this.#events.installEpochs(key.keyId, splitEpochSecrets(material, cipher, "client"));
-    } else {
-      this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "client"));
-    }
-    material.fill(0);
-    key.hasDataKeys = true;
-  }
-
-  #expandedMaterial(key: KeyNegotiation): Buffer | undefined {
-    const { localKeyMethod: client, remoteKeyMethod: server } = key;
-    const serverSessionId = this.#session.remoteSessionId;
-    if (client === undefined || server === undefined || serverSessionId === undefined)
-      return undefined;
-    const clientSessionId = this.#session.sessionId;
-    return expandKeyMaterial({ client, server, clientSessionId, serverSessionId });
+    const agreement = {
+      role: "client",
+      cipher,
+      usesKeyExport: pushed.usesKeyExport,
+      usesEpochs: pushed.usesEpoch,
+    } as const;
+    deriveKeys(this.#session, key, agreement, this.#events);
   }
 }
 

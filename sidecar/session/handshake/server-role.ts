@@ -8,13 +8,7 @@ import type { DataCipher } from "../../control/tunnel-config.ts";
 import { CERTIFICATE_REFUSED, printable } from "./client-role.ts";
 import type { ControlSession, SessionRole } from "./control-session.ts";
 import { chooseCipher } from "./data-ciphers.ts";
-import {
-  DATA_KEYS_LABEL,
-  expandKeyMaterial,
-  KEY_MATERIAL_BYTES,
-  splitEpochSecrets,
-  splitKeyMaterial,
-} from "./data-keys.ts";
+import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
 import {
   optionsString,
@@ -209,27 +203,13 @@ export class ServerRole implements SessionRole {
   }
 
   #deriveKeys(key: KeyNegotiation, cipher: DataCipher, info: PeerInfo): void {
-    const material =
-      (info.proto & Proto.tlsKeyExport) !== 0
-        ? key.exportKeyingMaterial(KEY_MATERIAL_BYTES, DATA_KEYS_LABEL)
-        : this.#expandedMaterial(key);
-    if (material === undefined) return;
-    if (this.#hasEpochs) {
-      this.#events.installEpochs(key.keyId, splitEpochSecrets(material, cipher, "server"));
-    } else {
-      this.#events.installKeys(key.keyId, splitKeyMaterial(material, cipher, "server"));
-    }
-    material.fill(0);
-    key.hasDataKeys = true;
-  }
-
-  #expandedMaterial(key: KeyNegotiation): Buffer | undefined {
-    const { localKeyMethod: server, remoteKeyMethod: client } = key;
-    const clientSessionId = this.#session.remoteSessionId;
-    if (client === undefined || server === undefined || clientSessionId === undefined)
-      return undefined;
-    const serverSessionId = this.#session.sessionId;
-    return expandKeyMaterial({ client, server, clientSessionId, serverSessionId });
+    const agreement = {
+      role: "server",
+      cipher,
+      usesKeyExport: (info.proto & Proto.tlsKeyExport) !== 0,
+      usesEpochs: this.#hasEpochs,
+    } as const;
+    deriveKeys(this.#session, key, agreement, this.#events);
   }
 }
 
