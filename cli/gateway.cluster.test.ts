@@ -116,9 +116,12 @@ test("a killed replica is followed by the other, and the client comes back", asy
 test("without the API server the active replica goes on", async () => {
   const index = (await peerOf(0)) === undefined ? 1 : 0;
   await plane.stopApiServer();
-  await new Promise((resolve) => setTimeout(resolve, 8_000));
-  assert.equal((await peerOf(index))?.state, "Up", logs());
-  await plane.startApiServer();
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 8_000));
+    assert.equal((await peerOf(index))?.state, "Up", logs());
+  } finally {
+    await plane.startApiServer();
+  }
 });
 
 test("a deleted peer is cut off within two seconds, kubectl included", async () => {

@@ -23,9 +23,10 @@ after(async () => {
   await plane[Symbol.asyncDispose]();
 });
 
-function replica(lease: string, identity: string): LeaseElection {
+function replica(lease: string, identity: string, isPatient = false): LeaseElection {
   return new LeaseElection({
     ...{ api, clock: SYSTEM_CLOCK, namespace: "default", name: lease, identity, times: TIMES },
+    ...(isPatient ? { yieldsOnlyToAnother: true } : {}),
     troubled: () => undefined,
   });
 }
@@ -60,6 +61,27 @@ test("a replica that was killed is followed once its Lease has not changed for i
   const tookMs = performance.now() - startedMs;
   assert(tookMs >= TIMES.leaseMs && tookMs < TIMES.leaseMs + 2_000, `${tookMs} ms`);
   assert.equal(await first.hold(never.signal), false);
+});
+
+test("one that yields only to another goes on through an outage right after it took over", async () => {
+  const never = new AbortController();
+  assert(await replica("patient", "killed").win(never.signal));
+  const patient = replica("patient", "patient", true);
+  assert(await patient.win(never.signal));
+  const stop = new AbortController();
+  let isLost = false;
+  await plane.stopApiServer();
+  const held = patient.hold(stop.signal).then((isTold) => {
+    isLost = !isTold;
+  });
+  try {
+    await pause(TIMES.leaseMs + 1_000);
+    assert(!isLost && patient.isLeader);
+  } finally {
+    stop.abort();
+    await held;
+    await plane.startApiServer();
+  }
 });
 
 test("without the API server a leader ends before its Lease does", async () => {

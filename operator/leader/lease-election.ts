@@ -132,11 +132,12 @@ export class LeaseElection {
 
   async #takeOrRenew(): Promise<boolean> {
     const { clock, identity } = this.#options;
+    // What was read before says nothing about this attempt, which may fail.
+    this.#isTaken = false;
     const lease = await this.#read();
     const now = microTime(clock.wallMs());
     const leaseDurationSeconds = Math.ceil(this.#options.times.leaseMs / 1000);
     const own = { holderIdentity: identity, leaseDurationSeconds, renewTime: now };
-    this.#isTaken = false;
     if (lease === undefined) {
       await this.#create({ ...own, acquireTime: now, leaseTransitions: 0 });
       return true;
@@ -150,6 +151,7 @@ export class LeaseElection {
     if (holder !== "" && !this.#isExpired(lease)) return false;
     const leaseTransitions = (lease.spec?.leaseTransitions ?? 0) + 1;
     await this.#write(lease, { ...own, acquireTime: now, leaseTransitions });
+    this.#isTaken = false;
     return true;
   }
 
