@@ -88,6 +88,8 @@ export interface Plane {
   nowMs: number;
   orderCount: number;
   writeCount: number;
+  /** Whether this turn has written a frame to the tap. */
+  hasWritten: boolean;
   /** Receive rows that the last turn used: they are to be given their room back. */
   receivedCount: number;
   frameCount: number;
@@ -144,6 +146,7 @@ export function createPlane(
     nowMs: 0,
     orderCount: 0,
     writeCount: 0,
+    hasWritten: false,
     receivedCount: PACKETS_PER_TURN_MAX,
     frameCount: FRAMES_PER_TURN_MAX,
   };

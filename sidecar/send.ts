@@ -208,6 +208,7 @@ export function flushWrites(plane: Plane): void {
   const count = plane.writeCount;
   if (count === 0) return;
   plane.writeCount = 0;
+  plane.hasWritten = true;
   const { writes, counters } = plane;
   const written = plane.lane.tapWrite(count);
   counters.add(Counter.tapFramesWritten, written);

@@ -123,8 +123,10 @@ class WorkerLoop {
     plane.nowMs = nowMs;
     plane.forwarding.nowMs = nowMs;
     const socketBits = (ready >> Ready.socketShift) & ((1 << LANE_SOCKETS_MAX) - 1);
+    plane.hasWritten = false;
     if (socketBits !== 0) this.#receiveAll(socketBits);
-    if (((ready >> Ready.tapShift) & 1) !== 0) {
+    // Our host answers an echo or acknowledges a segment while we write it: the answer is there.
+    if (((ready >> Ready.tapShift) & 1) !== 0 || plane.hasWritten) {
       const count = send(plane);
       if (count < 0 && count !== EAGAIN) plane.counters.add(Counter.tapReadError, 1);
     }
