@@ -24,6 +24,8 @@ export interface Step {
   readonly timeoutMs: number;
   /** Runs in a network namespace of its own. */
   readonly isIsolated?: true;
+  /** Depends on when other programs get a processor: one failure is repeated and told. */
+  readonly isTimed?: true;
 }
 
 /** One part, by its name on the command line. */
@@ -107,7 +109,11 @@ function nativeSteps(): readonly Step[] {
 function fileSteps(infix: string, isIsolated: boolean): readonly Step[] {
   return testFiles()
     .filter((file) => file.endsWith(`.${infix}.test.ts`))
-    .map((file) => ({ ...nodeStep(file, [file]), ...(isIsolated && { isIsolated }) }));
+    .map((file) => ({
+      ...nodeStep(file, [file]),
+      isTimed: true,
+      ...(isIsolated && { isIsolated }),
+    }));
 }
 
 /** A real control plane; its programs come first, minutes when nothing is cached, else nothing. */
@@ -140,6 +146,7 @@ function labSteps(): readonly Step[] {
       ...["--seconds", seconds, "--json"],
     ],
     timeoutMs: 4 * MINUTE_MS,
+    isTimed: true,
   }));
 }
 
