@@ -21,6 +21,7 @@ import * as native from "./native/native.ts";
 import type { PeerContext } from "./peer-session.ts";
 import { peerStatuses } from "./peer-status.ts";
 import { PlaneLink } from "./plane-link.ts";
+import { MTU_BYTES_AUTO_MAX, planeSettings } from "./plane-settings.ts";
 import { SegmentWatch } from "./segment-watch.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
 import type { Agreement } from "./session/handshake/session-outcome.ts";
@@ -31,16 +32,10 @@ import { MainTimer, TimerTable } from "./timer-table.ts";
 import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
 import { openOnPort } from "./uplink/open-socket.ts";
-import { probingOf, UplinkBoard } from "./uplink-board.ts";
-import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
-import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
+import { UplinkBoard } from "./uplink-board.ts";
 
 /** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
 const MTU_BYTES_DEFAULT = 1500;
-/** Largest inner MTU that a dialling end with `mtu: Auto` has slots for. */
-const MTU_BYTES_AUTO_MAX = 9000;
-/** Packets of replay window where the configuration says Auto: 1 Gb/s over 90 ms of skew. */
-const REPLAY_PACKETS_AUTO = 8192;
 /** How long a clean stop waits for the goodbye to leave. */
 const GOODBYE_MS = 150;
 /** Calls back for lingering sessions and the like: behind the sessions' own timers. */
@@ -181,7 +176,6 @@ export class Tunnel {
   }
 
   #startPlane(sockets: readonly number[]): PlaneLink {
-    const { role, link, transport, device, segment } = this.#config;
     const control = native.eventOpen();
     if (control.errno !== 0) {
       throw new TunnelError("internal", `eventfd: ${getSystemErrorName(-control.errno)}`);
@@ -189,33 +183,14 @@ export class Tunnel {
     this.#undo.push(() => {
       native.handleClose(control.handle);
     });
-    const mtuBytesMax =
-      device.mtu === "Auto" && role.kind === "dial" ? MTU_BYTES_AUTO_MAX : this.#mtuBytes;
-    const { packets, seconds } = transport.replayWindow;
     const plane = new PlaneLink(
-      {
-        isDialling: role.kind === "dial",
-        link,
-        segment,
+      planeSettings(this.#config, {
+        mtuBytes: this.#mtuBytes,
         clockOrigin: this.#context.clock.origin,
         controlHandle: control.handle,
         tapHandle: this.#device.handle,
         socketHandles: sockets,
-        uplinks: this.#config.uplinks?.uplinks ?? [],
-        probing: probingOf(this.#config.uplinks),
-        replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
-        mss:
-          transport.mssFixBytes === 0
-            ? undefined
-            : mssMaxima({
-                outerBytesMax: transport.mssFixBytes,
-                outerKind: "payload",
-                outerFamily: 4,
-                overheadBytes: DATA_V2_EPOCH_BYTES,
-                device: "tap",
-              }),
-        frameBytesMax: mtuBytesMax + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES,
-      },
+      }),
       {
         control: (row, datagram) => {
           if (!this.#isClosed) this.#end.control(row, datagram);

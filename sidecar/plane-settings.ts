@@ -1,0 +1,49 @@
+/** What a tunnel's configuration means for its data plane. Pure: the same words, the same settings. */
+
+import type { TunnelConfig } from "./control/tunnel-config.ts";
+import type { PlaneOptions } from "./plane-link.ts";
+import { probingOf } from "./uplink-board.ts";
+import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
+import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
+
+/** Largest inner MTU that a dialling end with `mtu: Auto` has slots for. */
+export const MTU_BYTES_AUTO_MAX = 9000;
+/** Packets of replay window where the configuration says Auto: 1 Gb/s over 90 ms of skew. */
+const REPLAY_PACKETS_AUTO = 8192;
+
+/** What exists by the time the plane starts. */
+type Surroundings = Pick<
+  PlaneOptions,
+  "clockOrigin" | "controlHandle" | "tapHandle" | "socketHandles"
+> & {
+  /** Inner MTU of this end. */
+  readonly mtuBytes: number;
+};
+
+/** The settings of a tunnel's plane. */
+export function planeSettings(config: TunnelConfig, around: Surroundings): PlaneOptions {
+  const { role, link, transport, device, segment } = config;
+  const { mtuBytes, ...handles } = around;
+  const mtuBytesMax = device.mtu === "Auto" && role.kind === "dial" ? MTU_BYTES_AUTO_MAX : mtuBytes;
+  const { packets, seconds } = transport.replayWindow;
+  return {
+    ...handles,
+    isDialling: role.kind === "dial",
+    link,
+    segment,
+    uplinks: config.uplinks?.uplinks ?? [],
+    probing: probingOf(config.uplinks),
+    replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
+    mss:
+      transport.mssFixBytes === 0
+        ? undefined
+        : mssMaxima({
+            outerBytesMax: transport.mssFixBytes,
+            outerKind: "payload",
+            outerFamily: 4,
+            overheadBytes: DATA_V2_EPOCH_BYTES,
+            device: "tap",
+          }),
+    frameBytesMax: mtuBytesMax + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES,
+  };
+}
