@@ -11,6 +11,7 @@ import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { PathWord } from "./native/layout.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
+import { DIALLED_INDEX } from "./ports.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
@@ -27,8 +28,6 @@ const NO_ANSWER_MS = 30_000;
 const UNRESOLVED_MS = 5000;
 const RETRY_MS_FIRST = 500;
 const RETRY_MS_MAX = 15_000;
-/** The dialled session's number and switch port. */
-export const DIALLED_INDEX = 1;
 
 /** What the dialling end is made with. */
 export interface DiallingOptions {

@@ -7,13 +7,12 @@
 import { SOCKET_BUFFER_BYTES } from "./limits.ts";
 import * as native from "./native/native.ts";
 import type { Plane } from "./plane.ts";
+import { DIALLED_INDEX } from "./ports.ts";
 import { announce, openDialledPaths, takeUplinkChanges, tellUplinks } from "./probing.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { type NetworkView, Uplinks } from "./uplink/uplinks.ts";
 import type { WorkerData } from "./worker-data.ts";
 
-/** A dialling end's only session. */
-export const DIALLED_INDEX = 1;
 /** Dumps of links, addresses and routes are at least this far apart. */
 const CHANGES_MS_MIN = 20;
 

@@ -15,6 +15,7 @@ import {
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Word } from "./native/layout.ts";
 import type { Plane } from "./plane.ts";
+import { DIALLED_INDEX } from "./ports.ts";
 import { freeInterface } from "./uplink/path-table.ts";
 import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts";
 
@@ -26,8 +27,6 @@ import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts"
 const milliTokens = new Int32Array(SESSIONS_MAX + 1).fill(CONTROL_BURST * 1000);
 const toppedUpMs = new Int32Array(SESSIONS_MAX + 1);
 const STRANGERS = 0;
-/** A dialling end's only session. */
-const DIALLED = 1;
 /** A bucket is full again after this long, so nothing is lost by not counting further. */
 const TOP_UP_MS_MAX = 10_000;
 const scratch = new Uint8Array(CONTROL_ROW_BYTES + CONTROL_DATAGRAM_BYTES_MAX);
@@ -63,7 +62,7 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
     return;
   }
   const sessionId = Buffer.from(slab.buffer, start + 1, 8).toString("hex");
-  const place = plane.isDialling ? DIALLED : (plane.known.get(sessionId) ?? STRANGERS);
+  const place = plane.isDialling ? DIALLED_INDEX : (plane.known.get(sessionId) ?? STRANGERS);
   const isKnown = place !== STRANGERS;
   if (!takeToken(place, plane.nowMs)) {
     counters.add(isKnown ? Counter.rxControlLimited : Counter.rxStrangerLimited, 1);

@@ -12,6 +12,7 @@ import {
   PlaneHarness,
   sealPacket,
 } from "./plane-harness.ts";
+import { TAP_PORT } from "./ports.ts";
 import {
   deliverFrame,
   flushOrders,
@@ -24,7 +25,6 @@ import { PATHS_MAX } from "./session/path-set.ts";
 
 const PING = "2a187bf3641eb4cb07ed2d0a981fc748";
 const OCC_EXIT = "287f346bd4ef7a812d56b8d3afc5459c06";
-const TAP_PORT = 0;
 
 const harnesses: PlaneHarness[] = [];
 after(() => {
@@ -153,6 +153,14 @@ test("a ping and an exit are the magic strings, sealed like any packet", () => {
     .farReceive(ends[0] as Far, 2)
     .map((packet) => openPacket(peer, packet).text.toString("hex"));
   assert.deepEqual(texts, [PING, OCC_EXIT]);
+});
+
+test("a ping that cannot be sealed counts as a missing key, not as a ping", () => {
+  const { harness, peers } = setUp(1);
+  const [peer] = peers as [Peer];
+  peer.session.retireKey(0);
+  const pinged = harness.gained(() => sendPing(harness.plane, peer.session));
+  assert.deepEqual(pinged, { "tx.noKey": 1 });
 });
 
 test("what is sealed notes the time, for the next ping", () => {

@@ -25,6 +25,7 @@ import {
   refillFrames,
   TAP_INDEX,
 } from "./plane.ts";
+import { TAP_PORT } from "./ports.ts";
 import { type DataSession, NO_ID } from "./session/data-session.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import { clampFrameMss, DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
@@ -35,8 +36,6 @@ const EAGAIN = -11;
 const ENOBUFS = -105;
 const EMSGSIZE = -90;
 const ENOKEY = -126;
-/** The switch port of this end's tap; session n is port n. */
-const TAP_PORT = 0;
 
 /** One turn over the tap: how many frames there were, or -errno. */
 export function send(plane: Plane): number {
@@ -104,18 +103,18 @@ function sendTo(plane: Plane, index: number, start: number, length: number): voi
   sealFor(plane, session, start, length);
 }
 
-/** Asks for bytes of the slab to be sealed for a session and sent with the next flush. */
-function sealFor(plane: Plane, session: DataSession, start: number, length: number): void {
+/** Asks for bytes of the slab to be sealed and sent with the next flush; whether they will be. */
+function sealFor(plane: Plane, session: DataSession, start: number, length: number): boolean {
   // HOT PATH
   if (session.sealSlot < 0) {
     plane.counters.add(Counter.txNoKey, 1);
-    return;
+    return false;
   }
   if (session.needsNewKey()) changeKey(plane, session);
   const id = session.takeId(length);
   if (id === NO_ID) {
     plane.counters.add(Counter.txIdExhausted, 1);
-    return;
+    return false;
   }
   session.lastSentMs = plane.nowMs;
   const { sendCount, sendPaths } = session.paths;
@@ -126,6 +125,7 @@ function sealFor(plane: Plane, session: DataSession, start: number, length: numb
     plane.orders[row + Word.start] = start;
     plane.orders[row + Word.length] = length;
   }
+  return sendCount > 0;
 }
 
 /** One row: something sealed under a packet id, by one path; the caller says which bytes. */
@@ -178,7 +178,7 @@ export function sendProbe(plane: Plane, session: DataSession, path: number, prob
 
 /** Sends a keepalive ping. */
 export function sendPing(plane: Plane, session: DataSession): void {
-  sealFor(plane, session, PING_OFFSET, PING_BYTES);
+  if (!sealFor(plane, session, PING_OFFSET, PING_BYTES)) return;
   plane.counters.add(Counter.txPings, 1);
   flushOrders(plane);
 }

@@ -19,10 +19,11 @@ import {
   WAIT_MS_MAX,
 } from "./limits.ts";
 import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
-import { DIALLED_INDEX, NetworkWatch } from "./network-watch.ts";
+import { NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
+import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
@@ -50,8 +51,6 @@ const REPORT_TIMER: number = SESSIONS_MAX + 3;
 const LOOKS_PER_PROBE = 5;
 /** How often status hears of the paths. */
 const REPORT_MS = 1000;
-/** The switch port of this end's tap. */
-const TAP_PORT = 0;
 const EAGAIN = -11;
 const EINTR = -4;
 
@@ -64,6 +63,8 @@ class WorkerLoop {
   #probedMs = 0;
   #isStopped = false;
   #toldMs = 0;
+  /** What status was last told of each session's paths. */
+  readonly #toldPaths: string[] = [];
 
   constructor(data: WorkerData) {
     this.#clock = new SystemClock(data.clockOrigin);
@@ -191,7 +192,11 @@ class WorkerLoop {
     for (let index = 1; index <= SESSIONS_MAX; index++) {
       const session = plane.sessions.at(index);
       if (session === undefined) continue;
-      notice(plane, { kind: "paths", index, paths: pathReports(plane, session) });
+      const paths = pathReports(plane, session);
+      const text = JSON.stringify(paths);
+      if (text === this.#toldPaths[index]) continue;
+      this.#toldPaths[index] = text;
+      notice(plane, { kind: "paths", index, paths });
     }
     this.#timers.set(REPORT_TIMER, nowMs + REPORT_MS);
   }
@@ -348,6 +353,7 @@ class WorkerLoop {
     this.#network.openPaths(session, order.uplink);
     plane.sessions.put(session, order.isDialled ? peerId : -1);
     plane.forwarding.openPort(index);
+    delete this.#toldPaths[index];
     this.#timers.set(index, nowMs);
   }
 

@@ -123,3 +123,18 @@ test("a slot that is taken again has another generation", () => {
   assert.equal(new Set(names.map((name) => name.slot)).size, 2);
   assert.equal(new Set(names.map((name) => name.generation)).size, 4);
 });
+
+test("a slot is released once, and only by its generation", () => {
+  const table = new FakeTable();
+  const slots = new KeySlots(table);
+  const one = slots.install(keysOf(1));
+  assert(one !== undefined);
+  slots.release(one.open);
+  assert.throws(() => slots.release(one.open), /released once/);
+  const { seal } = one;
+  assert.throws(() => slots.release({ ...seal, generation: seal.generation + 1 }), /once/);
+  assert.throws(() => slots.release({ slot: KEY_SLOTS, generation: 0 }), /once/);
+  slots.release(seal);
+  assert.equal(slots.freeCount, KEY_SLOTS);
+  assert.equal(table.keys.size, 0);
+});

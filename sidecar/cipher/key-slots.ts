@@ -4,6 +4,7 @@
  * taken again has another generation, so a row that still names the old key opens nothing.
  */
 
+import assert from "node:assert/strict";
 import type { Cipher, KeyWish } from "../native/native.ts";
 
 /** Key and implicit IV of one direction; wiped once they are in the addon's table. */
@@ -38,6 +39,8 @@ export const KEY_SLOTS = 4096;
 export class KeySlots {
   readonly #table: KeyTable;
   readonly #free: number[] = Array.from({ length: KEY_SLOTS }, (_, index) => KEY_SLOTS - 1 - index);
+  /** Generation of the key in each slot; 0 for a free one. */
+  readonly #held = new Int32Array(KEY_SLOTS);
   #generation = 0;
 
   constructor(table: KeyTable) {
@@ -56,6 +59,9 @@ export class KeySlots {
 
   /** Empties a slot; the addon wipes the key. */
   release(name: SlotName): void {
+    const isHeld = name.generation !== 0 && this.#held[name.slot] === name.generation;
+    assert(isHeld, `slot ${name.slot} is released once, by who took it`);
+    this.#held[name.slot] = 0;
     this.#table.keyRemove(name.slot);
     this.#free.push(name.slot);
   }
@@ -72,7 +78,7 @@ export class KeySlots {
       wipe(direction);
       return undefined;
     }
-    this.#generation = (this.#generation + 1) & 0x7fff_ffff;
+    this.#generation = (this.#generation % 0x7fff_ffff) + 1;
     const { key, implicitIv } = direction;
     const generation = this.#generation;
     const errno = this.#table.keyInstall({
@@ -84,7 +90,10 @@ export class KeySlots {
       format,
     });
     wipe(direction);
-    if (errno === 0) return { slot, generation };
+    if (errno === 0) {
+      this.#held[slot] = generation;
+      return { slot, generation };
+    }
     this.#free.push(slot);
     return undefined;
   }
