@@ -1,0 +1,152 @@
+/**
+ * Unit and meaning of each counter of `counters.ts`, by its name there. One invariant: every counter
+ * has exactly one row (the compiler compares the names), and a row says whether it is a drop.
+ */
+
+/** The rows. */
+export const COUNTER_DETAILS = {
+  rxTooShort: ["packets", "Datagrams dropped: shorter than the header of their kind."],
+  rxBadOpcode: ["packets", "Datagrams dropped: the opcode is none that OpenVPN sends here."],
+  rxUnknownPeer: ["packets", "Data dropped: no session has this peer id."],
+  rxUnknownKey: ["packets", "Data dropped: the session has no key with this key id."],
+  rxStaleKey: ["packets", "Data dropped: its key was replaced while the packet was on its way."],
+  rxAuthenticationFailed: ["packets", "Data dropped: the authentication tag is wrong."],
+  rxMalformed: ["packets", "Datagrams dropped: truncated, or lengths that contradict each other."],
+  rxReplayDuplicate: ["packets", "Data dropped: this packet id was seen before."],
+  rxReplayBehind: ["packets", "Data dropped: the packet id is older than the replay window."],
+  rxReplayExpired: [
+    "packets",
+    "Data dropped: newer packets came longer ago than the window lasts.",
+  ],
+  rxReplayZeroId: ["packets", "Data dropped: packet id 0 is never sent."],
+  rxAcceptedLate: ["packets", "Data accepted though newer packets came first (not a drop)."],
+  rxCompressed: ["packets", "Data dropped: compressed, which is not supported."],
+  rxUnknownInner: ["packets", "Data dropped: authentic, but its content is of no known kind."],
+  rxStrangerLimited: [
+    "packets",
+    "First packets of strangers dropped: over the rate for strangers.",
+  ],
+  rxControlTooLong: ["packets", "Control packets dropped: longer than a ring record."],
+  rxControlRingFull: ["packets", "Control packets dropped: the ring to the main thread is full."],
+  rxStrangerRingFull: ["packets", "First packets of strangers dropped: their ring is full."],
+  rxSourceRefused: [
+    "packets",
+    "Data dropped: it came from an address that may not be this peer's.",
+  ],
+  rxPings: ["packets", "Pings received."],
+  rxPackets: ["packets", "Authentic data packets received."],
+  rxBytes: ["bytes", "UDP payload of the authentic data packets received."],
+  rxControlPackets: ["packets", "Control packets handed to the main thread."],
+  rxFloats: ["events", "Peers that moved to another address."],
+  rxSocketError: ["events", "Receives that failed."],
+
+  switchRunt: ["frames", "Frames dropped: shorter than an Ethernet header."],
+  switchSplitHorizon: ["frames", "Frames dropped: the target is behind the port they came from."],
+  switchNoPort: ["frames", "Frames dropped: no other port is up to take them."],
+  switchReservedGroup: [
+    "frames",
+    "Frames dropped: to 01:80:c2:00:00:0x, which no bridge forwards.",
+  ],
+  switchSourceInvalid: ["frames", "Frames dropped: the source address is a group or zero."],
+  switchSpoofedStation: [
+    "frames",
+    "Frames dropped: the source address is declared for another peer.",
+  ],
+  switchFlooded: ["frames", "Frames sent to all other ports (not a drop)."],
+  switchMacTableFull: ["frames", "Source addresses not learnt: the table is full (not a drop)."],
+  switchMacPortFull: [
+    "frames",
+    "Source addresses not learnt: the port has its share (not a drop).",
+  ],
+  switchStationsMoved: ["events", "Stations that moved to another port."],
+  switchStationsAged: ["events", "Stations forgotten after being silent for long."],
+
+  txPackets: ["packets", "Data packets sent."],
+  txBytes: ["bytes", "UDP payload of the data packets sent."],
+  txPings: ["packets", "Pings sent."],
+  txControlPackets: ["packets", "Control packets sent."],
+  txNoSession: ["packets", "Packets dropped: the session ended before they were sealed."],
+  txNoKey: ["packets", "Packets dropped: the session has no key to send with yet."],
+  txIdExhausted: ["packets", "Packets dropped: the key's packet ids are used up."],
+  txNoPath: ["packets", "Packets dropped: the peer has no address yet."],
+  txSocketFull: ["packets", "Packets dropped: the socket's buffer is full (EAGAIN, ENOBUFS)."],
+  txSocketError: ["packets", "Packets dropped: the kernel refused to send them."],
+  txTooBig: ["packets", "Packets dropped: longer than the path takes (EMSGSIZE)."],
+  txSealFailed: ["packets", "Packets dropped: they could not be sealed."],
+  txControlRingFull: ["packets", "Control packets dropped: the ring to the worker is full."],
+  txSlotsExhausted: ["packets", "Packets dropped: no free slot or order in this turn."],
+
+  tapFramesRead: ["frames", "Frames read from the tap."],
+  tapFramesWritten: ["frames", "Frames written to the tap."],
+  tapReadError: ["events", "Reads from the tap that failed."],
+  tapWriteError: ["frames", "Frames dropped: the tap refused them."],
+  tapWriteFull: ["frames", "Frames dropped: the tap's queue is full (EAGAIN, ENOBUFS)."],
+  tapFrameTooBig: ["frames", "Frames dropped: longer than a slot, or than the other end takes."],
+  tapMssClamped: ["frames", "TCP SYN segments whose MSS was lowered (not a drop)."],
+
+  ringNoticeFull: ["events", "Notices to the main thread dropped: their ring is full."],
+  ringOrderFull: ["events", "Orders to the worker dropped: their ring is full."],
+  ringOrderUnknown: ["events", "Orders to the worker ignored: of no known kind."],
+
+  controlUnverified: [
+    "packets",
+    "Control packets dropped: not wrapped with our tls-crypt or tls-auth key.",
+  ],
+  controlReplayed: ["packets", "Control packets dropped: seen before."],
+  controlMalformed: ["packets", "Control packets dropped: lengths that contradict each other."],
+  controlOtherSession: ["packets", "Control packets dropped: of no session that we know."],
+  controlUnexpected: ["packets", "Control packets dropped: nothing waits for them."],
+  controlHalfOpenFull: [
+    "packets",
+    "New sessions refused: too many have not authenticated themselves yet.",
+  ],
+  controlSessionsFull: ["packets", "New sessions refused: every session number is taken."],
+  rxControlLimited: [
+    "packets",
+    "Control packets of live sessions dropped: more than a session sends in any handshake.",
+  ],
+  rxProbes: ["packets", "Probes and replies to probes received."],
+  txProbes: ["packets", "Probes and replies to probes sent."],
+  rxOtherAddress: [
+    "packets",
+    "Authentic data from another address than the one dialled (accepted, not a drop).",
+  ],
+  controlGreeted: ["packets", "First packets of strangers answered, without keeping anything."],
+  switchGroupFrames: ["frames", "Frames to a group sent to its members only (not a drop)."],
+  switchGroupUnknown: ["frames", "Frames dropped: nobody has joined their group."],
+  switchGroupMessages: ["frames", "IGMP and MLD messages heard."],
+  switchGroupMalformed: [
+    "frames",
+    "IGMP and MLD messages not taken: truncated, or a wrong checksum (not a drop).",
+  ],
+  switchGroupForeign: [
+    "frames",
+    "IGMP and MLD messages not taken: not sent as on this link (not a drop).",
+  ],
+  switchGroupPortFull: [
+    "events",
+    "Joins that their port has no share left for: it gets every group (not a drop).",
+  ],
+  switchGroupTableFull: [
+    "events",
+    "Joins that found the table full: their port gets every group (not a drop).",
+  ],
+  switchGroupsAged: ["events", "Memberships that ended: left, or not reported any more."],
+  switchGroupQueries: ["frames", "IGMP and MLD queries sent."],
+  switchStormBroadcast: [
+    "frames",
+    "Frames dropped: more broadcast than stormLimits.broadcast lets through.",
+  ],
+  switchStormUnknown: [
+    "frames",
+    "Frames dropped: more to unknown stations than stormLimits.unknownUnicast lets through.",
+  ],
+  switchStormMulticast: [
+    "frames",
+    "Frames dropped: more multicast than stormLimits.multicast lets through.",
+  ],
+  switchStationProbes: ["frames", "Stations asked whether they are still there."],
+  switchLoopProbes: ["frames", "Probes for loops sent."],
+  switchLoopBlocked: ["frames", "Frames dropped: their port is shut because it closes a loop."],
+  switchOwnFrames: ["frames", "Answers to questions of the switch itself (not a drop)."],
+} as const;
