@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
 import type { Namespace } from "./netns.ts";
-import { chrootCommand, openvpn27Root } from "./openvpn-27.ts";
+import { chrootCommand, openvpnRoot } from "./openvpn-release.ts";
 import { ensureCommands } from "./packages.ts";
 import type { Program } from "./process.ts";
 
@@ -16,7 +16,7 @@ const MANAGEMENT_SOCKET = "management.sock";
 const MANAGEMENT_TIMEOUT_MS = 5_000;
 
 /** The releases that are tested against. */
-export type OpenvpnRelease = "2.6" | "2.7";
+export type OpenvpnRelease = "2.5" | "2.6" | "2.7";
 
 /** What a stock peer is started with. */
 export interface OpenvpnOptions {
@@ -123,7 +123,7 @@ async function openvpnCommand(
   folder: string,
   parameters: readonly string[],
 ): Promise<readonly string[]> {
-  if (release === "2.7") return chrootCommand(await openvpn27Root(), folder, parameters);
+  if (release !== "2.6") return chrootCommand(await openvpnRoot(release), folder, parameters);
   await ensureCommands(["openvpn"]);
   return ["openvpn", "--cd", folder, ...parameters];
 }

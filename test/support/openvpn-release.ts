@@ -1,6 +1,7 @@
 /**
- * OpenVPN 2.7 on a Debian that has 2.6: a Debian unstable root made once by mmdebstrap and kept in
- * the cache folder; the program runs in it by chroot, in a namespace like any other.
+ * Other releases of OpenVPN on a Debian that has 2.6: a root of another Debian made once by
+ * mmdebstrap and kept in the cache folder; the program runs in it by chroot, in a namespace like
+ * any other.
  */
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
@@ -14,18 +15,25 @@ const BOOTSTRAP_TIMEOUT_MS = 300_000;
 /** Where the peer's own folder appears inside the root. */
 const FOLDER_IN_ROOT = "/mnt";
 
-/** The root folder with OpenVPN 2.7 in it, made at the first call on a machine. */
-export async function openvpn27Root(): Promise<string> {
-  const root = join(cacheFolder(), "openvpn-2.7");
+/** Which Debian has a release: 2.5 is the last one without key export (RFC 5705). */
+const SUITES = { "2.5": "bullseye", "2.7": "sid" } as const;
+
+/** The releases that come in a root of their own. */
+export type RootedRelease = keyof typeof SUITES;
+
+/** The root folder with this release of OpenVPN in it, made at the first call on a machine. */
+export async function openvpnRoot(release: RootedRelease): Promise<string> {
+  const root = join(cacheFolder(), `openvpn-${release}`);
   if (existsSync(join(root, "usr/sbin/openvpn"))) return root;
   await ensureCommands(["mmdebstrap"]);
-  process.stderr.write("fairlead: making a Debian unstable root for OpenVPN 2.7\n");
+  const suite = SUITES[release];
+  process.stderr.write(`fairlead: making a Debian ${suite} root for OpenVPN ${release}\n`);
   const draft = `${root}.${process.pid}`;
   await mkdir(cacheFolder(), { recursive: true });
   await runFine(
     online([
       ...["mmdebstrap", "--aptopt=Acquire::Check-Valid-Until false", "--variant=apt"],
-      ...["--include=openvpn", "sid", draft, await debianMirror()],
+      ...["--include=openvpn", suite, draft, await debianMirror()],
     ]),
     { timeoutMs: BOOTSTRAP_TIMEOUT_MS },
   );
@@ -65,6 +73,6 @@ async function debianMirror(): Promise<string> {
   ]);
   const line = stdout.split("\n").find((text) => text.endsWith(" Debian Debian"));
   const mirror = line?.split(" ")[0];
-  if (mirror === undefined) throw new Error("apt names no Debian mirror to take OpenVPN 2.7 from");
+  if (mirror === undefined) throw new Error("apt names no Debian mirror to take OpenVPN from");
   return mirror;
 }
