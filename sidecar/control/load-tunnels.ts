@@ -9,6 +9,7 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { OperatingError } from "../../common/operating-error.ts";
+import { clusterNotes, unsupportedFields } from "../../crds/unsupported.ts";
 import { loadDialTunnel, type ProfileText, tunnelFromProfile } from "./dial-tunnel.ts";
 import { type DocumentProblem, type Documents, readDocuments } from "./documents.ts";
 import { loadListenTunnel } from "./listen-tunnel.ts";
@@ -21,7 +22,6 @@ import type {
 } from "./loaded.ts";
 import { assignPeers } from "./peers.ts";
 import type { TunnelConfig } from "./tunnel-config.ts";
-import { clusterNotes, unsupportedFields } from "./unsupported.ts";
 
 /** Loads all tunnels. Throws only for a programmer's error. */
 export async function loadTunnels(options: LoadOptions): Promise<LoadedTunnels> {

@@ -4,12 +4,12 @@ import { type ProfileMulticast, type ProfileWrap, printProfile } from "../../aut
 import { OperatingError } from "../../common/operating-error.ts";
 import { formatAddress, networkRange, parseNetwork } from "../../crds/ip-network.ts";
 import type { VpnPeer, VpnTunnel } from "../../crds/types.ts";
+import { unsupportedFields } from "../../crds/unsupported.ts";
 import { type Documents, readDocuments } from "./documents.ts";
 import { GATEWAY_COMMON_NAME, type GatewayCredentials } from "./gateway-credentials.ts";
 import { loadListenTunnel, TLS_AUTH_DIGEST } from "./listen-tunnel.ts";
 import { assignPeers } from "./peers.ts";
 import type { PeerConfig, TunnelConfig } from "./tunnel-config.ts";
-import { unsupportedFields } from "./unsupported.ts";
 
 /** Whose profile, and from which files. */
 export interface PeerProfileOptions {

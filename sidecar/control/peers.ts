@@ -1,8 +1,8 @@
 /** Which VpnPeer belongs to which tunnel, and what is wrong with those that belong to none. */
 
 import type { VpnPeer } from "../../crds/types.ts";
+import { unsupportedPeerField } from "../../crds/unsupported.ts";
 import type { DocumentProblem, Documents } from "./documents.ts";
-import { unsupportedPeerField } from "./unsupported.ts";
 
 /** A peer and where it stands. */
 export interface PeerOfTunnel {

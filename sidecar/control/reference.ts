@@ -8,8 +8,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import type { CelRule } from "../../crds/cel-rules.ts";
 import { KINDS, type Kind, type Schema, schemaOf } from "../../crds/schemas.ts";
+import { UNSUPPORTED_FIELDS } from "../../crds/unsupported.ts";
 import { PROFILE_DIRECTIVES, type Treatment } from "./profile-directives.ts";
-import { UNSUPPORTED_FIELDS } from "./unsupported.ts";
 
 /** The pages by their place under the project's root. */
 export const PAGES: Readonly<Record<string, () => string>> = {

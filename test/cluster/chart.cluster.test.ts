@@ -81,12 +81,16 @@ test("installed, the operator does its work with the chart's own account", async
   await apply("VpnTunnel", "t", {
     listen: { advertise: [{ host: "vpn.example.org" }] },
     addresses: { segment: "10.20.0.0/24", pool: "10.20.0.9-10.20.0.9" },
+  });
+  await apply("VpnTunnel", "d", {
+    dial: { profileSecretRef: { name: "admin" } },
     uplinks: { name: "u" },
   });
   await apply("UplinkSet", "u", { uplinks: [{ name: "a", interface: "eth0" }] });
   await apply("VpnPeer", "p", { tunnel: { name: "t" } });
   for (const [what, name, reason] of [
     ["vt", "t", "GatewayStarting"],
+    ["vt", "d", "ProfileMissing"],
     ["vp", "p", "ProfileMade"],
     ["ups", "u", "InUse"],
   ] as const) {

@@ -13,6 +13,7 @@ export const PeerCondition = {
 /** Why. */
 export const PeerReason = {
   Accepted: "Accepted",
+  Unsupported: "Unsupported",
   TunnelMissing: "TunnelMissing",
   TunnelDials: "TunnelDials",
   AddressTaken: "AddressTaken",

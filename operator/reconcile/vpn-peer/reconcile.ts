@@ -4,6 +4,7 @@
  * out of the gateway's documents, which cuts it off.
  */
 import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import { unsupportedPeerField } from "../../../crds/unsupported.ts";
 import { VPN_PEER } from "../../api/object.ts";
 import { type Children, ownerReference } from "../../apply/children.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
@@ -142,6 +143,11 @@ function tunnelProblem(
 ): Verdict | undefined {
   const { name } = peer.spec.tunnel;
   const { namespace } = peer.metadata;
+  const unsupported = unsupportedPeerField(peer as unknown as VpnPeer);
+  if (unsupported !== undefined) {
+    const problem = `${unsupported.field}: ${unsupported.reason}`;
+    return fails(PeerCondition.Accepted, PeerReason.Unsupported, problem);
+  }
   if (tunnel === undefined) {
     const problem = `spec.tunnel.name: there is no VpnTunnel ${namespace}/${name}: create it, or correct the name`;
     return fails(PeerCondition.Accepted, PeerReason.TunnelMissing, problem);

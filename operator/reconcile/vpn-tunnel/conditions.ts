@@ -15,6 +15,7 @@ export const TunnelCondition = {
 /** Why. */
 export const TunnelReason = {
   Accepted: "Accepted",
+  Unsupported: "Unsupported",
   ProfileMissing: "ProfileMissing",
   AuthorityMissing: "AuthorityMissing",
   AuthorityInvalid: "AuthorityInvalid",

@@ -5,6 +5,7 @@
 import { CertificateError } from "../../../authority/authority-error.ts";
 import { type KeyPair, readCertificate } from "../../../authority/certificate.ts";
 import type { VpnTunnel } from "../../../crds/types.ts";
+import { unsupportedFields } from "../../../crds/unsupported.ts";
 import type { Api } from "../../api/api-client.ts";
 import { fails, type Verdict } from "../../status/conditions.ts";
 import type { Live, World } from "../../world.ts";
@@ -35,7 +36,10 @@ export async function findReferences(
   tunnel: Live<VpnTunnel>,
   hostAccess: HostAccess,
 ): Promise<FoundReferences> {
-  const refused = hostProblem(tunnel, hostAccess) ?? uplinkProblem(context.world, tunnel);
+  const refused =
+    unsupportedProblem(tunnel) ??
+    hostProblem(tunnel, hostAccess) ??
+    uplinkProblem(context.world, tunnel);
   if (refused !== undefined) return { ok: false, verdict: refused };
   const secrets: NamedSecret[] = [];
   for (const wanted of wantedTexts(tunnel)) {
@@ -120,6 +124,14 @@ function isAuthority(pair: KeyPair): boolean {
     if (error instanceof CertificateError) return false;
     throw error;
   }
+}
+
+/** What no gateway could start: it would refuse it, and be started again and again. */
+function unsupportedProblem(tunnel: Live<VpnTunnel>): Verdict | undefined {
+  const refused = unsupportedFields(tunnel as unknown as VpnTunnel);
+  if (refused.length === 0) return undefined;
+  const problem = refused.map(({ field, reason }) => `${field}: ${reason}`).join("; ");
+  return fails(TunnelCondition.Accepted, TunnelReason.Unsupported, problem);
 }
 
 function uplinkProblem(

@@ -1,11 +1,11 @@
 /**
- * Fields of the resources that mean something but that this program's data plane does not have yet.
- * Starting a tunnel without what its resource asks for would be a lie, so each is refused with the
- * reason; fields that only concern the cluster are noted. The schema gives none of them a default,
+ * Fields of the resources that mean something but that the data plane does not have yet. Starting a
+ * tunnel without what its resource asks for would be a lie, so `fairlead up` refuses each with the
+ * reason and the operator says Accepted=False; fields that only concern the cluster are noted. The schema gives none of them a default,
  * so what is seen here was written by somebody.
  */
 
-import type { VpnPeer, VpnTunnel } from "../../crds/types.ts";
+import type { VpnPeer, VpnTunnel } from "./types.ts";
 
 /** A field that stops the tunnel. */
 export interface Unsupported {
@@ -56,7 +56,8 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "spec.security.issuerRef",
-    reason: "an issuer exists in a cluster only: remove it, or name your authority in caSecretRef",
+    reason:
+      "certificates of an issuer are not supported yet: remove it, or name your authority in caSecretRef",
     isAsked: ({ spec }) => spec.security.issuerRef !== undefined,
   },
   {
