@@ -5,7 +5,7 @@
  */
 
 import { SOCKET_BUFFER_BYTES } from "./limits.ts";
-import * as native from "./native/native.ts";
+import type * as native from "./native/native.ts";
 import type { Plane } from "./plane.ts";
 import { DIALLED_INDEX } from "./ports.ts";
 import { announce, openDialledPaths, takeUplinkChanges, tellUplinks } from "./probing.ts";
@@ -16,9 +16,16 @@ import type { WorkerData } from "./worker-data.ts";
 /** Dumps of links, addresses and routes are at least this far apart. */
 const CHANGES_MS_MIN = 20;
 
+/** What is asked of the kernel; a simulation has one of its own. */
+export type Kernel = Pick<
+  typeof native,
+  "watchOpen" | "udpOpen" | "handleClose" | "links" | "addresses" | "routes"
+>;
+
 /** Uplinks and network changes of one data plane. */
 export class NetworkWatch {
   readonly #plane: Plane;
+  readonly #kernel: Kernel;
   readonly #uplinks: Uplinks | undefined;
   readonly #watchHandle: number;
   /** The call that failed at the start, and its errno; undefined when none did. */
@@ -26,18 +33,19 @@ export class NetworkWatch {
   #family: 4 | 6 = 4;
   #changesMs = 0;
 
-  constructor(plane: Plane, data: Pick<WorkerData, "uplinks">) {
+  constructor(plane: Plane, data: Pick<WorkerData, "uplinks">, kernel: Kernel) {
     this.#plane = plane;
-    const watch = native.watchOpen();
+    this.#kernel = kernel;
+    const watch = kernel.watchOpen();
     this.#watchHandle = watch.handle;
     const errno = watch.errno === 0 ? plane.lane.attachWatch(watch.handle) : watch.errno;
     this.failure = errno === 0 ? undefined : { operation: "netlink socket", errno };
     if (data.uplinks.length === 0) return;
     const sockets = {
-      open: native.udpOpen,
+      open: kernel.udpOpen,
       attach: (handle: number) => plane.lane.attachSocket(handle),
       detach: (index: number) => plane.lane.detachSocket(index),
-      close: native.handleClose,
+      close: kernel.handleClose,
     };
     this.#uplinks = new Uplinks(data.uplinks, sockets, SOCKET_BUFFER_BYTES);
     this.#refresh(this.#uplinks);
@@ -67,12 +75,12 @@ export class NetworkWatch {
 
   close(): void {
     this.#uplinks?.close();
-    native.handleClose(this.#watchHandle);
+    this.#kernel.handleClose(this.#watchHandle);
   }
 
   /** Judged by the family of the session's remote address; before there is one, by what works. */
   #refresh(uplinks: Uplinks): number[] {
-    const network = networkView();
+    const network = networkView(this.#kernel);
     const changed = uplinks.refresh(network, this.#family);
     const isSettled = this.#plane.sessions.count > 0 || uplinks.states.some((one) => one.isUsable);
     if (isSettled) return changed;
@@ -81,10 +89,10 @@ export class NetworkWatch {
   }
 }
 
-function networkView(): NetworkView {
+function networkView(kernel: Kernel): NetworkView {
   return {
-    links: native.links().links,
-    addresses: native.addresses().addresses,
-    routes: native.routes().routes,
+    links: kernel.links().links,
+    addresses: kernel.addresses().addresses,
+    routes: kernel.routes().routes,
   };
 }

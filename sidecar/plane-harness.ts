@@ -11,7 +11,7 @@ import { Counters, countersSnapshot, TrafficTable } from "./counters.ts";
 import { PORTS_MAX } from "./limits.ts";
 import { Harness } from "./native/lane-harness.ts";
 import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
-import { handleClose, keyInstall, keyRemove, udpOpen } from "./native/native.ts";
+import { handleClose, keyInstall, keyRemove, Lane, udpOpen } from "./native/native.ts";
 import { createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
@@ -71,7 +71,7 @@ export class PlaneHarness {
   constructor(wish: PlaneWish = {}) {
     const counters = new Counters();
     const ringBytes = wish.ringBytes ?? 65_536;
-    this.plane = createPlane({
+    this.plane = createPlane(Lane, {
       isDialling: wish.isDialling ?? false,
       forwarding: new Forwarding({ portsMax: PORTS_MAX, counters }),
       stations: undefined,

@@ -91,7 +91,7 @@ export class PlaneLink {
       traffic: this.#traffic.memory,
       counters: this.#workerCounters.values.buffer as SharedArrayBuffer,
     };
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+    this.#worker = new Worker(new URL("./worker-thread.ts", import.meta.url), { workerData });
     this.#worker.once("message", (tables: WorkerTables) => {
       this.#tables = tables;
     });

@@ -17,7 +17,7 @@ import {
   WRITES_MAX,
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
-import { type Lane, Lane as NativeLane } from "./native/native.ts";
+import type { Lane, LaneConstructor } from "./native/native.ts";
 import { PATHS_MAX, type ProbingSettings } from "./session/path-set.ts";
 import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
@@ -97,6 +97,7 @@ export interface Plane {
 
 /** Makes the memory and the lane. Throws only when the addon refuses the memory. */
 export function createPlane(
+  createLane: LaneConstructor,
   options: Pick<
     Plane,
     | "isDialling"
@@ -131,7 +132,7 @@ export function createPlane(
     paths: rows(CONTROL_PATH_ROW + 1),
   };
   const { received, arrivals, frames, orders, writes, paths } = tables;
-  const lane = new NativeLane(slab, received, arrivals, frames, orders, writes, paths);
+  const lane = new createLane(slab, received, arrivals, frames, orders, writes, paths);
   assert(PROBE_OFFSET + PROBE_BYTES <= slotBytes, "the constants fit the first slot");
   return {
     ...options,

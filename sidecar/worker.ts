@@ -1,13 +1,13 @@
 /**
- * The data path's thread: blocks in epoll, moves packets, does nothing else. It never returns to
- * its event loop while it runs, so control comes by a shared ring and an eventfd. One
- * invariant: a turn is bounded (packets per turn, orders per turn), whatever arrives.
+ * The data path's loop: waits for packets, moves them, does nothing else. `worker-thread.ts` runs it
+ * on a thread that never returns to its event loop, so control comes by a shared ring and an eventfd;
+ * a simulation gives it a clock, a kernel and a lane of its own. One invariant: a turn is bounded
+ * (packets per turn, orders per turn), whatever arrives.
  */
 
 import { randomInt } from "node:crypto";
-import { parentPort, workerData } from "node:worker_threads";
 import { SharedRing } from "./buffer/shared-ring.ts";
-import { type Clock, SystemClock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
 import {
@@ -19,7 +19,8 @@ import {
   WAIT_MS_MAX,
 } from "./limits.ts";
 import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
-import { NetworkWatch } from "./network-watch.ts";
+import type { LaneConstructor } from "./native/native.ts";
+import { type Kernel, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
@@ -54,7 +55,17 @@ const REPORT_MS = 1000;
 const EAGAIN = -11;
 const EINTR = -4;
 
-class WorkerLoop {
+/** What the loop takes from the machine around it. */
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly kernel: Kernel;
+  readonly createLane: LaneConstructor;
+  /** Told once, before the first turn. */
+  readonly tables: (tables: WorkerTables) => void;
+}
+
+/** One tunnel's data path. */
+export class WorkerLoop {
   readonly #plane: Plane;
   readonly #clock: Clock;
   readonly #timers: TimerTable;
@@ -66,17 +77,16 @@ class WorkerLoop {
   /** What status was last told of each session's paths. */
   readonly #toldPaths: string[] = [];
 
-  constructor(data: WorkerData) {
-    this.#clock = new SystemClock(data.clockOrigin);
+  constructor(data: WorkerData, { clock, kernel, createLane, tables }: Surroundings) {
+    this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
     this.#timers = new TimerTable(REPORT_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
     const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
     const { stations, groups } = segment;
-    const tables: WorkerTables = { stations: stations?.memory, groups: groups?.memory };
-    parentPort?.postMessage(tables);
-    this.#plane = createPlane({
+    tables({ stations: stations?.memory, groups: groups?.memory });
+    this.#plane = createPlane(createLane, {
       isDialling: data.isDialling,
       forwarding: new Forwarding({ ...segment.parts, portsMax: PORTS_MAX, counters }),
       stations,
@@ -100,27 +110,42 @@ class WorkerLoop {
     for (const handle of data.socketHandles) this.#attach("socket", lane.attachSocket(handle));
     if (data.isDialling) this.#timers.set(PROBE_TIMER, this.#clock.nowMs());
     this.#timers.set(REPORT_TIMER, this.#clock.nowMs());
-    this.#network = new NetworkWatch(this.#plane, data);
+    this.#timers.set(SWEEP_TIMER, this.#clock.nowMs() + STATION_SWEEP_INTERVAL_MS);
+    this.#network = new NetworkWatch(this.#plane, data, kernel);
     const { failure } = this.#network;
     if (failure !== undefined) this.#fail(failure.operation, failure.errno);
   }
 
+  /** Until an order to stop, or a failure. */
   run(): void {
     const { lane } = this.#plane;
-    this.#timers.set(SWEEP_TIMER, this.#clock.nowMs() + STATION_SWEEP_INTERVAL_MS);
     while (!this.#isStopped) {
-      const ready = lane.wait(this.#timers.waitMs(this.#clock.nowMs(), WAIT_MS_MAX));
-      const nowMs = this.#clock.nowMs();
+      const ready = lane.wait(this.waitMs());
       if (ready < 0 && ready !== EINTR) this.#fail("epoll_wait", -ready);
-      else this.#turn(Math.max(0, ready), nowMs);
+      else this.turn(Math.max(0, ready));
     }
+    this.close();
+  }
+
+  /** What the stages share; for a simulation's checks. */
+  get plane(): Plane {
+    return this.#plane;
+  }
+
+  /** Longest wait until the next turn. */
+  waitMs(): number {
+    return this.#timers.waitMs(this.#clock.nowMs(), WAIT_MS_MAX);
+  }
+
+  close(): void {
     this.#network.close();
   }
 
-  /** One round over everything that is ready. */
-  #turn(ready: number, nowMs: number): void {
+  /** One round over everything that is ready, as the lane's `wait` said it. */
+  turn(ready: number): void {
     // HOT PATH
     const plane = this.#plane;
+    const nowMs = this.#clock.nowMs();
     plane.nowMs = nowMs;
     plane.forwarding.nowMs = nowMs;
     const socketBits = (ready >> Ready.socketShift) & ((1 << LANE_SOCKETS_MAX) - 1);
@@ -366,5 +391,3 @@ class WorkerLoop {
     this.#isStopped = true;
   }
 }
-
-new WorkerLoop(workerData as WorkerData).run();
