@@ -1,6 +1,7 @@
 /** A host that cannot carry a tunnel: no /dev/net/tun, no rights. */
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { listenDocuments, writeDocuments } from "../support/documents.ts";
@@ -8,8 +9,12 @@ import { createHosts } from "../support/hosts.ts";
 import { Network } from "../support/netns.ts";
 import type { Outcome } from "../support/process.ts";
 import { Scratch } from "../support/scratch.ts";
+import { waitFor } from "../support/wait.ts";
 import { errorLines } from "./standing.ts";
 
+/** Of proc(5)'s stat, counted from 1. */
+const NICE_FIELD = 19;
+const FIELDS_BEFORE = 3;
 const LAUNCHER = join(import.meta.dirname, "..", "..", "fairlead");
 
 interface Case {
@@ -89,3 +94,27 @@ async function up(wrapper: Case["wrapper"]): Promise<Outcome> {
     ...[LAUNCHER, "up", "-f", file, ...folders],
   ]);
 }
+
+/** Waits until the data path's thread of a tunnel started behind `wrapper` has this niceness. */
+async function untilNice(nice: number, ...wrapper: readonly string[]): Promise<void> {
+  await using network = await Network.create();
+  await using scratch = await Scratch.create();
+  const { server } = await createHosts(network, ["server"]);
+  const documents = await writeDocuments(scratch.file("a.yaml"), listenDocuments({ peers: ["a"] }));
+  const folders = ["--state", scratch.file("state"), "--run", scratch.file("run")];
+  await using program = server.start([...wrapper, LAUNCHER, "up", "-f", documents, ...folders]);
+  await program.waitForOutput(/tunnel started/);
+  const tasks = `/proc/${program.pid}/task`;
+  await waitFor(`a data path at niceness ${nice}`, async () => {
+    const threads = await readdir(tasks);
+    const stats = threads.map((thread) => readFileSync(`${tasks}/${thread}/stat`, "utf8"));
+    const stat = stats.find((one) => one.includes("(WorkerThread)"));
+    const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+    return Number(fields[NICE_FIELD - FIELDS_BEFORE]) === nice;
+  });
+}
+
+test("the data path's thread goes before others where it may, and runs where it may not", async () => {
+  await untilNice(-10);
+  await untilNice(0, "setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice");
+});
