@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { elapsedMs, isDue, monotonicMs, SystemClock } from "./clock.ts";
+import { elapsedMs, isDue, monotonicMs, SystemClock, steadySeconds } from "./clock.ts";
 
 test("time starts at 0 and is a 32-bit integer that never goes back", () => {
   const clock = new SystemClock();
@@ -24,6 +24,18 @@ test("spans and due moments are right across the wrap", () => {
   assert.equal(isDue(nextMs, lastMs), false);
   assert.equal(isDue(lastMs, nextMs), true);
   assert.equal(isDue(5, 5), true);
+});
+
+test("steady seconds begin at the wall clock's and follow no step of it", () => {
+  let [wallSeconds, nowMs] = [1_700_000_000, 500];
+  const seconds = steadySeconds({ wallSeconds: () => wallSeconds }, () => nowMs);
+  assert.equal(seconds(), 1_700_000_000);
+  nowMs += 2999;
+  wallSeconds -= 3600;
+  assert.equal(seconds(), 1_700_000_002);
+  nowMs += 1;
+  wallSeconds += 86_400;
+  assert.equal(seconds(), 1_700_000_003);
 });
 
 test("the time can be made to wrap early", () => {

@@ -65,6 +65,19 @@ export class SystemClock implements Clock {
   }
 }
 
+/**
+ * Seconds since 1970 that never go back: the wall clock as it was at the call, and what has passed
+ * since. Packet ids of control packets carry it, and a peer refuses an earlier one as replayed.
+ */
+export function steadySeconds(
+  clock: Pick<Clock, "wallSeconds">,
+  nowMs: () => number,
+): () => number {
+  const startSeconds = clock.wallSeconds();
+  const startMs = nowMs();
+  return () => (startSeconds + Math.floor((nowMs() - startMs) / 1000)) >>> 0;
+}
+
 /** The monotonic clock less performance.now(), from the tightest of a few readings. */
 function threadOffsetMs(): number {
   let offsetMs = 0;

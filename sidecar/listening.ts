@@ -112,7 +112,7 @@ export class Listening {
     }
     const { context, plane, limitedLog } = this.#options;
     const address = Buffer.from(new Uint8Array(row.buffer, row.byteOffset, 20));
-    const greeting = this.#greeter.greet(datagram, address, context.wallSeconds());
+    const greeting = this.#greeter.greet(datagram, address, context.packetSeconds());
     switch (greeting.kind) {
       case "reply":
         plane.count(Counter.controlGreeted);

@@ -9,15 +9,12 @@ import type { Notice } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { EpochRing } from "./session/epoch-ring.ts";
-import {
-  ControlSession,
-  type ControlVerdict,
-  type SessionRole,
-} from "./session/handshake/control-session.ts";
+import { ControlSession, type ControlVerdict } from "./session/handshake/control-session.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import type { DataKeys, EpochSecrets } from "./session/handshake/data-keys.ts";
 import { EpochChain } from "./session/handshake/epoch-keys.ts";
 import type { Agreement, EndCause, SessionEvents } from "./session/handshake/session-outcome.ts";
+import type { SessionRole } from "./session/handshake/session-role.ts";
 import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
 
 /** What a session tells the end that it belongs to. */
@@ -43,6 +40,8 @@ export interface PeerContext {
   /** Monotonic milliseconds that never wrap. */
   readonly nowMs: () => number;
   readonly wallSeconds: () => number;
+  /** Seconds for packet ids of control packets: they never go back. */
+  readonly packetSeconds: () => number;
   /** Asks for `step` after so many milliseconds; Infinity for never. */
   readonly schedule: (index: number, delayMs: number) => void;
   /** Calls back once after so many milliseconds, unless the tunnel was closed. */
@@ -108,7 +107,7 @@ export class PeerSession {
         ? {}
         : { remoteSessionId: options.remoteSessionId }),
       wrap: options.wrap,
-      startSeconds: context.wallSeconds(),
+      startSeconds: context.packetSeconds(),
       firstPacketId: options.firstPacketId,
       host: {
         createTls: context.createTls,

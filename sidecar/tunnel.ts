@@ -9,7 +9,7 @@ import { getSystemErrorName } from "node:util";
 import type { Logger } from "pino";
 import { revokedSerials } from "../authority/revocation.ts";
 import type { KeySlots } from "./cipher/key-slots.ts";
-import { type Clock, monotonicMs, type SystemClock } from "./clock.ts";
+import { type Clock, monotonicMs, type SystemClock, steadySeconds } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
 import type { PeerStatus, TunnelStatus } from "./control/status.ts";
@@ -223,6 +223,7 @@ export class Tunnel {
       },
       nowMs: monotonicMs,
       wallSeconds: () => this.#context.clock.wallSeconds(),
+      packetSeconds: steadySeconds(this.#context.clock, monotonicMs),
       schedule: (index, delayMs) => this.#schedule(index, delayMs),
       linger: (then, delayMs) => this.#linger(then, delayMs),
     };

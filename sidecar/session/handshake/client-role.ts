@@ -5,12 +5,13 @@
  */
 import { randomBytes } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
-import { type ControlSession, HAND_WINDOW_MS, type SessionRole } from "./control-session.ts";
+import { type ControlSession, HAND_WINDOW_MS } from "./control-session.ts";
 import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
 import { clientPeerInfo, optionsString, parseOptionsString } from "./peer-info.ts";
 import { type PushedOptions, parsePushReply } from "./push-options.ts";
 import type { SessionEvents } from "./session-outcome.ts";
+import type { SessionRole } from "./session-role.ts";
 
 /** What the dialling end is set to. */
 export interface ClientSettings {
@@ -136,7 +137,8 @@ export class ClientRole implements SessionRole {
   }
 
   failed(code: string, message: string): void {
-    const cause = code === "HAND_WINDOW" ? "handshakeTimeout" : "tlsFailed";
+    const isTimeout = code === "HAND_WINDOW" || code === "SILENT";
+    const cause = isTimeout ? "handshakeTimeout" : "tlsFailed";
     this.#events.ended(cause, `the handshake with the server failed: ${message} (${code})`);
   }
 

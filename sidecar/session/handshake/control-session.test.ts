@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { Opcode } from "../../wire/control-packet.ts";
-import { HAND_WINDOW_MS, nextKeyId } from "./control-session.ts";
+import { HAND_WINDOW_MS, nextKeyId, SILENCE_MS } from "./control-session.ts";
 import { DATA_CIPHERS } from "./data-ciphers.ts";
 import { configOf, createIdentities } from "./identities-harness.ts";
 import { closePairs, type PairOptions, SessionPair } from "./session-pair-harness.ts";
@@ -199,6 +199,48 @@ test("a handshake that gets no answer ends after the hand-window, not before", a
   assert.equal(pair.client.nextDueMs, Infinity, "nothing is due once it is closed");
 });
 
+for (const [name, reason] of [
+  ["in the TLS handshake", /fell silent in the TLS handshake/],
+  ["with this end's certificate", /once it had this end's certificate/],
+] as const) {
+  test(`a server that falls silent ${name} is left after 10 s, and the reason says so`, async () => {
+    let isSecure = false;
+    const watching = (factory: TlsEngineFactory): TlsEngineFactory => {
+      return (role, handlers) => {
+        const secure: typeof handlers.secure = (peer) => {
+          isSecure = true;
+          handlers.secure(peer);
+        };
+        return factory(role, { ...handlers, secure });
+      };
+    };
+    const pair = pairOf({ alterClientTls: watching });
+    const isLate = name === "with this end's certificate";
+    assert(await pair.run(() => (isLate ? isSecure : pair.server !== undefined)));
+    pair.loss = 1;
+    pair.drop();
+    const startMs = pair.nowMs;
+    assert(await pair.run(() => pair.hasEnded, HAND_WINDOW_MS));
+    const silentMs = pair.nowMs - startMs;
+    assert(silentMs > SILENCE_MS / 2 && silentMs <= SILENCE_MS, `${silentMs} ms`);
+    assert.equal(pair.clientLog.cause, "handshakeTimeout");
+    assert.match(pair.clientLog.reason, reason);
+  });
+}
+
+test("a server that waits for a person may be silent for as long as it said", async () => {
+  const pair = pairOf();
+  assert(await pair.run(() => pair.server !== undefined));
+  pair.client.extendHandWindow(120);
+  pair.server?.close();
+  pair.loss = 1;
+  pair.drop();
+  await pair.pass(100_000);
+  assert(!pair.hasEnded);
+  assert(await pair.run(() => pair.hasEnded, 20_001));
+  assert.match(pair.clientLog.reason, /within 120 s/);
+});
+
 test("a renegotiation that gets no answer ends the session after the hand-window", async () => {
   const pair = pairOf();
   await bringUp(pair);
@@ -308,6 +350,39 @@ for (const tlsVersionMax of ["1.2", "1.3"] as const) {
     pair.close();
   });
 }
+
+test("what keys were made of is overwritten once they are installed", async () => {
+  // 1942 is 1950 without bit 3: the random halves of both ends make the keys.
+  const written: Buffer[] = [];
+  const alter = rewriting("IV_PROTO=1950", "IV_PROTO=1942");
+  const keeping = (factory: TlsEngineFactory): TlsEngineFactory => {
+    return alter((role, handlers) => {
+      const engine = factory(role, handlers);
+      const write = (bytes: Buffer): void => {
+        written.push(bytes);
+        engine.write(bytes);
+      };
+      return {
+        receive: (bytes) => engine.receive(bytes),
+        write,
+        exportKeyingMaterial: (bytes, label) => engine.exportKeyingMaterial(bytes, label),
+        destroy: () => engine.destroy(),
+      };
+    });
+  };
+  const pair = pairOf({ alterClientTls: keeping });
+  await bringUp(pair);
+  const nothing = Buffer.alloc(32);
+  for (const end of [pair.client, pair.server]) {
+    assert.equal(end?.active?.localKeyMethod, undefined);
+    assert.deepEqual(end?.active?.remoteKeyMethod?.random1, nothing);
+    assert.deepEqual(end?.active?.remoteKeyMethod?.random2, nothing);
+  }
+  assert.deepEqual(pair.server?.active?.remoteKeyMethod?.preMaster, Buffer.alloc(48));
+  assert(written.length >= 2, "the key exchange and PUSH_REQUEST");
+  for (const bytes of written) assert(bytes.every((byte) => byte === 0));
+  pair.close();
+});
 
 test("a client that asks for its options later gets them too", async () => {
   // 1946 is 1950 without bit 2: the server waits for PUSH_REQUEST.

@@ -15,6 +15,7 @@ import {
 import { ControlReplay } from "./control-replay.ts";
 import { type ControlWrap, tlsCryptWrap } from "./control-wrap.ts";
 import { KeyNegotiation, type KeyNegotiationHandlers } from "./key-negotiation.ts";
+import type { SessionRole } from "./session-role.ts";
 import type { TlsEngineFactory } from "./tls-engine.ts";
 
 /** What became of a control datagram; all but "accepted" have a counter of the same meaning. */
@@ -35,27 +36,13 @@ export interface ControlHost {
   readonly wake: () => void;
 }
 
-/** Decisions that differ between dialling and listening. */
-export interface SessionRole {
-  readonly name: "client" | "server";
-  /** TLS of a key is up; the client writes its key-method-2 message now. */
-  secure(key: KeyNegotiation): void;
-  /** Both random halves are known as far as this end is concerned. */
-  keyMethod(key: KeyNegotiation): void;
-  text(text: string): void;
-  /** Repeats what is due; `nextDueMs` says when to call again. */
-  step(nowMs: number): void;
-  readonly nextDueMs: number;
-  /** Hand the new sending key to the data plane. */
-  sendWith(key: KeyNegotiation): void;
-  /** This key id is no longer received with. */
-  retire(key: KeyNegotiation): void;
-  renegotiated(key: KeyNegotiation): void;
-  failed(code: string, message: string): void;
-}
-
 /** Time a negotiation may take, as stock's --hand-window. */
 export const HAND_WINDOW_MS = 60_000;
+/**
+ * A server that answered and then says nothing for so long has dropped the handshake: stock is
+ * silent about a certificate that it refuses. What is lost is repeated after 1, 2 and 4 s.
+ */
+export const SILENCE_MS = 10_000;
 /** An old key is kept this long beside its successor: stock may send with it for 60 s. */
 const OLD_KEY_MS = 65_000;
 /**
@@ -98,6 +85,9 @@ export class ControlSession {
   #settling: { key: KeyNegotiation; untilMs: number } | undefined;
   #renewedMs = -Infinity;
   #handWindowMs = HAND_WINDOW_MS;
+  /** When a dialling end's first handshake is given up unless the server says something. */
+  #silentMs = Infinity;
+  #mayBeSilent = false;
   #isClosed = false;
   #nowMs = 0;
 
@@ -165,6 +155,7 @@ export class ControlSession {
     const own = this.#wrap.staticKey;
     const mixed = own === undefined ? exported : exported.map((byte, at) => byte ^ (own[at] ?? 0));
     const wrap = tlsCryptWrap(Buffer.from(mixed), this.#role?.name ?? "client");
+    exported.fill(0);
     this.#dynamic = newLane(wrap, 1);
   }
 
@@ -206,14 +197,14 @@ export class ControlSession {
     if (this.#next !== undefined && nowMs - this.#next.startedMs >= this.#handWindowMs) {
       const seconds = this.#handWindowMs / 1000;
       this.#role?.failed("HAND_WINDOW", `the handshake did not complete within ${seconds} s`);
-    }
+    } else if (nowMs >= this.#silentMs) this.#fallenSilent();
   }
 
   /** When `step` is to be called again; Infinity for never. */
   get nextDueMs(): number {
     if (this.#isClosed) return Infinity;
     let dueMs = Math.min(this.#old?.untilMs ?? Infinity, this.#role?.nextDueMs ?? Infinity);
-    dueMs = Math.min(dueMs, this.#settling?.untilMs ?? Infinity);
+    dueMs = Math.min(dueMs, this.#settling?.untilMs ?? Infinity, this.#silentMs);
     if (this.#next !== undefined)
       dueMs = Math.min(dueMs, this.#next.startedMs + this.#handWindowMs);
     for (const key of this.#keys()) {
@@ -229,6 +220,8 @@ export class ControlSession {
 
   /** The other end waits for a person: the handshake under way may take so much longer. */
   extendHandWindow(seconds: number): void {
+    this.#mayBeSilent = true;
+    this.#silentMs = Infinity;
     this.#handWindowMs = Math.min(Math.max(this.#handWindowMs, seconds * 1000), HAND_WINDOW_MS_MAX);
   }
 
@@ -280,6 +273,9 @@ export class ControlSession {
       key = this.#acceptSoftReset(packet);
     }
     if (key === undefined) return "unexpected";
+    if (this.#active === undefined && this.#role?.name === "client" && !this.#mayBeSilent) {
+      this.#silentMs = this.#nowMs + SILENCE_MS;
+    }
     key.channel.acknowledge(packet.acks);
     if (packet.messageId === undefined) return "accepted";
     if (this.#settling?.key === key) this.#settling.untilMs = this.#nowMs + SETTLE_MS;
@@ -308,6 +304,7 @@ export class ControlSession {
     this.#active = key;
     this.#next = undefined;
     this.#handWindowMs = HAND_WINDOW_MS;
+    this.#silentMs = Infinity;
     if (previous === undefined) {
       this.#role?.sendWith(key);
       return;
@@ -317,6 +314,16 @@ export class ControlSession {
     this.#settling = { key, untilMs: this.#nowMs + SETTLE_MS };
     this.#old = { key: previous, untilMs: this.#nowMs + OLD_KEY_MS };
     this.#role?.renegotiated(key);
+  }
+
+  #fallenSilent(): void {
+    const seconds = SILENCE_MS / 1000;
+    const message =
+      this.#next?.peer === undefined
+        ? `the server answered and fell silent in the TLS handshake for ${seconds} s`
+        : `the server fell silent for ${seconds} s once it had this end's certificate: it may refuse it, and its log says so`;
+    this.#silentMs = Infinity;
+    this.#role?.failed("SILENT", message);
   }
 
   /** Moves sending to the active key. */

@@ -103,7 +103,9 @@ export function expandKeyMaterial(options: {
     options.clientSessionId,
     options.serverSessionId,
   ]);
-  return tls1Prf(master, seed, KEY_MATERIAL_BYTES);
+  const material = tls1Prf(master, seed, KEY_MATERIAL_BYTES);
+  master.fill(0);
+  return material;
 }
 
 /** The PRF of TLS 1.0 (RFC 2246, section 5): P_MD5 over one half of the secret, P_SHA1 over the other. */
@@ -111,7 +113,9 @@ export function tls1Prf(secret: Buffer, seed: Buffer, length: number): Buffer {
   const half = Math.ceil(secret.length / 2);
   const md5 = pHash("md5", secret.subarray(0, half), seed, length);
   const sha1 = pHash("sha1", secret.subarray(secret.length - half), seed, length);
-  return Buffer.from(md5.map((byte, index) => byte ^ sha1.readUInt8(index)));
+  for (const [index, byte] of sha1.entries()) md5.writeUInt8(md5.readUInt8(index) ^ byte, index);
+  sha1.fill(0);
+  return md5;
 }
 
 function pHash(digest: "md5" | "sha1", secret: Buffer, seed: Buffer, length: number): Buffer {
@@ -124,5 +128,7 @@ function pHash(digest: "md5" | "sha1", secret: Buffer, seed: Buffer, length: num
     blocks.push(block);
     bytes += block.length;
   }
-  return Buffer.concat(blocks).subarray(0, length);
+  const output = Buffer.concat(blocks).subarray(0, length);
+  for (const block of blocks) block.fill(0);
+  return output;
 }

@@ -39,6 +39,7 @@ export function deriveKeys(
   if (usesEpochs) events.installEpochs(key.keyId, splitEpochSecrets(material, cipher, role));
   else events.installKeys(key.keyId, splitKeyMaterial(material, cipher, role));
   material.fill(0);
+  key.wipeKeyMethods();
   key.hasDataKeys = true;
 }
 

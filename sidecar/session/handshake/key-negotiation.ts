@@ -122,9 +122,20 @@ export class KeyNegotiation {
   destroy(): void {
     this.isDead = true;
     this.#tls?.destroy();
+    this.#plaintext.fill(0);
     this.#plaintext = Buffer.alloc(0);
-    this.localKeyMethod = undefined;
+    this.wipeKeyMethods();
     this.remoteKeyMethod = undefined;
+  }
+
+  /** Overwrites the random halves of both ends: the keys that came of them are installed. */
+  wipeKeyMethods(): void {
+    for (const message of [this.localKeyMethod, this.remoteKeyMethod]) {
+      message?.preMaster?.fill(0);
+      message?.random1.fill(0);
+      message?.random2.fill(0);
+    }
+    this.localKeyMethod = undefined;
   }
 
   #ensureTls(): TlsEngine {
@@ -165,7 +176,10 @@ export class KeyNegotiation {
 
   #takePlaintext(bytes: Buffer): void {
     if (this.isDead || this.peer === undefined) return;
-    this.#plaintext = Buffer.concat([this.#plaintext, bytes]);
+    const joined = Buffer.concat([this.#plaintext, bytes]);
+    // Random halves and a password may be in there, and what stays here is never read again.
+    for (const part of [this.#plaintext, bytes]) part.fill(0);
+    this.#plaintext = joined;
     if (this.remoteKeyMethod === undefined) {
       const parsed = parseKeyMethod(this.#plaintext, this.#role === "client" ? "server" : "client");
       if (parsed === "incomplete") return;
@@ -178,6 +192,7 @@ export class KeyNegotiation {
         return;
       }
       // Stock discards what rides behind the key-method-2 message; a message of ours never does.
+      this.#plaintext.fill(0, 0, parsed.bytesRead);
       this.#plaintext = this.#plaintext.subarray(parsed.bytesRead);
       this.remoteKeyMethod = parsed.message;
       this.#handlers.keyMethod(this);

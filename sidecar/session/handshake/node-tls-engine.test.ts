@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { issueCertificate } from "../../../authority/certificate.ts";
 import type { SecurityConfig } from "../../control/tunnel-config.ts";
 import { configOf, createIdentities } from "./identities-harness.ts";
 import { nodeTlsEngines } from "./node-tls-engine.ts";
@@ -73,6 +74,21 @@ for (const pieceBytes of [1, 7, 1100]) {
     for (const end of [client, server]) end.engine.destroy();
   });
 }
+
+test("a common name is what stands in the certificate, whatever its signs", async () => {
+  for (const commonName of ["box 7, west", "a+b=c/d", "name=value"]) {
+    const age = { lifetimeDays: 1, wallMs: Date.now() };
+    const pair = await issueCertificate(identities.authority, {
+      commonName,
+      use: "client",
+      ...age,
+    });
+    const [client, server] = [endOf("client", pair), endOf("server", { verifyName: commonName })];
+    await carry(client, server);
+    assert.deepEqual([server.peer?.commonName, server.peer?.problem], [commonName, undefined]);
+    for (const end of [client, server]) end.engine.destroy();
+  }
+});
 
 test("the first flight of a client fits one control packet", async () => {
   const client = endOf("client");

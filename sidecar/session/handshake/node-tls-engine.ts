@@ -130,9 +130,10 @@ function describeVerifyError(code: string, certificate: X509Certificate): string
   }
 }
 
+/** As it stands in the certificate: `subject` has it with escapes. The last of several, as stock. */
 function commonNameOf(certificate: X509Certificate): string | undefined {
-  const line = certificate.subject?.split("\n").find((part) => part.startsWith("CN="));
-  return line?.slice(3);
+  const name: string | string[] | undefined = certificate.toLegacyObject().subject?.CN;
+  return Array.isArray(name) ? name.at(-1) : name;
 }
 
 class NodeTlsEngine implements TlsEngine {
@@ -197,6 +198,8 @@ class NodeTlsEngine implements TlsEngine {
     if (bytes === undefined) return;
     this.#isWriting = true;
     this.#socket.write(bytes, () => {
+      // It is encrypted by now, and may have been a password or half of a key.
+      bytes.fill(0);
       this.#isWriting = false;
       this.#writeNext();
     });

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import { CERTIFICATE_REFUSED, printable } from "./client-role.ts";
-import type { ControlSession, SessionRole } from "./control-session.ts";
+import type { ControlSession } from "./control-session.ts";
 import { chooseCipher } from "./data-ciphers.ts";
 import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
@@ -19,6 +19,7 @@ import {
 } from "./peer-info.ts";
 import { pushReplyMessages } from "./push-options.ts";
 import type { EndCause, SessionEvents } from "./session-outcome.ts";
+import type { SessionRole } from "./session-role.ts";
 
 /** What the listening end is set to, for one session. */
 export interface ServerSettings {
