@@ -125,8 +125,11 @@ function addTest(program: Command, settle: Settle): void {
       "[part...]",
       "check, unit, native, netns, cluster, interop, lab; full: the long versions too",
     )
+    .option("--json", "with interop: end with one JSON line about its matrix")
     .addHelpText("after", TEST_EXAMPLES)
-    .action((parts) => settle(import("./test.ts").then((module) => module.run(parts))));
+    .action((parts, flags) =>
+      settle(import("./test.ts").then((module) => module.run(parts, flags))),
+    );
 }
 
 function addBench(program: Command, settle: Settle): void {
@@ -202,7 +205,8 @@ const TEST_EXAMPLES = `
 Examples:
   fairlead test                everything but the long versions
   fairlead test check unit     formatting, types, rules; then the unit tests
-  fairlead test full           everything, with the long versions`;
+  fairlead test full           everything, with the long versions
+  fairlead test interop --json  every kind of stock peer; writes docs/interop.md`;
 
 const BENCH_EXAMPLES = `
 Needs root. Contenders take turns in the same namespaces.

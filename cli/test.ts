@@ -1,4 +1,5 @@
 /** `fairlead test [part…]`: the project's tests, all of them or the parts named. */
+import { forgetSummary, readSummary } from "../test/interop/report.ts";
 import { PARTS, type Part } from "../test/runner/parts.ts";
 import { runParts } from "../test/runner/runner.ts";
 import { isRoot } from "../test/support/netns.ts";
@@ -8,13 +9,23 @@ import { requireRoot, UsageError } from "./process-state.ts";
 const FULL = "full";
 
 /** Runs the named parts; no name means all, `full` means all with the long versions. */
-export async function run(names: readonly string[]): Promise<ExitStatus> {
+export async function run(
+  names: readonly string[],
+  flags: { readonly json?: true } = {},
+): Promise<ExitStatus> {
   const parts = select(names);
   const rooted = parts.find((part) => part.needsRoot);
   if (!isRoot() && rooted !== undefined && names.includes(rooted.name)) {
     requireRoot(`the part ${rooted.name} makes network namespaces`);
   }
+  const hasSummary = flags.json === true;
+  if (hasSummary && !parts.some((part) => part.name === "interop")) {
+    throw new UsageError("--json needs the part interop: its matrix is what the line is about");
+  }
+  if (hasSummary) await forgetSummary();
   const { passed, failed } = await runParts(parts, names.includes(FULL));
+  const summary = hasSummary ? await readSummary() : undefined;
+  if (summary !== undefined) process.stdout.write(`${summary}\n`);
   return failed === 0 && passed > 0 ? ExitStatus.Fine : ExitStatus.Internal;
 }
 

@@ -25,6 +25,7 @@ const CONTROL_WRAPS = {
   "tls-crypt-v2": "TlsCryptV2",
   "tls-crypt": "TlsCrypt",
   "tls-auth": "TlsAuth",
+  none: "None",
 } as const;
 const ALL_CIPHERS = ["AES-256-GCM", "AES-128-GCM", "CHACHA20-POLY1305"];
 
@@ -34,6 +35,7 @@ export interface LinkOptions {
   /** What we are. */
   readonly role: "server" | "client";
   readonly wrap?: Wrap;
+  /** The underlay's family. */
   readonly family?: 4 | 6;
   /** Lines for the stock end's configuration. */
   readonly stockLines?: readonly string[];

@@ -89,7 +89,10 @@ async function sendAll(socket: Socket, bytes: number): Promise<string> {
     hash.update(chunk);
     if (!socket.write(chunk)) await once(socket, "drain");
   }
-  socket.end();
+  // Only what the kernel has survives the end of this socket.
+  const { promise, resolve } = Promise.withResolvers<void>();
+  socket.end(() => resolve());
+  await promise;
   return hash.digest("hex");
 }
 

@@ -2,7 +2,7 @@
 import type { Identity } from "./certificates.ts";
 
 /** What wraps the control channel, by OpenVPN's names. */
-export type Wrap = "tls-crypt-v2" | "tls-crypt" | "tls-auth";
+export type Wrap = "tls-crypt-v2" | "tls-crypt" | "tls-auth" | "none";
 
 /** Inline keys of one end. */
 export interface StockKeys {
@@ -60,7 +60,7 @@ function keyLines(keys: StockKeys, direction: 0 | 1): readonly string[] {
     block("cert", keys.identity.certificate),
     block("key", keys.identity.key),
     ...wrap,
-    block(keys.wrap, keys.wrapKey),
+    ...(keys.wrap === "none" ? [] : [block(keys.wrap, keys.wrapKey)]),
     "",
   ];
 }

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { allCells, cellName, coverCells, EXCLUSIONS, pairsOf } from "./cells.ts";
+
+test("the short run's cells cover every pair of values", () => {
+  const met = new Set(coverCells().flatMap(pairsOf));
+  for (const pair of new Set(allCells().flatMap(pairsOf))) assert(met.has(pair), pair);
+  assert(coverCells().length >= 14);
+});
+
+test("no cell is there twice, and each has a name of its own", () => {
+  for (const cells of [allCells(), coverCells()]) {
+    assert.equal(new Set(cells.map(cellName)).size, cells.length);
+  }
+});
+
+test("docs/interop.md is about the cells that there are", () => {
+  const document = readFileSync(join(import.meta.dirname, "../../docs/interop.md"), "utf8");
+  const rows = document.split("\n").filter((line) => line.startsWith("| 2."));
+  assert.deepEqual(
+    rows.map((row) => row.split(" | ").slice(2, 5)),
+    coverCells().map(({ wrap, tls, cipher }) => [wrap, tls, cipher]),
+    "run ./fairlead test interop and commit what it writes",
+  );
+  for (const text of EXCLUSIONS) assert(document.includes(`- ${text}\n`), text);
+});
