@@ -21,6 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
   };
   addUp(program, settle);
   addStatus(program, settle);
+  addCapture(program, settle);
   addProfile(program, settle);
   addOperator(program, settle);
   addGateway(program, settle);
@@ -63,6 +64,24 @@ function addStatus(program: Command, settle: Settle): void {
     .option("--counters", "every counter that is not zero, not only the drops")
     .option("--run <folder>", "where the status sockets are", RUN_FOLDER)
     .action((flags) => settle(import("./status.ts").then((module) => module.run(flags))));
+}
+
+function addCapture(program: Command, settle: Settle): void {
+  program
+    .command("capture")
+    .description("write the frames of a running tunnel, decrypted, at the switch, as pcapng")
+    .option("--tunnel <name>", "which tunnel, where several run here")
+    .option("--peer <name>", "only what comes from and goes to this peer; tap: this end's own")
+    .option("--station <mac>", "only what comes from and goes to this MAC address")
+    .option("--group <address>", "only what goes to this multicast group, with IGMP and MLD")
+    .option("-w, --write <file>", "where to; - or nothing: standard output")
+    .option("--count <n>", "end after so many frames")
+    .option("--seconds <n>", "end after so long")
+    .option("--bytes <n>", "end before the file is longer than this")
+    .option("--snap <n>", "bytes of each frame that are kept", "65535")
+    .option("--run <folder>", "where the sockets are", RUN_FOLDER)
+    .addHelpText("after", CAPTURE_EXAMPLES)
+    .action((flags) => settle(import("./capture.ts").then((module) => module.run(flags))));
 }
 
 function addProfile(program: Command, settle: Settle): void {
@@ -178,6 +197,15 @@ const PROFILE_EXAMPLES = `
 Examples:
   fairlead profile box-7 -f gateway.yaml > box-7.ovpn
   openvpn box-7.ovpn`;
+
+const CAPTURE_EXAMPLES = `
+Every frame is noted once, where it came in, with a comment that says where it went or why it was
+dropped; with --peer, what goes to that peer as well. Frames that a slow reader missed are counted.
+
+Examples:
+  fairlead capture -w lan.pcapng --seconds 10
+  fairlead capture --peer box-7 | tshark -r -
+  fairlead capture --group 239.1.2.3 | wireshark -k -i -`;
 
 const EXAMPLES = `
 Examples:

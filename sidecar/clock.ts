@@ -36,6 +36,11 @@ export function monotonicMs(): number {
   return seconds * 1000 + nanoseconds / 1e6;
 }
 
+/** Milliseconds since 1970 with their fraction, for the times of captured frames. */
+export function wallMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
 /** Where time starts: the monotonic moment at which `nowMs` says `firstMs`. */
 export interface ClockOrigin {
   readonly monotonicMs: number;

@@ -108,6 +108,7 @@ export const Counter = {
   txProbes: 85,
   rxOtherAddress: 86,
   rxControlLimited: 87,
+  captureMissed: 88,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

@@ -125,6 +125,15 @@ export const GROUP_SWEEP_ROWS = 256;
 /** Addresses of stations, four places for each hash: twice the stations. Full: the oldest goes. */
 export const ADDRESS_BOOK_ROWS: number = 2 * STATIONS_MAX;
 
+/** Captures of one tunnel at once. Full: the next one is refused. */
+export const CAPTURES_MAX = 4;
+
+/**
+ * Bytes of a capture's ring, made when it begins: 30 ms at 1 Gb/s. Full: the capture misses the
+ * frame and counts it (`capture.missed`); the frame goes its way.
+ */
+export const CAPTURE_RING_BYTES: number = 4 * 1024 * 1024;
+
 /**
  * What each peer of a listening end may send to everybody, bits per second, unless the resource
  * says otherwise: a storm of a gigabit leaves the others' pings alone. Full: dropped and counted.

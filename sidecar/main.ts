@@ -5,6 +5,7 @@
  */
 
 import { OperatingError } from "../common/operating-error.ts";
+import { serveCapture } from "./capture-server.ts";
 import { loadTunnels } from "./control/load-tunnels.ts";
 import type { LoadedTunnels, LoadOptions } from "./control/loaded.ts";
 import { watchFiles } from "./control/watch-files.ts";
@@ -47,6 +48,7 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
     reload((loaded) => sidecar.applyLive(loaded)),
   );
   const status = await serveStatus(options.runDirectory, () => sidecar.status());
+  const capture = await serveCapture(options.runDirectory, (name) => sidecar.tunnel(name));
   try {
     await sidecar.apply(await load());
     await Promise.race([stopped, sidecar.ended]);
@@ -54,6 +56,7 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
     return await sidecar.stop();
   } finally {
     watch.close();
+    await capture.close();
     await status.close();
   }
 }

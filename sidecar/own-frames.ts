@@ -4,6 +4,8 @@
  * one is built there.
  */
 
+import { captureFrame } from "./capture-tap.ts";
+import { SWITCH_PORT } from "./control/capture-messages.ts";
 import { Counter } from "./counters.ts";
 import { HEADROOM_BYTES } from "./native/layout.ts";
 import { OWN_FRAME_SLOT, type Plane } from "./plane.ts";
@@ -28,13 +30,19 @@ function sendOwnFrame(plane: Plane, port: number, length: number): void {
   const bytes = Math.max(length, FRAME_BYTES_MIN);
   plane.slab.fill(0, start + length, start + bytes);
   const { forwarding } = plane;
+  let count = 0;
   if (port === ALL_PORTS) {
-    const count = forwarding.everyPort();
+    count = forwarding.everyPort();
     for (let index = 0; index < count; index++) {
       sendToPort(plane, forwarding.targets[index] as number, start, bytes);
     }
   } else if (forwarding.isLive(port) && !forwarding.isBlocked(port)) {
+    forwarding.targets[0] = port;
+    count = 1;
     sendToPort(plane, port, start, bytes);
+  }
+  if (plane.captures.length !== 0 && count > 0) {
+    captureFrame(plane, SWITCH_PORT, { start, length: bytes, targets: count });
   }
   flushWrites(plane);
   flushOrders(plane);

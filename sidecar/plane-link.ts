@@ -8,8 +8,10 @@ import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { SharedRing, sharedRingMemory } from "./buffer/shared-ring.ts";
+import type { CaptureMemory } from "./capture-tap.ts";
 import type { ClockOrigin } from "./clock.ts";
 import {
+  type CaptureFilter,
   decodeNotice,
   encodeJson,
   joinControl,
@@ -20,7 +22,7 @@ import {
   splitControl,
 } from "./control/orders.ts";
 import { Counter, Counters, countersSnapshot, type Traffic, TrafficTable } from "./counters.ts";
-import { PORTS_MAX, RING_BYTES } from "./limits.ts";
+import { CAPTURE_RING_BYTES, CAPTURES_MAX, PORTS_MAX, RING_BYTES } from "./limits.ts";
 import { kick } from "./native/native.ts";
 import { type GroupRow, readGroups } from "./switch/group-layout.ts";
 import { readStations, type Station } from "./switch/mac-table.ts";
@@ -50,6 +52,16 @@ export type PlaneOptions = Pick<
   | "frameBytesMax"
 > & { readonly clockOrigin: ClockOrigin };
 
+/** A capture of this plane's frames. */
+export interface PlaneCapture {
+  /** Frame messages, for the one consumer. */
+  readonly ring: SharedRing;
+  /** Frames that did not fit. */
+  missed(): number;
+  setFilter(filter: CaptureFilter): void;
+  end(): void;
+}
+
 /** Records worked on before the event loop gets its turn. */
 const RECORDS_PER_TURN_MAX = 16;
 /** Rings are looked at this often even if a wake-up was lost. */
@@ -68,6 +80,8 @@ export class PlaneLink {
   readonly #worker: Worker;
   readonly #events: PlaneEvents;
   #tables: WorkerTables = { stations: undefined, groups: undefined };
+  readonly #captures = new Set<number>();
+  #captureId = 0;
   #isStopped = false;
 
   constructor(options: PlaneOptions, events: PlaneEvents) {
@@ -149,6 +163,30 @@ export class PlaneLink {
   /** When session `index` was last heard, in the wrapping milliseconds of the shared clock. */
   lastHeardMs(index: number): number {
     return this.#lastHeard[index] ?? 0;
+  }
+
+  /** Begins a capture; undefined when as many as may be are running. */
+  capture(filter: CaptureFilter): PlaneCapture | undefined {
+    if (this.#captures.size >= CAPTURES_MAX || this.#isStopped) return undefined;
+    this.#captureId += 1;
+    const memory: CaptureMemory = {
+      id: this.#captureId,
+      ring: sharedRingMemory(CAPTURE_RING_BYTES),
+      missed: new SharedArrayBuffer(4),
+    };
+    const { id } = memory;
+    const missed = new Int32Array(memory.missed);
+    this.#captures.add(id);
+    this.#worker.postMessage(memory);
+    this.order({ kind: "capture", id, filter });
+    return {
+      ring: new SharedRing(memory.ring),
+      missed: () => Atomics.load(missed, 0),
+      setFilter: (changed) => this.order({ kind: "capture", id, filter: changed }),
+      end: () => {
+        if (this.#captures.delete(id)) this.order({ kind: "endCapture", id });
+      },
+    };
   }
 
   /** Ends the worker; what is in its ring is carried out first. */

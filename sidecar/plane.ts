@@ -8,6 +8,7 @@
 
 import assert from "node:assert/strict";
 import type { SharedRing } from "./buffer/shared-ring.ts";
+import type { CaptureTap } from "./capture-tap.ts";
 import type { Counters, TrafficTable } from "./counters.ts";
 import {
   FRAMES_PER_TURN_MAX,
@@ -84,6 +85,8 @@ export interface Plane {
   readonly mss: MssMaxima | undefined;
   /** How a dialling end probes its paths. */
   readonly probing: ProbingSettings;
+  /** Who watches; nobody as a rule. */
+  readonly captures: CaptureTap[];
   /** The turn's time, set once before its first packet. */
   nowMs: number;
   orderCount: number;
@@ -144,6 +147,7 @@ export function createPlane(
     roomBytes,
     sessions: new SessionTable(SESSIONS_MAX),
     known: new Map(),
+    captures: [],
     nowMs: 0,
     orderCount: 0,
     writeCount: 0,

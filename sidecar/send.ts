@@ -11,6 +11,7 @@
  * One invariant: every frame that is not sent or written has added one to a counter.
  */
 
+import { captureFrame } from "./capture-tap.ts";
 import { Counter } from "./counters.ts";
 import { FRAMES_PER_TURN_MAX, ORDERS_MAX, WRITES_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
@@ -70,6 +71,7 @@ export function deliverFrame(plane: Plane, port: number, start: number, length: 
     counters.add(Counter.tapMssClamped, 1);
   }
   const count = forwarding.decide(view, start, limit, port);
+  if (plane.captures.length !== 0) captureFrame(plane, port, { start, length, targets: count });
   for (let target = 0; target < count; target++) {
     sendToPort(plane, forwarding.targets[target] as number, start, length);
   }

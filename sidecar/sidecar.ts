@@ -89,6 +89,11 @@ export class Sidecar {
     return { failure: this.#failure };
   }
 
+  /** The running tunnel of this name, `namespace/name`. */
+  tunnel(name: string): Tunnel | undefined {
+    return this.#running.get(name)?.tunnel;
+  }
+
   status(): ProcessStatus {
     return {
       pid: process.pid,

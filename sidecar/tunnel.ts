@@ -11,7 +11,7 @@ import { revokedSerials } from "../authority/revocation.ts";
 import type { KeySlots } from "./cipher/key-slots.ts";
 import { type Clock, monotonicMs, type SystemClock, steadySeconds } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
-import type { Notice } from "./control/orders.ts";
+import type { CaptureFilter, Notice } from "./control/orders.ts";
 import type { PeerStatus, TunnelStatus } from "./control/status.ts";
 import type { TunnelConfig } from "./control/tunnel-config.ts";
 import { Dialling } from "./dialling.ts";
@@ -20,7 +20,7 @@ import { Listening, serverTimeoutMs } from "./listening.ts";
 import * as native from "./native/native.ts";
 import type { PeerContext } from "./peer-session.ts";
 import { peerStatuses } from "./peer-status.ts";
-import { PlaneLink } from "./plane-link.ts";
+import { type PlaneCapture, PlaneLink } from "./plane-link.ts";
 import { MTU_BYTES_AUTO_MAX, planeSettings } from "./plane-settings.ts";
 import { DIALLED_INDEX } from "./ports.ts";
 import { SegmentWatch } from "./segment-watch.ts";
@@ -159,6 +159,16 @@ export class Tunnel {
     };
   }
 
+  /** Begins a capture at the switch; undefined: as many as may be are running. */
+  capture(filter: CaptureFilter): PlaneCapture | undefined {
+    return this.#plane.capture(filter);
+  }
+
+  /** Names of the peers that are here, by switch port. */
+  names(): ReadonlyMap<number, string> {
+    return namesOf(this.#peers(this.#context.clock.nowMs()));
+  }
+
   #openSocket(): number {
     const { role } = this.#config;
     const port = role.kind === "listen" ? role.port : (role.localPort ?? 0);
@@ -274,10 +284,6 @@ export class Tunnel {
     }
   }
 
-  #names(): ReadonlyMap<number, string> {
-    return namesOf(this.#peers(this.#context.clock.nowMs()));
-  }
-
   #peers(nowMs: number): PeerStatus[] {
     return peerStatuses(this.#end, { plane: this.#plane, board: this.#board, nowMs });
   }
@@ -297,7 +303,7 @@ export class Tunnel {
       case "moved":
       case "conflict":
       case "storm":
-        this.#segment.take(notice, this.#names());
+        this.#segment.take(notice, this.names());
         return;
       case "exited":
         end.exited(notice.index);

@@ -1,7 +1,8 @@
 /** The data path's thread: runs one loop on the machine's clock, kernel and lane until it stops. */
 
 import { setPriority } from "node:os";
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import type { CaptureMemory } from "./capture-tap.ts";
 import { SystemClock } from "./clock.ts";
 import * as native from "./native/native.ts";
 import { WorkerLoop } from "./worker.ts";
@@ -24,5 +25,10 @@ const loop = new WorkerLoop(data, {
   kernel: native,
   createLane: native.Lane,
   tables: (tables) => parentPort?.postMessage(tables),
+  // The loop never gets to the thread's event loop: what was posted waits in the port's queue.
+  captureMemory: () =>
+    parentPort === null
+      ? undefined
+      : (receiveMessageOnPort(parentPort)?.message as CaptureMemory | undefined),
 });
 loop.run();

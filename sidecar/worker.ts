@@ -7,6 +7,7 @@
 
 import { randomInt } from "node:crypto";
 import { SharedRing } from "./buffer/shared-ring.ts";
+import { type CaptureMemory, orderCapture } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
@@ -62,6 +63,8 @@ export interface Surroundings {
   readonly createLane: LaneConstructor;
   /** Told once, before the first turn. */
   readonly tables: (tables: WorkerTables) => void;
+  /** Memory that the main thread made for the next capture; absent: there are none. */
+  readonly captureMemory?: () => CaptureMemory | undefined;
 }
 
 /** One tunnel's data path. */
@@ -71,13 +74,16 @@ export class WorkerLoop {
   readonly #timers: TimerTable;
   readonly #orders: SharedRing;
   readonly #network: NetworkWatch;
+  readonly #captureMemory: () => CaptureMemory | undefined;
   #probedMs = 0;
   #isStopped = false;
   #toldMs = 0;
   /** What status was last told of each session's paths. */
   readonly #toldPaths: string[] = [];
 
-  constructor(data: WorkerData, { clock, kernel, createLane, tables }: Surroundings) {
+  constructor(data: WorkerData, around: Surroundings) {
+    const { clock, kernel, createLane, tables } = around;
+    this.#captureMemory = around.captureMemory ?? (() => undefined);
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
     this.#timers = new TimerTable(REPORT_TIMER + 1);
@@ -359,6 +365,12 @@ export class WorkerLoop {
       case "declareStation": {
         const mac = parseMac(order.mac);
         if (mac !== undefined) stations?.declare(mac.high, mac.low, order.index);
+        return;
+      }
+      case "capture":
+      case "endCapture": {
+        const { captures, frameBytesMax } = this.#plane;
+        orderCapture(captures, order, { memory: this.#captureMemory, frameBytesMax });
         return;
       }
       case "stop":

@@ -11,6 +11,16 @@ export interface KeySlot {
   readonly generation: number;
 }
 
+/** Which frames a capture takes. */
+export interface CaptureFilter {
+  /** Frames from and to this port; -1: a peer that is not there now. */
+  readonly port?: number;
+  readonly station?: { readonly high: number; readonly low: number };
+  /** Words of a group's address. */
+  readonly group?: readonly number[];
+  readonly snapBytes: number;
+}
+
 /** Orders that are rare, carried as JSON. */
 export type Order =
   | {
@@ -65,6 +75,9 @@ export type Order =
       readonly mac: string;
     }
   | { readonly kind: "forgetStations"; readonly index: number }
+  /** Begins a capture, whose memory comes by the worker's port, or changes what it takes. */
+  | { readonly kind: "capture"; readonly id: number; readonly filter: CaptureFilter }
+  | { readonly kind: "endCapture"; readonly id: number }
   | { readonly kind: "stop" };
 
 /** Kinds of records in the ring towards the worker. */

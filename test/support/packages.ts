@@ -21,6 +21,7 @@ const DEBIAN_PACKAGES = {
   setpriv: "util-linux",
   smcroutectl: "smcroute",
   socat: "socat",
+  tshark: "tshark",
   tcpdump: "tcpdump",
 } as const;
 
