@@ -11,6 +11,7 @@ import { type CaptureMemory, orderCapture } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
+import { carryOutKeyOrder } from "./key-orders.ts";
 import {
   GROUP_SWEEP_ROWS,
   PORTS_MAX,
@@ -28,7 +29,6 @@ import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive } from "./receive.ts";
-import { ReplayWindow } from "./replay/replay-window.ts";
 import { createSegment } from "./segment.ts";
 import { EVENTS_INTERVAL_MS, guardLoops, tellEvents } from "./segment-events.ts";
 import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
@@ -307,28 +307,6 @@ export class WorkerLoop {
       case "openSession":
         this.#openSession(order, nowMs);
         return;
-      case "installKey": {
-        const window = new ReplayWindow(plane.replay);
-        plane.sessions
-          .at(order.index)
-          ?.installKey(order.keyId, { open: order.open, seal: order.seal, window });
-        return;
-      }
-      case "installEpochs":
-        plane.sessions.at(order.index)?.installEpochs(order.keyId);
-        return;
-      case "receiveEpoch": {
-        const { epoch, open } = order;
-        const window = new ReplayWindow(plane.replay);
-        plane.sessions.at(order.index)?.receiveEpoch(order.keyId, { epoch, open, window });
-        return;
-      }
-      case "sendEpoch": {
-        const session = plane.sessions.at(order.index);
-        session?.sendEpoch(order.keyId, order.epoch, order.seal);
-        if (order.isNow) session?.advanceEpoch(order.keyId);
-        return;
-      }
       case "sendWith": {
         const session = plane.sessions.at(order.index);
         session?.beginSending(order.keyId);
@@ -337,9 +315,6 @@ export class WorkerLoop {
         plane.forwarding.snooping?.portReady(order.index, nowMs);
         return;
       }
-      case "retireKey":
-        plane.sessions.at(order.index)?.retireKey(order.keyId);
-        return;
       case "closeSession":
         plane.sessions.remove(order.index);
         plane.forwarding.closePort(order.index);
@@ -351,7 +326,7 @@ export class WorkerLoop {
         return;
       }
       default:
-        this.#carryOutOther(order);
+        if (!carryOutKeyOrder(plane, order)) this.#carryOutOther(order);
     }
   }
 
