@@ -130,7 +130,7 @@ function addLab(program: Command, settle: Settle): void {
     .description("run the whole thing on this machine: gateway, testbed, LAN and workload")
     .option("--seconds <n>", "end by itself after this long")
     .option("--peer <kind>", "the testbed's end: fairlead, openvpn, or openvpn-only", "fairlead")
-    .option("--scenario <name>", "run one acceptance scenario, the broken set-up first (S3)")
+    .option("--scenario <name>", "run one acceptance scenario, the broken set-up first: S0 to S4")
     .option("--json", "end with one JSON line on standard output")
     .addHelpText("after", LAB_EXAMPLES)
     .action((flags) => settle(import("./lab.ts").then((module) => module.run(flags))));
