@@ -44,6 +44,15 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
             overheadBytes: DATA_V2_EPOCH_BYTES,
             device: "tap",
           }),
+    keyLimits: {
+      packets: limitOf(transport.renegotiatePackets),
+      bytes: limitOf(transport.renegotiateBytes),
+    },
     frameBytesMax: mtuBytesMax + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES,
   };
+}
+
+/** 0 says that there is none. */
+function limitOf(value: number): number {
+  return value === 0 ? Infinity : value;
 }

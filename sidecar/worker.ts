@@ -31,8 +31,9 @@ import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing
 import { receive } from "./receive.ts";
 import { createSegment } from "./segment.ts";
 import { EVENTS_INTERVAL_MS, guardLoops, tellEvents } from "./segment-events.ts";
-import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
+import { changeKey, send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
+import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import { Forwarding } from "./switch/forwarding.ts";
 import { createOwnStation } from "./switch/own-station.ts";
@@ -75,6 +76,7 @@ export class WorkerLoop {
   readonly #orders: SharedRing;
   readonly #network: NetworkWatch;
   readonly #captureMemory: () => CaptureMemory | undefined;
+  readonly #usage: UsageTable;
   #probedMs = 0;
   #isStopped = false;
   #toldMs = 0;
@@ -86,6 +88,7 @@ export class WorkerLoop {
     this.#captureMemory = around.captureMemory ?? (() => undefined);
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
+    this.#usage = new UsageTable(data.usage, data.keyLimits);
     this.#timers = new TimerTable(REPORT_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
@@ -223,6 +226,7 @@ export class WorkerLoop {
     for (let index = 1; index <= SESSIONS_MAX; index++) {
       const session = plane.sessions.at(index);
       if (session === undefined) continue;
+      if (session.needsNewKeyStill()) changeKey(plane, session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;
@@ -358,10 +362,11 @@ export class WorkerLoop {
 
   #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
     const plane = this.#plane;
-    const { index, peerId, pingIntervalMs, timeoutMs, hasProbes } = order;
+    const { index, peerId } = order;
     plane.paths.set(order.path, (index * PATHS_MAX + order.uplink) * order.path.length);
     plane.traffic.clear(index);
-    const session = new DataSession({ index, peerId, pingIntervalMs, timeoutMs, hasProbes, nowMs });
+    const usage = this.#usage.begin(index);
+    const session = new DataSession({ ...order, nowMs, usage });
     this.#network.openPaths(session, order.uplink);
     plane.sessions.put(session, order.isDialled ? peerId : -1);
     plane.forwarding.openPort(index);

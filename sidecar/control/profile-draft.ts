@@ -54,7 +54,11 @@ export interface ProfileDraft {
   replayWindow?: { readonly packets: number; readonly seconds: number };
   pingSeconds?: number;
   pingRestartSeconds?: number;
-  renegotiateSeconds?: number;
+  readonly renewal: {
+    renegotiateSeconds?: number;
+    renegotiateBytes?: number;
+    renegotiatePackets?: number;
+  };
 }
 
 /** A draft that nothing has been read into; the digest is OpenVPN's default. */
@@ -68,6 +72,7 @@ export function newDraft(): ProfileDraft {
     isUnbound: false,
     multicastRoutes: [],
     asksUserPass: false,
+    renewal: {},
     peerFingerprints: [],
     digest: "SHA1",
     digestLine: 0,
