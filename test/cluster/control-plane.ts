@@ -169,7 +169,8 @@ export class ControlPlane implements AsyncDisposable {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port that nobody listens on now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, "127.0.0.1", resolve);
