@@ -150,4 +150,27 @@ export const COUNTER_DETAILS = {
   switchLoopBlocked: ["frames", "Frames dropped: their port is shut because it closes a loop."],
   captureMissed: ["frames", "Frames that a capture missed: its reader was too slow (not a drop)."],
   switchOwnFrames: ["frames", "Answers to questions of the switch itself (not a drop)."],
+
+  routerMalformed: ["packets", "Packets dropped: neither IPv4 nor IPv6, or shorter than they say."],
+  routerSourceRefused: [
+    "packets",
+    "Packets dropped: their source is not the peer's address and in none of its networks.",
+  ],
+  routerGroup: ["packets", "Packets dropped: to a group or to everybody; routers keep those back."],
+  routerLinkLocal: ["packets", "Packets dropped: link-local addresses stay on their link."],
+  routerNoRoute: ["packets", "Packets dropped: nobody has the address they are for."],
+  routerPeerAbsent: ["packets", "Packets dropped: the peer that has the address is not connected."],
+  routerBackToSource: ["packets", "Packets dropped: their way leads back to where they came from."],
+  routerPeerToPeerRefused: [
+    "packets",
+    "Packets dropped: peers do not reach each other (routes.peerToPeer).",
+  ],
+  routerHopLimit: ["packets", "Packets dropped: their hop limit is used up."],
+  routerTooBig: ["packets", "Packets dropped: longer than the peer takes, and not to be cut."],
+  routerForwarded: ["packets", "Packets sent from peer to peer (not a drop)."],
+  routerAnswers: ["packets", "ICMP errors sent about packets that were dropped."],
+  routerAnswersLimited: [
+    "packets",
+    "ICMP errors not sent: more than their sender gets (not a drop).",
+  ],
 } as const;

@@ -109,6 +109,20 @@ export const Counter = {
   rxOtherAddress: 86,
   rxControlLimited: 87,
   captureMissed: 88,
+
+  routerMalformed: 89,
+  routerSourceRefused: 90,
+  routerGroup: 91,
+  routerLinkLocal: 92,
+  routerNoRoute: 93,
+  routerPeerAbsent: 94,
+  routerBackToSource: 95,
+  routerPeerToPeerRefused: 96,
+  routerHopLimit: 97,
+  routerTooBig: 98,
+  routerForwarded: 99,
+  routerAnswers: 100,
+  routerAnswersLimited: 101,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

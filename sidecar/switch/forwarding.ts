@@ -21,6 +21,7 @@ import { LearnResult, type MacTable, NO_PORT, stationHigh } from "./mac-table.ts
 import { FLOOD, type Snooping } from "./snooping.ts";
 import type { StationQuestions } from "./station-questions.ts";
 import { type StormControl, StormKind } from "./storm-control.ts";
+import type { Switching } from "./switching.ts";
 
 /** What `decide` returns in place of a number of targets. Each has been counted. */
 export const ForwardVerdict = {
@@ -64,9 +65,10 @@ export interface ForwardingOptions {
 }
 
 /** The decisions of one switch. */
-export class Forwarding {
+export class Forwarding implements Switching {
   /** The ports that the last frame goes to, as many as `decide` returned. */
   readonly targets: Int32Array;
+  readonly answers: undefined;
   /** Absent between two peers. */
   readonly table: MacTable | undefined;
   readonly snooping: Snooping | undefined;

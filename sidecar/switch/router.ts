@@ -1,0 +1,234 @@
+/**
+ * Which ports an IP packet goes to, in a routed tunnel: port 0 is this host, port n is session n.
+ * Like the switch it moves no bytes and reads no clock. One invariant: a peer's packets go nowhere
+ * unless their source is the peer's own (RFC 2827), and nothing goes back to where it came from.
+ *
+ * RFC 1812 and RFC 8200 for what is forwarded from peer to peer: one hop is taken off, and senders
+ * hear why a packet did not go on. What is for this host or the networks behind it goes to its
+ * kernel as it came: that is the router there. Between two peers it is a wire, without any table.
+ */
+
+import assert from "node:assert/strict";
+import { Counter, type Counters } from "../counters.ts";
+import { TAP_PORT } from "../ports.ts";
+import { IcmpProblem, lowerTimeToLive } from "../wire/icmp-error.ts";
+import type { IcmpAnswers } from "./answers.ts";
+import { NO_PORT } from "./mac-table.ts";
+import { NOBODY, PrefixTable, type PrefixWords, prefixWords } from "./prefix-table.ts";
+import type { Switching } from "./switching.ts";
+
+/** The owner number of this host: its addresses and the networks behind it that peers may reach. */
+export const OWNER_HERE = 0;
+const REFUSED = -1;
+const IPV4_HEADER_BYTES_MIN = 20;
+const IPV6_HEADER_BYTES = 40;
+const DO_NOT_FRAGMENT = 0x4000;
+
+export interface RouterOptions {
+  /** Two peers: packets go straight across. */
+  readonly isStraight: boolean;
+  /** Whether peers reach each other. */
+  readonly isPeerToPeer: boolean;
+  readonly portsMax: number;
+  /** Numbers of owners: 0 is this host, n a peer. */
+  readonly ownersMax: number;
+  readonly answers: IcmpAnswers;
+  readonly counters: Pick<Counters, "add">;
+}
+
+/** The decisions of one router. */
+export class Router implements Switching {
+  readonly targets: Int32Array = new Int32Array(1);
+  readonly answers: IcmpAnswers;
+  nowMs = 0;
+
+  readonly #isStraight: boolean;
+  readonly #isPeerToPeer: boolean;
+  readonly #counters: Pick<Counters, "add">;
+  /** The live port of each owner, or NO_PORT; and the owner of each port, or NOBODY. */
+  readonly #ports: Int32Array;
+  readonly #owners: Int32Array;
+  /** What each port's peer takes, bytes; 0: not known, anything. */
+  readonly #mtuBytes: Int32Array;
+  readonly #packet = { start: 0, limit: 0 };
+  readonly #about: { problem: IcmpProblem; mtuBytes: number };
+  readonly #to = { port: NO_PORT, nowMs: 0 };
+  #table = new PrefixTable(prefixWords([]));
+  /** The only peer of a straight link. */
+  #otherPort: number = NO_PORT;
+
+  constructor(options: RouterOptions) {
+    this.answers = options.answers;
+    this.#isStraight = options.isStraight;
+    this.#isPeerToPeer = options.isPeerToPeer;
+    this.#counters = options.counters;
+    this.#ports = new Int32Array(options.ownersMax).fill(NO_PORT);
+    this.#ports[OWNER_HERE] = TAP_PORT;
+    this.#owners = new Int32Array(options.portsMax).fill(NOBODY);
+    this.#owners[TAP_PORT] = OWNER_HERE;
+    this.#mtuBytes = new Int32Array(options.portsMax);
+    this.#about = { problem: IcmpProblem.noRoute, mtuBytes: 0 };
+  }
+
+  /** Takes another table; who is behind which port stays. */
+  setTable(words: PrefixWords): void {
+    this.#table = new PrefixTable(words);
+  }
+
+  openPort(port: number): void {
+    if (port !== TAP_PORT) this.#otherPort = port;
+  }
+
+  closePort(port: number): void {
+    if (this.#otherPort === port) this.#otherPort = NO_PORT;
+    const owner = this.#owners[port] as number;
+    this.#owners[port] = NOBODY;
+    this.#mtuBytes[port] = 0;
+    if (owner !== NOBODY && this.#ports[owner] === port) this.#ports[owner] = NO_PORT;
+  }
+
+  /** The peer behind a port, by its owner number, and what it takes (0: anything). */
+  setOwner(port: number, owner: number, mtuBytes: number): void {
+    assert(owner > OWNER_HERE && owner < this.#ports.length, "a peer's number");
+    this.#owners[port] = owner;
+    this.#ports[owner] = port;
+    this.#mtuBytes[port] = mtuBytes;
+  }
+
+  decide(view: DataView, start: number, limit: number, source: number): number {
+    // HOT PATH
+    if (this.#isStraight) return this.#across(source);
+    if (limit - start < IPV4_HEADER_BYTES_MIN) return this.#refuse(Counter.routerMalformed);
+    const version = view.getUint8(start) >>> 4;
+    if (version === 4) return this.#route4(view, start, limit, source);
+    if (version === 6) return this.#route6(view, start, limit, source);
+    return this.#refuse(Counter.routerMalformed);
+  }
+
+  sweep(): void {
+    // Nothing here grows old.
+  }
+
+  #across(source: number): number {
+    // HOT PATH
+    const target = source === TAP_PORT ? this.#otherPort : TAP_PORT;
+    if (target === NO_PORT) return this.#refuse(Counter.routerPeerAbsent);
+    this.targets[0] = target;
+    return 1;
+  }
+
+  #route4(view: DataView, start: number, limit: number, source: number): number {
+    // HOT PATH
+    const headerBytes = (view.getUint8(start) & 15) * 4;
+    const bytes = view.getUint16(start + 2);
+    if (headerBytes < IPV4_HEADER_BYTES_MIN || bytes < headerBytes || bytes > limit - start) {
+      return this.#refuse(Counter.routerMalformed);
+    }
+    if (source !== TAP_PORT) {
+      const owner = this.#table.lookup4(view.getUint32(start + 12));
+      if (owner === NOBODY || owner !== this.#owners[source]) {
+        return this.#refuse(Counter.routerSourceRefused);
+      }
+    }
+    const address = view.getUint32(start + 16);
+    // Groups, and behind them what is no single host's: 255.255.255.255 among them.
+    if (address >>> 28 >= 14) return this.#refuse(Counter.routerGroup);
+    this.#packet.start = start;
+    this.#packet.limit = start + bytes;
+    const target = this.#target(view, this.#table.lookup4(address), source);
+    if (target === NO_PORT) return REFUSED;
+    const mayCut = (view.getUint16(start + 6) & DO_NOT_FRAGMENT) === 0;
+    if (!mayCut && !this.#fits(view, bytes, target, source)) return REFUSED;
+    if (source !== TAP_PORT && target !== TAP_PORT) {
+      if (view.getUint8(start + 8) <= 1) return this.#expire(view, source);
+      lowerTimeToLive(view, start);
+      this.#counters.add(Counter.routerForwarded, 1);
+    }
+    this.targets[0] = target;
+    return 1;
+  }
+
+  #route6(view: DataView, start: number, limit: number, source: number): number {
+    // HOT PATH
+    if (limit - start < IPV6_HEADER_BYTES) return this.#refuse(Counter.routerMalformed);
+    const bytes = IPV6_HEADER_BYTES + view.getUint16(start + 4);
+    if (bytes > limit - start) return this.#refuse(Counter.routerMalformed);
+    if (isLinkLocal(view, start + 8) || isLinkLocal(view, start + 24)) {
+      return this.#refuse(Counter.routerLinkLocal);
+    }
+    if (source !== TAP_PORT) {
+      const owner = this.#table.lookup6(view, start + 8);
+      if (owner === NOBODY || owner !== this.#owners[source]) {
+        return this.#refuse(Counter.routerSourceRefused);
+      }
+    }
+    if (view.getUint8(start + 24) === 0xff) return this.#refuse(Counter.routerGroup);
+    this.#packet.start = start;
+    this.#packet.limit = start + bytes;
+    const target = this.#target(view, this.#table.lookup6(view, start + 24), source);
+    if (target === NO_PORT) return REFUSED;
+    if (!this.#fits(view, bytes, target, source)) return REFUSED;
+    if (source !== TAP_PORT && target !== TAP_PORT) {
+      const hopLimit = view.getUint8(start + 7);
+      if (hopLimit <= 1) return this.#expire(view, source);
+      view.setUint8(start + 7, hopLimit - 1);
+      this.#counters.add(Counter.routerForwarded, 1);
+    }
+    this.targets[0] = target;
+    return 1;
+  }
+
+  /** The port of an owner, or NO_PORT: refused, and the sender is told. */
+  #target(view: DataView, owner: number, source: number): number {
+    // HOT PATH
+    if (owner === NOBODY) {
+      return this.#tell(view, Counter.routerNoRoute, IcmpProblem.noRoute, source);
+    }
+    const port = this.#ports[owner] as number;
+    if (port === NO_PORT) {
+      return this.#tell(view, Counter.routerPeerAbsent, IcmpProblem.hostUnreachable, source);
+    }
+    if (port === source) {
+      this.#refuse(Counter.routerBackToSource);
+      return NO_PORT;
+    }
+    if (source !== TAP_PORT && port !== TAP_PORT && !this.#isPeerToPeer) {
+      return this.#tell(view, Counter.routerPeerToPeerRefused, IcmpProblem.prohibited, source);
+    }
+    return port;
+  }
+
+  #fits(view: DataView, bytes: number, target: number, source: number): boolean {
+    // HOT PATH
+    const mtuBytes = this.#mtuBytes[target] as number;
+    if (mtuBytes === 0 || bytes <= mtuBytes) return true;
+    this.#about.mtuBytes = mtuBytes;
+    this.#tell(view, Counter.routerTooBig, IcmpProblem.tooBig, source);
+    return false;
+  }
+
+  #expire(view: DataView, source: number): number {
+    return this.#tell(view, Counter.routerHopLimit, IcmpProblem.hopLimit, source);
+  }
+
+  #tell(view: DataView, counter: Counter, problem: IcmpProblem, source: number): number {
+    this.#about.problem = problem;
+    this.#to.port = source;
+    this.#to.nowMs = this.nowMs;
+    this.answers.note(view, this.#packet, this.#about, this.#to);
+    this.#refuse(counter);
+    return NO_PORT;
+  }
+
+  #refuse(counter: Counter): number {
+    // HOT PATH
+    this.#counters.add(counter, 1);
+    return REFUSED;
+  }
+}
+
+/** fe80::/10 stays on its link, and a tunnel is none of anybody's links. */
+function isLinkLocal(view: DataView, at: number): boolean {
+  // HOT PATH
+  return (view.getUint16(at) & 0xffc0) === 0xfe80;
+}
