@@ -32,6 +32,7 @@ async function configs(): Promise<Configs> {
     peer: "viewer",
     remotes: [{ host: "192.0.2.1", port: 1194 }],
     order: "Random",
+    device: "tap",
     interfaceName: "tb0",
     authorityPem: authority.certificatePem,
     pair,

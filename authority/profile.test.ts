@@ -13,6 +13,7 @@ const REQUEST: ProfileRequest = {
     { host: "vpn.example.org", port: 443 },
   ],
   order: "Listed",
+  device: "tap",
   interfaceName: "tb0",
   authorityPem: "CA\n",
   pair: { certificatePem: "CERT\n", privateKeyPem: "KEY\n" },

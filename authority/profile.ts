@@ -16,7 +16,9 @@ export interface ProfileRequest {
   readonly peer: string;
   readonly remotes: readonly { readonly host: string; readonly port: number }[];
   readonly order: "Listed" | "Random";
-  /** Name of the tap at the peer; absent: the system chooses. */
+  /** What the peer carries: Ethernet frames, or IP packets. */
+  readonly device: "tap" | "tun";
+  /** Name of the interface at the peer; absent: the system chooses. */
   readonly interfaceName?: string;
   readonly authorityPem: string;
   readonly pair: KeyPair;
@@ -78,7 +80,7 @@ export function printProfile(request: ProfileRequest): string {
     ...(request.mtu === "Auto" ? [] : [`tun-mtu ${request.mtu}`]),
     `mssfix ${request.mssFixBytes}`,
     `replay-window ${replayPackets(request.replayWindow.packets)} ${request.replayWindow.seconds}`,
-    ...multicastLines(request.multicast, request.interfaceName),
+    ...(request.device === "tun" ? [] : multicastLines(request.multicast, request.interfaceName)),
     "verb 3",
     ...block("ca", request.authorityPem),
     ...block("cert", request.pair.certificatePem),
@@ -89,7 +91,9 @@ export function printProfile(request: ProfileRequest): string {
 }
 
 function deviceLines(request: ProfileRequest): string[] {
-  const dev = [`dev ${request.interfaceName ?? "tap"}`, "dev-type tap"];
+  const { device } = request;
+  const dev = [`dev ${request.interfaceName ?? device}`, `dev-type ${device}`];
+  if (device === "tun") return [...dev, "topology subnet"];
   if (!request.multicast.bridges) return dev;
   const name = request.interfaceName ?? "tap0";
   return [

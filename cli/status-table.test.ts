@@ -23,7 +23,6 @@ const tunnel: TunnelStatus = {
       cipher: "AES-256-GCM",
       silentMs: 1234,
       traffic: { packetsIn: 3, bytesIn: 999, packetsOut: 4, bytesOut: 1_500_000 },
-      key: { keyId: 3, packets: 7, bytes: 1_500_999, failed: 0, usedPercent: 0.07 },
     },
     { name: "lab", port: 0, state: "Absent" },
   ],
@@ -52,9 +51,9 @@ test("a small status is one screen of aligned tables", () => {
     "default/rig  listen  Up     1/2    2         fl-rig in br0  1500",
     "",
     "default/rig",
-    "  PEER  STATE   REMOTE           LOCAL         CIPHER       IN     OUT     KEY       HEARD",
-    "  box   Up      192.0.2.7:41000  198.51.100.1  AES-256-GCM  999 B  1.5 MB  3 0.07 %  1.2s ago",
-    "  lab   Absent  -                -             -            -      -       -         -",
+    "  PEER  STATE   REMOTE           LOCAL         CIPHER       IN     OUT     HEARD",
+    "  box   Up      192.0.2.7:41000  198.51.100.1  AES-256-GCM  999 B  1.5 MB  1.2s ago",
+    "  lab   Absent  -                -             -            -      -       -",
     "",
     "  STATION            VLAN  BEHIND  SEEN",
     "  02:00:00:00:00:01  -     box     42s ago",
@@ -88,6 +87,24 @@ test("a tunnel without peers, stations and drops says so, and a failed one why",
   assert.match(lines[1] ?? "", /Failed +0\/0 +0 +fl-rig +1500$/);
   assert.equal(lines[4], "  port 1194 is in use");
   assert(lines.includes("  nothing dropped"));
+});
+
+test("a routed tunnel shows its networks in place of stations", () => {
+  const routes = [
+    { network: "10.96.0.0/12", behind: "here" },
+    { network: "10.31.0.0/16", behind: "box", isUp: true },
+    { network: "10.32.0.0/16", behind: "lab", isUp: false, note: "not set: a route is there" },
+  ];
+  const one = { ...status, tunnels: [{ ...tunnel, routes }], refused: [] };
+  const lines = renderStatus([one], false).split("\n");
+  const at = lines.findIndex((line) => line.startsWith("  NETWORK"));
+  assert.deepEqual(lines.slice(at, at + 4), [
+    "  NETWORK       BEHIND",
+    "  10.96.0.0/12  here",
+    "  10.31.0.0/16  box",
+    "  10.32.0.0/16  lab (not connected)  not set: a route is there",
+  ]);
+  assert(!lines.some((line) => line.includes("STATION  ")));
 });
 
 test("bytes are counted in steps of a thousand, from B to TB", () => {

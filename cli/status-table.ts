@@ -1,10 +1,5 @@
 /** The tables of `fairlead status`, as text. Pure: the same status gives the same lines. */
-import type {
-  GroupStatus,
-  PeerStatus,
-  ProcessStatus,
-  TunnelStatus,
-} from "../sidecar/control/status.ts";
+import type { GroupStatus, ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
 
 /** All processes; with every counter that is not zero when `withCounters`, else the drops only. */
 export function renderStatus(processes: readonly ProcessStatus[], withCounters: boolean): string {
@@ -23,7 +18,10 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
     if (tunnel.problem !== undefined) lines.push(`  ${tunnel.problem}`);
     lines.push(...indent(uplinkTable(tunnel)), ...indent(peerTable(tunnel)), "");
     lines.push(...indent(pathTable(tunnel)));
-    lines.push(...indent(stationTable(tunnel)), "");
+    lines.push(
+      ...indent(tunnel.routes === undefined ? stationTable(tunnel) : routeTable(tunnel)),
+      "",
+    );
     for (const name of tunnel.shut ?? []) lines.push(`  ${name} is shut: it closes a loop`);
     if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
       lines.push(...indent(groupTable(tunnel)), ...indent(querierLines(tunnel)), "");
@@ -62,15 +60,9 @@ function peerTable(tunnel: TunnelStatus): string[] {
     peer.cipher ?? "-",
     peer.traffic === undefined ? "-" : bytes(peer.traffic.bytesIn),
     peer.traffic === undefined ? "-" : bytes(peer.traffic.bytesOut),
-    peer.key === undefined ? "-" : keyText(peer.key),
     peer.silentMs === undefined ? "-" : `${seconds(peer.silentMs)} ago`,
   ]);
-  return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "KEY", "HEARD"], rows);
-}
-
-/** Key id, epoch where there is one, and how much of the nearest limit is used. */
-function keyText({ keyId, epoch, usedPercent }: NonNullable<PeerStatus["key"]>): string {
-  return `${keyId}${epoch === undefined ? "" : `.${epoch}`} ${usedPercent.toFixed(2)} %`;
+  return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "HEARD"], rows);
 }
 
 /** With the blank line behind it; nothing without declared uplinks. */
@@ -107,6 +99,15 @@ function stationTable(tunnel: TunnelStatus): string[] {
     station.isDeclared ? "declared" : `${seconds(station.silentMs)} ago`,
   ]);
   return table(["STATION", "VLAN", "BEHIND", "SEEN"], rows);
+}
+
+function routeTable({ routes = [] }: TunnelStatus): string[] {
+  const rows = routes.map(({ network, behind, isUp, note }) => [
+    network,
+    isUp === false ? `${behind} (not connected)` : behind,
+    note ?? "",
+  ]);
+  return table(["NETWORK", "BEHIND", ""], rows);
 }
 
 function groupTable(tunnel: TunnelStatus): string[] {
@@ -160,6 +161,8 @@ const TRAFFIC_COUNTERS = new Set([
   "switch.groupMessages",
   "switch.groupQueries",
   "switch.ownFrames",
+  "router.forwarded",
+  "router.answers",
   "control.greeted",
 ]);
 

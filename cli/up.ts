@@ -22,8 +22,7 @@ export interface UpFlags {
 
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
-/** The status that each failure ends with. */
-export const STATUS_OF: Record<NonNullable<SidecarEnd["failure"]>, ExitStatus> = {
+const STATUS_OF: Record<NonNullable<SidecarEnd["failure"]>, ExitStatus> = {
   invalid: ExitStatus.InvalidResource,
   notPermitted: ExitStatus.NotPermitted,
   noTunDevice: ExitStatus.NoTunDevice,

@@ -5,7 +5,8 @@
  * so what is seen here was written by somebody.
  */
 
-import type { VpnPeer, VpnTunnel } from "./types.ts";
+import { routingProblems } from "./routing.ts";
+import type { VpnTunnel } from "./types.ts";
 
 /** A field that stops the tunnel. */
 export interface Unsupported {
@@ -19,11 +20,6 @@ interface Row extends Unsupported {
 }
 
 const ROWS: readonly Row[] = [
-  {
-    field: "spec.mode",
-    reason: "routed tunnels are not supported yet: use mode Bridged",
-    isAsked: ({ spec }) => spec.mode === "Routed",
-  },
   {
     field: "spec.uplinks",
     reason: "a listening tunnel answers on the path it was reached by: remove it",
@@ -43,6 +39,11 @@ const ROWS: readonly Row[] = [
     field: "spec.transport.copyDscp",
     reason: "copying DSCP is not supported yet: remove it",
     isAsked: ({ spec }) => spec.transport.copyDscp === true,
+  },
+  {
+    field: "spec.routes.masquerade",
+    reason: "masquerading is not supported yet: remove it, and give the networks routes back",
+    isAsked: ({ spec }) => spec.routes?.masquerade === true,
   },
   {
     field: "spec.multicast.proxy",
@@ -84,7 +85,8 @@ const ROWS: readonly Row[] = [
 
 /** The fields of a tunnel that stop it. */
 export function unsupportedFields(tunnel: VpnTunnel): readonly Unsupported[] {
-  return ROWS.filter((row) => row.isAsked(tunnel)).map(({ field, reason }) => ({ field, reason }));
+  const rows = ROWS.filter((row) => row.isAsked(tunnel));
+  return [...rows.map(({ field, reason }) => ({ field, reason })), ...routingProblems(tunnel)];
 }
 
 /** The fields that are refused, for the reference. */
@@ -92,16 +94,6 @@ export const UNSUPPORTED_FIELDS: readonly Unsupported[] = ROWS.map(({ field, rea
   field,
   reason,
 }));
-
-/** The field of a peer that stops it, if any. */
-export function unsupportedPeerField(peer: VpnPeer): Unsupported | undefined {
-  if ((peer.spec.networks ?? []).length === 0) return undefined;
-  return {
-    field: "spec.networks",
-    reason:
-      "networks behind a peer belong to routed tunnels, which are not supported yet: remove it",
-  };
-}
 
 /** Fields that a cluster would use and a single machine has no use for. */
 export function clusterNotes(tunnel: VpnTunnel): readonly string[] {

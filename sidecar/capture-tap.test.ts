@@ -25,7 +25,7 @@ function watched(filter: Partial<CaptureFilter>): {
   const source = {
     view: new DataView(slab.buffer),
     slab,
-    forwarding: { targets: Int32Array.of(2, 5) },
+    switching: { targets: Int32Array.of(2, 5) },
     counters,
     captures: [tap],
   };

@@ -22,7 +22,7 @@ import { isMldType } from "./wire/mld.ts";
 interface Source {
   readonly view: DataView;
   readonly slab: Uint8Array;
-  readonly forwarding: { readonly targets: Int32Array };
+  readonly switching: { readonly targets: Int32Array };
   readonly counters: Pick<Counters, "add">;
   readonly captures: readonly CaptureTap[];
 }
@@ -67,7 +67,7 @@ export class CaptureTap {
     frame: { start: number; length: number; targets: number },
   ): void {
     const { start, length, targets } = frame;
-    const ports = plane.forwarding.targets;
+    const ports = plane.switching.targets;
     const wanted = this.#filter.port;
     let isOut = false;
     if (wanted !== undefined && wanted !== port) {

@@ -227,6 +227,7 @@ export class Dialling {
           {
             version: this.#options.version,
             ciphers: config.security.dataCiphers,
+            device: config.device.kind,
             mtu: config.device.mtu,
             mtuBytesDefault: this.#options.mtuBytesDefault,
             isIpv6: remoteText(candidate.row).startsWith("["),

@@ -144,3 +144,19 @@ export const STORM_UNKNOWN_BITS = 10_000_000;
 /** What may come at once, in milliseconds of the rate; never less than a few full frames. */
 export const STORM_BURST_MS = 250;
 export const STORM_BURST_BYTES_MIN = 16_384;
+
+/**
+ * Prefixes of one routed tunnel: peers' addresses and networks, both families. Cutting so many
+ * into ranges takes some 30 ms on the main thread, a look-up 16 steps. More are refused when the
+ * resources are read.
+ */
+export const PREFIXES_MAX = 16_384;
+
+/** Numbers of a router's owners: each has a prefix at least. Full: as above. */
+export const OWNERS_MAX: number = 1 + PREFIXES_MAX;
+
+/**
+ * Routes pushed to one peer: 512 lines of at most 60 bytes are 30 control messages. The further
+ * ones are left out, and the log says so.
+ */
+export const PUSHED_ROUTES_MAX = 512;

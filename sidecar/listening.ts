@@ -12,6 +12,7 @@ import { Counter } from "./counters.ts";
 import { HALF_OPEN_MAX, KEY_SLOTS_FOR_EPOCHS, SESSIONS_MAX } from "./limits.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
+import type { RouteBook } from "./route-book.ts";
 import { printable } from "./session/handshake/client-role.ts";
 import {
   FIRST_PACKET_ID_AFTER_GREETING,
@@ -39,6 +40,8 @@ export interface ListeningOptions {
   readonly config: TunnelConfig;
   readonly role: ListenConfig;
   readonly mtuBytes: number;
+  /** Of a routed tunnel. */
+  readonly routes: RouteBook | undefined;
   readonly cookieSecret: Buffer;
   readonly findWrap: WrapFinder;
   readonly plane: PlaneLink;
@@ -78,6 +81,7 @@ export class Listening {
   /** Takes a new list of peers: those that are gone lose their session at once. */
   setPeers(peers: readonly PeerConfig[]): void {
     this.#peers = peers;
+    this.#options.routes?.setPeers(peers);
     for (const [index, peer] of [...this.#names]) {
       const session = this.#sessions.get(index);
       const still = peers.find((candidate) => candidate.commonName === peer.commonName);
@@ -216,6 +220,7 @@ export class Listening {
     return {
       ciphers: config.security.dataCiphers,
       mtuBytes,
+      device: config.device.kind,
       isIpv6: row[2] !== addressWords("0.0.0.0")[2],
       peerId: index,
       offersEpochs: this.#options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,
@@ -251,6 +256,7 @@ export class Listening {
         : { address6: { address: address6, prefixBits: segment6.prefixBits } }),
       ...(gateway4 === undefined ? {} : { gateway4 }),
       ...(gateway6 === undefined ? {} : { gateway6 }),
+      ...this.#routesFor(commonName),
       peerId,
       cipher: agreed.cipher,
       hasKeyExport: (agreed.peerInfo.proto & Proto.tlsKeyExport) !== 0,
@@ -262,6 +268,18 @@ export class Listening {
       pingSeconds: keepalive.intervalSeconds,
       pingRestartSeconds: keepalive.timeoutSeconds,
     });
+  }
+
+  #routesFor(commonName: string): { isRouted?: true; routes?: readonly string[] } {
+    const pushed = this.#options.routes?.pushedTo(commonName);
+    if (pushed === undefined) return {};
+    const { networks, leftOutCount } = pushed;
+    if (leftOutCount > 0) {
+      const message =
+        "more networks than are pushed to one peer: it does not hear of the last ones";
+      this.#options.log.warn({ peer: commonName, leftOutCount }, message);
+    }
+    return { isRouted: true, routes: networks };
   }
 
   #established(session: PeerSession, agreement: Agreement): void {
@@ -277,7 +295,9 @@ export class Listening {
     const { cipher, tlsVersion, remoteMtuBytes, peerInfo } = agreement;
     const fields = { peer: peer.name, path: remoteText(session.row), cipher, tls: tlsVersion };
     this.#options.log.info({ ...fields, version: peerInfo?.version }, "peer connected");
-    const { mtuBytes } = this.#options;
+    const { mtuBytes, routes } = this.#options;
+    const peerMtuBytes = peerInfo?.takesMtu === true ? 0 : (remoteMtuBytes ?? 0);
+    routes?.connected(session.index, peer.commonName, peerMtuBytes);
     if (
       remoteMtuBytes !== undefined &&
       remoteMtuBytes !== mtuBytes &&

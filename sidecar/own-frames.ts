@@ -7,8 +7,7 @@
 import { captureFrame } from "./capture-tap.ts";
 import { SWITCH_PORT } from "./control/capture-messages.ts";
 import { Counter } from "./counters.ts";
-import { HEADROOM_BYTES } from "./native/layout.ts";
-import { OWN_FRAME_SLOT, type Plane } from "./plane.ts";
+import { ownFrameStart, type Plane } from "./plane.ts";
 import { flushOrders, flushWrites, sendToPort } from "./send.ts";
 import { ALL_PORTS, type Query } from "./switch/group-questions.ts";
 import { type QueryOptions, writeIgmpQuery } from "./wire/igmp.ts";
@@ -19,17 +18,13 @@ import { writeArpProbe, writeSolicitation } from "./wire/neighbour.ts";
 /** Shortest Ethernet frame without its check sequence: what is shorter is padded. */
 const FRAME_BYTES_MIN = 60;
 
-/** Where the frame to be sent is built. */
-function ownFrameStart(plane: Plane): number {
-  return OWN_FRAME_SLOT * plane.slotBytes + HEADROOM_BYTES;
-}
-
 /** Sends what was built in the own slot to one port, or to all. */
 function sendOwnFrame(plane: Plane, port: number, length: number): void {
   const start = ownFrameStart(plane);
   const bytes = Math.max(length, FRAME_BYTES_MIN);
   plane.slab.fill(0, start + length, start + bytes);
   const { forwarding } = plane;
+  if (forwarding === undefined) return;
   let count = 0;
   if (port === ALL_PORTS) {
     count = forwarding.everyPort();
@@ -50,7 +45,7 @@ function sendOwnFrame(plane: Plane, port: number, length: number): void {
 
 /** Asks the stations that are about to age out or that nobody knows. */
 export function sendStationQuestions(plane: Plane): void {
-  const { questions } = plane.forwarding;
+  const questions = plane.forwarding?.questions;
   if (questions === undefined) return;
   for (;;) {
     const asked = questions.take();
@@ -64,7 +59,7 @@ export function sendStationQuestions(plane: Plane): void {
 
 /** Sends the probes that the loop guard asks for. */
 export function sendLoopProbes(plane: Plane): void {
-  const { guard } = plane.forwarding;
+  const guard = plane.forwarding?.guard;
   if (guard === undefined || !guard.isProbing(plane.nowMs)) return;
   for (const port of guard.probePorts) {
     if (port < 0) continue;
@@ -78,7 +73,7 @@ export function sendLoopProbes(plane: Plane): void {
 
 /** Sends the queries that the snooping asks for. */
 export function sendQueries(plane: Plane): void {
-  const { snooping } = plane.forwarding;
+  const snooping = plane.forwarding?.snooping;
   if (snooping === undefined) return;
   for (;;) {
     const query = snooping.takeQuery();

@@ -74,6 +74,7 @@ export class PlaneHarness {
     this.plane = createPlane(Lane, {
       isDialling: wish.isDialling ?? false,
       forwarding: new Forwarding({ portsMax: PORTS_MAX, counters }),
+      router: undefined,
       stations: undefined,
       counters,
       traffic: new TrafficTable(PORTS_MAX),
@@ -89,7 +90,7 @@ export class PlaneHarness {
     });
     nextNowMs += 60_000;
     this.plane.nowMs = nextNowMs;
-    this.plane.forwarding.openPort(0);
+    this.plane.switching.openPort(0);
     const opened = udpOpen({
       address: "127.0.0.1",
       port: 0,
@@ -125,7 +126,7 @@ export class PlaneHarness {
     path[PathWord.socket] = this.socket;
     this.plane.paths.set(path, index * PATHS_MAX * DESCRIPTOR_WORDS);
     this.plane.sessions.put(session, this.plane.isDialling ? index : -1);
-    this.plane.forwarding.openPort(index);
+    this.plane.switching.openPort(index);
     const toPlane = this.#key();
     const fromPlane = this.#key();
     const open = { slot: toPlane.slot, generation: 1 };

@@ -24,9 +24,9 @@ import {
 import { Counter, Counters, countersSnapshot, type Traffic, TrafficTable } from "./counters.ts";
 import { CAPTURE_RING_BYTES, CAPTURES_MAX, PORTS_MAX, RING_BYTES } from "./limits.ts";
 import { kick } from "./native/native.ts";
-import { type KeyUse, UsageTable } from "./session/key-usage.ts";
 import { type GroupRow, readGroups } from "./switch/group-layout.ts";
 import { readStations, type Station } from "./switch/mac-table.ts";
+import type { PrefixWords } from "./switch/prefix-table.ts";
 import type { WorkerData, WorkerTables } from "./worker-data.ts";
 
 /** What the owner of a plane is told. */
@@ -43,6 +43,7 @@ export type PlaneOptions = Pick<
   | "isDialling"
   | "link"
   | "segment"
+  | "routing"
   | "controlHandle"
   | "tapHandle"
   | "socketHandles"
@@ -51,7 +52,6 @@ export type PlaneOptions = Pick<
   | "probing"
   | "uplinks"
   | "frameBytesMax"
-  | "keyLimits"
 > & { readonly clockOrigin: ClockOrigin };
 
 /** A capture of this plane's frames. */
@@ -78,7 +78,6 @@ export class PlaneLink {
   readonly #counters = new Counters();
   readonly #traffic: TrafficTable;
   readonly #lastHeard: Int32Array;
-  readonly #usage: UsageTable;
   readonly #controlHandle: number;
   readonly #worker: Worker;
   readonly #events: PlaneEvents;
@@ -100,14 +99,12 @@ export class PlaneLink {
     this.#traffic = new TrafficTable(PORTS_MAX);
     this.#workerCounters = new Counters();
     this.#lastHeard = memory.lastHeard;
-    this.#usage = new UsageTable(PORTS_MAX, options.keyLimits);
     this.#controlHandle = options.controlHandle;
     this.#events = events;
     const workerData: WorkerData = {
       ...options,
       ...memory,
       traffic: this.#traffic.memory,
-      usage: this.#usage.memory,
       counters: this.#workerCounters.values.buffer as SharedArrayBuffer,
     };
     this.#worker = new Worker(new URL("./worker-thread.ts", import.meta.url), { workerData });
@@ -131,6 +128,13 @@ export class PlaneLink {
     kick(this.#controlHandle);
   }
 
+  /** Gives the router another table. */
+  setRoutes(prefixes: PrefixWords): void {
+    // By message, since it is long; the worker looks for it when it is told to.
+    this.#worker.postMessage(prefixes);
+    this.order({ kind: "takeRoutes" });
+  }
+
   /** Sends a control datagram by the path in `row`. */
   sendControl(row: Int32Array, datagram: Buffer): void {
     const record = joinControl(row, datagram);
@@ -151,11 +155,6 @@ export class PlaneLink {
 
   traffic(port: number): Traffic {
     return this.#traffic.snapshot(port);
-  }
-
-  /** How much the sending key of session `index` was used. */
-  keyUse(index: number): KeyUse {
-    return this.#usage.use(index);
   }
 
   /** The stations of the segment; none between two peers. */

@@ -22,7 +22,7 @@ type Surroundings = Pick<
 
 /** The settings of a tunnel's plane. */
 export function planeSettings(config: TunnelConfig, around: Surroundings): PlaneOptions {
-  const { role, link, transport, device, segment } = config;
+  const { role, link, transport, device, segment, routing } = config;
   const { mtuBytes, ...handles } = around;
   const mtuBytesMax = device.mtu === "Auto" && role.kind === "dial" ? MTU_BYTES_AUTO_MAX : mtuBytes;
   const { packets, seconds } = transport.replayWindow;
@@ -31,6 +31,15 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
     isDialling: role.kind === "dial",
     link,
     segment,
+    routing:
+      routing === undefined
+        ? undefined
+        : {
+            isStraight: role.kind === "dial" || link === "TwoPeer",
+            isPeerToPeer: routing.isPeerToPeer,
+            own4: device.address4?.address,
+            own6: device.address6?.address,
+          },
     uplinks: config.uplinks?.uplinks ?? [],
     probing: probingOf(config.uplinks),
     replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
@@ -42,17 +51,9 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
             outerKind: "payload",
             outerFamily: 4,
             overheadBytes: DATA_V2_EPOCH_BYTES,
-            device: "tap",
+            device: device.kind,
           }),
-    keyLimits: {
-      packets: limitOf(transport.renegotiatePackets),
-      bytes: limitOf(transport.renegotiateBytes),
-    },
-    frameBytesMax: mtuBytesMax + ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES,
+    frameBytesMax:
+      mtuBytesMax + (device.kind === "tun" ? 0 : ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES),
   };
-}
-
-/** 0 says that there is none. */
-function limitOf(value: number): number {
-  return value === 0 ? Infinity : value;
 }

@@ -24,7 +24,9 @@ import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
 import type { MacTable } from "./switch/mac-table.ts";
 import type { OwnStation } from "./switch/own-station.ts";
-import type { MssMaxima } from "./wire/mss-clamp.ts";
+import type { Router } from "./switch/router.ts";
+import type { Switching } from "./switch/switching.ts";
+import { clampFrameMss, clampPacketMss, type MssMaxima } from "./wire/mss-clamp.ts";
 import { PROBE_BYTES } from "./wire/probe.ts";
 
 /** Row of the path table that a control packet's path is written to, behind the sessions' rows. */
@@ -33,7 +35,7 @@ export const CONTROL_PATH_ROW: number = (SESSIONS_MAX + 1) * PATHS_MAX;
 export const TAP_INDEX = 0;
 
 /** The last slot holds the frames that the switch sends itself. */
-export const OWN_FRAME_SLOT: number = 1 + PACKETS_PER_TURN_MAX + FRAMES_PER_TURN_MAX;
+const OWN_FRAME_SLOT: number = 1 + PACKETS_PER_TURN_MAX + FRAMES_PER_TURN_MAX;
 
 /** In-tunnel magic (openvpn-rfc, ping; OCC exit is magic and 6). */
 const PING = Buffer.from("2a187bf3641eb4cb07ed2d0a981fc748", "hex");
@@ -56,7 +58,7 @@ export interface Plane {
   readonly slotBytes: number;
   /** Bytes that a read may fill in one slot. */
   readonly roomBytes: number;
-  /** Longest frame that goes through, bytes with its Ethernet header and one VLAN tag. */
+  /** Longest frame that goes through, bytes with its Ethernet header and one VLAN tag; of a tun, none. */
   readonly frameBytesMax: number;
   readonly received: Int32Array;
   readonly arrivals: Int32Array;
@@ -65,7 +67,12 @@ export interface Plane {
   readonly writes: Int32Array;
   readonly paths: Int32Array;
   readonly sessions: SessionTable;
-  readonly forwarding: Forwarding;
+  /** The switch or the router: what the packet path asks. */
+  readonly switching: Switching;
+  /** The switch; undefined where IP packets are routed. */
+  readonly forwarding: Forwarding | undefined;
+  /** The router; undefined where frames are switched. */
+  readonly router: Router | undefined;
   /** Stations of the segment; undefined between two peers. */
   readonly stations: MacTable | undefined;
   /** Whom the switch's own frames come from. */
@@ -83,6 +90,7 @@ export interface Plane {
   readonly replay: { readonly packets: number; readonly seconds: number };
   /** MSS to clamp to; undefined: off. */
   readonly mss: MssMaxima | undefined;
+  readonly clampMss: typeof clampFrameMss;
   /** How a dialling end probes its paths. */
   readonly probing: ProbingSettings;
   /** Who watches; nobody as a rule. */
@@ -105,6 +113,7 @@ export function createPlane(
     Plane,
     | "isDialling"
     | "forwarding"
+    | "router"
     | "stations"
     | "own"
     | "address4"
@@ -119,6 +128,9 @@ export function createPlane(
     | "frameBytesMax"
   >,
 ): Plane {
+  const { forwarding, router } = options;
+  const switching = router ?? forwarding;
+  assert(switching !== undefined, "frames are switched or packets routed");
   // Opcode, packet id and tag around the frame, rounded up to whole cache lines.
   const roomBytes = roundUp(options.frameBytesMax + PADDING_BYTES, PADDING_BYTES);
   const slotBytes = HEADROOM_BYTES + roomBytes;
@@ -140,6 +152,8 @@ export function createPlane(
   return {
     ...options,
     ...tables,
+    switching,
+    clampMss: router === undefined ? clampFrameMss : clampPacketMss,
     lane,
     slab,
     view: new DataView(slab.buffer),
@@ -169,6 +183,11 @@ export function refillFrames(plane: Plane): void {
   // HOT PATH
   refill(plane, plane.frames, plane.frameCount, 1 + PACKETS_PER_TURN_MAX);
   plane.frameCount = 0;
+}
+
+/** Where a frame of our own is built before it is sent. */
+export function ownFrameStart(plane: Plane): number {
+  return OWN_FRAME_SLOT * plane.slotBytes + HEADROOM_BYTES;
 }
 
 function refill(plane: Plane, table: Int32Array, count: number, firstSlot: number): void {

@@ -3,8 +3,11 @@
  * each kind in a second, with the number of events and the last of them.
  */
 
+import { GROUP_SWEEP_ROWS } from "./limits.ts";
 import { notice } from "./notices.ts";
 import type { Plane } from "./plane.ts";
+import { QUERIER_OURS } from "./switch/querier.ts";
+import type { Snooping } from "./switch/snooping.ts";
 import { formatMac } from "./wire/ethernet.ts";
 
 /** At most one notice of a kind in so long. */
@@ -12,8 +15,22 @@ export const EVENTS_INTERVAL_MS = 1000;
 
 const STORMS = ["broadcast", "unknownUnicast", "multicast"] as const;
 
+/** Lets memberships run out, and tells who asks for them when that has changed. */
+export function sweepGroups(plane: Plane, snooping: Snooping): void {
+  snooping.tick(plane.nowMs, GROUP_SWEEP_ROWS);
+  for (const querier of snooping.queriers) {
+    const port = querier.isAsking ? QUERIER_OURS : querier.otherPort;
+    if (port === querier.toldPort) continue;
+    querier.toldPort = port;
+    const { vlan, family } = querier;
+    const address = [...querier.otherAddress];
+    notice(plane, { kind: "querier", vlan, family, port, address });
+  }
+}
+
 /** Tells what there is. */
 export function tellEvents(plane: Plane): void {
+  if (plane.forwarding === undefined) return;
   const { move, conflict, storm } = plane.forwarding.events;
   if (move.count > 0) {
     const { count, from, to } = move;
@@ -35,8 +52,8 @@ export function tellEvents(plane: Plane): void {
 /** Shuts or opens the port that the loop guard names, and tells it at once. */
 export function guardLoops(plane: Plane): void {
   const { forwarding } = plane;
-  const change = forwarding.guard?.tick(plane.nowMs);
-  if (change === undefined) return;
+  const change = forwarding?.guard?.tick(plane.nowMs);
+  if (forwarding === undefined || change === undefined) return;
   forwarding.blockPort(change.port, change.isShut);
   notice(plane, { kind: "loop", ...change });
 }

@@ -33,10 +33,11 @@ interface Surroundings {
 
 /** Makes the parts. */
 export function createSegment(
-  data: Pick<WorkerData, "link" | "segment" | "isDialling">,
+  data: Pick<WorkerData, "link" | "segment" | "routing" | "isDialling">,
   around: Surroundings,
 ): SegmentParts {
-  if (data.link === "TwoPeer") return { address4: undefined, parts: {} };
+  if (data.link === "TwoPeer" || data.routing !== undefined)
+    return { address4: undefined, parts: {} };
   const stations = createStations();
   const { snooping, storm } = data.segment ?? {};
   const common = {

@@ -19,6 +19,7 @@ import { notice } from "./notices.ts";
 import {
   OCC_EXIT_BYTES,
   OCC_OFFSET,
+  ownFrameStart,
   PING_BYTES,
   PING_OFFSET,
   type Plane,
@@ -27,10 +28,10 @@ import {
   TAP_INDEX,
 } from "./plane.ts";
 import { TAP_PORT } from "./ports.ts";
-import type { DataSession } from "./session/data-session.ts";
-import { NO_ID } from "./session/key-usage.ts";
+import { type DataSession, NO_ID } from "./session/data-session.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
-import { clampFrameMss, DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
+import type { Answers } from "./switch/switching.ts";
+import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
 import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
 
 /** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
@@ -66,16 +67,29 @@ export function send(plane: Plane): number {
 /** Switches one frame that came in by `port`; its bytes stay in the slab until the flushes. */
 export function deliverFrame(plane: Plane, port: number, start: number, length: number): void {
   // HOT PATH
-  const { forwarding, view, counters } = plane;
+  const { switching, view, counters } = plane;
   const limit = start + length;
-  if (plane.mss !== undefined && clampFrameMss(view, start, limit, plane.mss)) {
+  if (plane.mss !== undefined && plane.clampMss(view, start, limit, plane.mss)) {
     counters.add(Counter.tapMssClamped, 1);
   }
-  const count = forwarding.decide(view, start, limit, port);
+  const count = switching.decide(view, start, limit, port);
   if (plane.captures.length !== 0) captureFrame(plane, port, { start, length, targets: count });
   for (let target = 0; target < count; target++) {
-    sendToPort(plane, forwarding.targets[target] as number, start, length);
+    sendToPort(plane, switching.targets[target] as number, start, length);
   }
+  if (count < 0 && switching.answers !== undefined) answer(plane, switching.answers);
+}
+
+/** Tells the sender of a packet why it did not go on, if it is to hear that. */
+function answer(plane: Plane, answers: Answers): void {
+  const { port } = answers;
+  if (port < 0) return;
+  const start = ownFrameStart(plane);
+  const length = answers.write(plane.view, start, plane.roomBytes);
+  sendToPort(plane, port, start, length);
+  // The next answer is built in the same place.
+  flushWrites(plane);
+  flushOrders(plane);
 }
 
 /** Asks for a frame in the slab to leave by one port with the next flushes. */
@@ -150,12 +164,11 @@ function addOrder(plane: Plane, session: DataSession, id: number, path: number):
 }
 
 /** The key is nearly used up: the next epoch at once, or a new key from the main thread. */
-export function changeKey(plane: Plane, session: DataSession): void {
-  const { index, sealKeyId: keyId, usage } = session;
+function changeKey(plane: Plane, session: DataSession): void {
+  const { index, sealKeyId: keyId } = session;
   // Before the main thread hears of it and empties the old slot.
   flushOrders(plane);
-  const canAdvance = session.sealEpochWord !== 0 && usage.isEpochUsed;
-  const epoch = canAdvance ? session.advanceEpoch(keyId) : 0;
+  const epoch = session.sealEpochWord === 0 ? 0 : session.advanceEpoch(keyId);
   session.hasAskedForKey = epoch === 0;
   if (epoch === 0) notice(plane, { kind: "needsKey", index });
   else notice(plane, { kind: "epoch", index, keyId, epoch, isOurs: true });

@@ -32,6 +32,7 @@ import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
 import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
+import { TunnelRoutes } from "./tunnel-routes.ts";
 import { openOnPort } from "./uplink/open-socket.ts";
 import { UplinkBoard } from "./uplink-board.ts";
 
@@ -64,6 +65,7 @@ export class Tunnel {
   readonly #device: Device;
   readonly #plane: PlaneLink;
   readonly #segment: SegmentWatch;
+  readonly #routes: TunnelRoutes;
   readonly #timer: MainTimer;
   readonly #end: Listening | Dialling;
   readonly #undo: (() => void | Promise<void>)[] = [];
@@ -91,6 +93,8 @@ export class Tunnel {
       this.#timer = this.#createTimer(context.clock);
       this.#plane = this.#startPlane(sockets);
       this.#segment = new SegmentWatch(this.#plane, this.log);
+      const around = { plane: this.#plane, log: this.log };
+      this.#routes = new TunnelRoutes(config, this.#device, around);
       this.#end = this.#createEnd();
     } catch (error) {
       for (const step of this.#undo.reverse()) void step();
@@ -112,6 +116,7 @@ export class Tunnel {
     this.#createTls = tlsEnginesOf(config.security, this.#context.clock);
     this.#end.setRevoked(revokedSerials(config.security.crlPem ?? ""));
     this.#end.setPeers(config.role.peers);
+    this.#routes.peersChanged();
     return true;
   }
 
@@ -134,6 +139,7 @@ export class Tunnel {
     const peers = this.#peers(nowMs);
     const isUp = peers.some((peer) => peer.state === "Up");
     const names = namesOf(peers);
+    const routes = this.#routes.status(peers);
     const state =
       this.#failure !== undefined
         ? "Failed"
@@ -154,6 +160,7 @@ export class Tunnel {
       uplinks: this.#board.uplinks(),
       peers,
       ...this.#segment.status(names, nowMs),
+      ...(routes === undefined ? {} : { routes }),
       tap: this.#plane.traffic(0),
       counters: this.#plane.counters(),
     };
@@ -243,7 +250,16 @@ export class Tunnel {
       const cookieSecret = randomBytes(32);
       const findWrap = createWrapFinder(security.wrap);
       const mtuBytes = this.#mtuBytes;
-      return new Listening({ ...shared, role, mtuBytes, cookieSecret, findWrap, limitedLog });
+      const routes = this.#routes.book;
+      return new Listening({
+        ...shared,
+        role,
+        routes,
+        mtuBytes,
+        cookieSecret,
+        findWrap,
+        limitedLog,
+      });
     }
     if (security.wrap.kind === "TlsCryptV2Server") {
       throw new TunnelError("internal", "a dialling tunnel has no tls-crypt-v2 server key");
@@ -278,6 +294,8 @@ export class Tunnel {
         this.#device.addAddress(address4);
       if (device.address6 === undefined && address6 !== undefined)
         this.#device.addAddress(address6);
+      const { session } = this.#end as Dialling;
+      if (session !== undefined) this.#routes.connected(agreement.pushed, session.row);
     } catch (error) {
       if (!(error instanceof TunnelError)) throw error;
       this.log.error({ cause: error.failure }, `pushed settings not taken: ${error.message}`);

@@ -5,7 +5,6 @@
 
 import type { ClockOrigin } from "./clock.ts";
 import type { SegmentConfig, UplinkConfig } from "./control/tunnel-config.ts";
-import type { KeyLimits } from "./session/key-usage.ts";
 import type { ProbingSettings } from "./session/path-set.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
 
@@ -15,11 +14,23 @@ export interface WorkerTables {
   readonly groups: SharedArrayBuffer | undefined;
 }
 
+/** What a router is made of. */
+export interface RoutingSettings {
+  /** Two peers: straight across, no table. */
+  readonly isStraight: boolean;
+  readonly isPeerToPeer: boolean;
+  /** Our own addresses, which answer for the router; absent: that family is not answered. */
+  readonly own4: string | undefined;
+  readonly own6: string | undefined;
+}
+
 /** `workerData` of the data path's thread. */
 export interface WorkerData {
   readonly isDialling: boolean;
   readonly link: "Segment" | "TwoPeer";
   readonly segment: SegmentConfig | undefined;
+  /** IP packets are routed; undefined: frames are switched. */
+  readonly routing: RoutingSettings | undefined;
   readonly clockOrigin: ClockOrigin;
   readonly orders: SharedArrayBuffer;
   readonly notices: SharedArrayBuffer;
@@ -28,9 +39,6 @@ export interface WorkerData {
   readonly traffic: SharedArrayBuffer;
   /** Row n: when session n was last heard, wrapping milliseconds. */
   readonly lastHeard: Int32Array;
-  /** Row n: how much session n's sending key was used. */
-  readonly usage: SharedArrayBuffer;
-  readonly keyLimits: KeyLimits;
   readonly controlHandle: number;
   readonly tapHandle: number;
   readonly socketHandles: readonly number[];

@@ -5,6 +5,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import type { CaptureMemory } from "./capture-tap.ts";
 import { SystemClock } from "./clock.ts";
 import * as native from "./native/native.ts";
+import type { PrefixWords } from "./switch/prefix-table.ts";
 import { WorkerLoop } from "./worker.ts";
 import type { WorkerData } from "./worker-data.ts";
 
@@ -26,9 +27,11 @@ const loop = new WorkerLoop(data, {
   createLane: native.Lane,
   tables: (tables) => parentPort?.postMessage(tables),
   // The loop never gets to the thread's event loop: what was posted waits in the port's queue.
-  captureMemory: () =>
-    parentPort === null
-      ? undefined
-      : (receiveMessageOnPort(parentPort)?.message as CaptureMemory | undefined),
+  captureMemory: () => nextMessage() as CaptureMemory | undefined,
+  routes: () => nextMessage() as PrefixWords | undefined,
 });
 loop.run();
+
+function nextMessage(): unknown {
+  return parentPort === null ? undefined : receiveMessageOnPort(parentPort)?.message;
+}

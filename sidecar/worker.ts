@@ -11,10 +11,7 @@ import { type CaptureMemory, orderCapture } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
-import { carryOutKeyOrder } from "./key-orders.ts";
 import {
-  GROUP_SWEEP_ROWS,
-  PORTS_MAX,
   SESSIONS_MAX,
   STATION_SWEEP_INTERVAL_MS,
   STATION_SWEEP_ROWS,
@@ -29,16 +26,15 @@ import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive } from "./receive.ts";
+import { ReplayWindow } from "./replay/replay-window.ts";
+import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
-import { EVENTS_INTERVAL_MS, guardLoops, tellEvents } from "./segment-events.ts";
-import { changeKey, send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
+import { EVENTS_INTERVAL_MS, guardLoops, sweepGroups, tellEvents } from "./segment-events.ts";
+import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
-import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
-import { Forwarding } from "./switch/forwarding.ts";
 import { createOwnStation } from "./switch/own-station.ts";
-import { QUERIER_OURS } from "./switch/querier.ts";
-import type { Snooping } from "./switch/snooping.ts";
+import type { PrefixWords } from "./switch/prefix-table.ts";
 import { TimerTable } from "./timer-table.ts";
 import { parseMac } from "./wire/ethernet.ts";
 import type { WorkerData, WorkerTables } from "./worker-data.ts";
@@ -66,6 +62,8 @@ export interface Surroundings {
   readonly tables: (tables: WorkerTables) => void;
   /** Memory that the main thread made for the next capture; absent: there are none. */
   readonly captureMemory?: () => CaptureMemory | undefined;
+  /** The table that the main thread made for the router; absent: there are none. */
+  readonly routes?: () => PrefixWords | undefined;
 }
 
 /** One tunnel's data path. */
@@ -75,8 +73,7 @@ export class WorkerLoop {
   readonly #timers: TimerTable;
   readonly #orders: SharedRing;
   readonly #network: NetworkWatch;
-  readonly #captureMemory: () => CaptureMemory | undefined;
-  readonly #usage: UsageTable;
+  readonly #posted: Pick<Surroundings, "captureMemory" | "routes">;
   #probedMs = 0;
   #isStopped = false;
   #toldMs = 0;
@@ -85,10 +82,9 @@ export class WorkerLoop {
 
   constructor(data: WorkerData, around: Surroundings) {
     const { clock, kernel, createLane, tables } = around;
-    this.#captureMemory = around.captureMemory ?? (() => undefined);
+    this.#posted = around;
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
-    this.#usage = new UsageTable(data.usage, data.keyLimits);
     this.#timers = new TimerTable(REPORT_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
@@ -97,7 +93,7 @@ export class WorkerLoop {
     tables({ stations: stations?.memory, groups: groups?.memory });
     this.#plane = createPlane(createLane, {
       isDialling: data.isDialling,
-      forwarding: new Forwarding({ ...segment.parts, portsMax: PORTS_MAX, counters }),
+      ...createSwitching(data, segment, counters),
       stations,
       own,
       address4: segment.address4,
@@ -111,9 +107,9 @@ export class WorkerLoop {
       probing: data.probing,
       frameBytesMax: data.frameBytesMax,
     });
-    const { lane, forwarding } = this.#plane;
-    forwarding.openPort(TAP_PORT);
-    forwarding.snooping?.portReady(TAP_PORT, this.#clock.nowMs());
+    const { lane, forwarding, switching } = this.#plane;
+    switching.openPort(TAP_PORT);
+    forwarding?.snooping?.portReady(TAP_PORT, this.#clock.nowMs());
     this.#attach("control", lane.attachControl(data.controlHandle));
     this.#attach("tap", lane.attachTap(data.tapHandle));
     for (const handle of data.socketHandles) this.#attach("socket", lane.attachSocket(handle));
@@ -156,7 +152,7 @@ export class WorkerLoop {
     const plane = this.#plane;
     const nowMs = this.#clock.nowMs();
     plane.nowMs = nowMs;
-    plane.forwarding.nowMs = nowMs;
+    plane.switching.nowMs = nowMs;
     const socketBits = (ready >> Ready.socketShift) & ((1 << LANE_SOCKETS_MAX) - 1);
     plane.hasWritten = false;
     if (socketBits !== 0) this.#receiveAll(socketBits);
@@ -226,7 +222,6 @@ export class WorkerLoop {
     for (let index = 1; index <= SESSIONS_MAX; index++) {
       const session = plane.sessions.at(index);
       if (session === undefined) continue;
-      if (session.needsNewKeyStill()) changeKey(plane, session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;
@@ -237,28 +232,16 @@ export class WorkerLoop {
   }
 
   #sweep(nowMs: number): void {
-    const { forwarding } = this.#plane;
-    forwarding.sweep(STATION_SWEEP_ROWS);
+    const { forwarding, switching } = this.#plane;
+    switching.sweep(STATION_SWEEP_ROWS);
     sendLoopProbes(this.#plane);
     guardLoops(this.#plane);
     if (((nowMs - this.#toldMs) | 0) >= EVENTS_INTERVAL_MS) {
       this.#toldMs = nowMs;
       tellEvents(this.#plane);
     }
-    if (forwarding.snooping !== undefined) this.#sweepGroups(forwarding.snooping, nowMs);
+    if (forwarding?.snooping !== undefined) sweepGroups(this.#plane, forwarding.snooping);
     this.#timers.set(SWEEP_TIMER, nowMs + STATION_SWEEP_INTERVAL_MS);
-  }
-
-  #sweepGroups(snooping: Snooping, nowMs: number): void {
-    snooping.tick(nowMs, GROUP_SWEEP_ROWS);
-    for (const querier of snooping.queriers) {
-      const port = querier.isAsking ? QUERIER_OURS : querier.otherPort;
-      if (port === querier.toldPort) continue;
-      querier.toldPort = port;
-      const { vlan, family } = querier;
-      const address = [...querier.otherAddress];
-      notice(this.#plane, { kind: "querier", vlan, family, port, address });
-    }
   }
 
   /** Keepalive of one session: ping when we were quiet, tell when the peer is. */
@@ -311,17 +294,42 @@ export class WorkerLoop {
       case "openSession":
         this.#openSession(order, nowMs);
         return;
+      case "installKey": {
+        const window = new ReplayWindow(plane.replay);
+        plane.sessions
+          .at(order.index)
+          ?.installKey(order.keyId, { open: order.open, seal: order.seal, window });
+        return;
+      }
+      case "installEpochs":
+        plane.sessions.at(order.index)?.installEpochs(order.keyId);
+        return;
+      case "receiveEpoch": {
+        const { epoch, open } = order;
+        const window = new ReplayWindow(plane.replay);
+        plane.sessions.at(order.index)?.receiveEpoch(order.keyId, { epoch, open, window });
+        return;
+      }
+      case "sendEpoch": {
+        const session = plane.sessions.at(order.index);
+        session?.sendEpoch(order.keyId, order.epoch, order.seal);
+        if (order.isNow) session?.advanceEpoch(order.keyId);
+        return;
+      }
       case "sendWith": {
         const session = plane.sessions.at(order.index);
         session?.beginSending(order.keyId);
         // At once: a fresh session shows each end's address and that its keys work.
         if (session !== undefined && session.sealSlot >= 0) sendPing(plane, session);
-        plane.forwarding.snooping?.portReady(order.index, nowMs);
+        plane.forwarding?.snooping?.portReady(order.index, nowMs);
         return;
       }
+      case "retireKey":
+        plane.sessions.at(order.index)?.retireKey(order.keyId);
+        return;
       case "closeSession":
         plane.sessions.remove(order.index);
-        plane.forwarding.closePort(order.index);
+        plane.switching.closePort(order.index);
         this.#timers.cancel(order.index);
         return;
       case "sendExit": {
@@ -330,12 +338,12 @@ export class WorkerLoop {
         return;
       }
       default:
-        if (!carryOutKeyOrder(plane, order)) this.#carryOutOther(order);
+        this.#carryOutOther(order);
     }
   }
 
   #carryOutOther(order: Order): void {
-    const { known, stations } = this.#plane;
+    const { known, stations, router } = this.#plane;
     switch (order.kind) {
       case "knowSession":
         if (order.index > 0) known.set(order.sessionId, order.index);
@@ -349,9 +357,16 @@ export class WorkerLoop {
       case "capture":
       case "endCapture": {
         const { captures, frameBytesMax } = this.#plane;
-        orderCapture(captures, order, { memory: this.#captureMemory, frameBytesMax });
+        const memory = this.#posted.captureMemory ?? (() => undefined);
+        orderCapture(captures, order, { memory, frameBytesMax });
         return;
       }
+      case "ownPort":
+        router?.setOwner(order.index, order.owner, order.mtuBytes);
+        return;
+      case "takeRoutes":
+        takeRoutes(router, this.#posted.routes?.());
+        return;
       case "stop":
         this.#isStopped = true;
         return;
@@ -362,14 +377,13 @@ export class WorkerLoop {
 
   #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
     const plane = this.#plane;
-    const { index, peerId } = order;
+    const { index, peerId, pingIntervalMs, timeoutMs, hasProbes } = order;
     plane.paths.set(order.path, (index * PATHS_MAX + order.uplink) * order.path.length);
     plane.traffic.clear(index);
-    const usage = this.#usage.begin(index);
-    const session = new DataSession({ ...order, nowMs, usage });
+    const session = new DataSession({ index, peerId, pingIntervalMs, timeoutMs, hasProbes, nowMs });
     this.#network.openPaths(session, order.uplink);
     plane.sessions.put(session, order.isDialled ? peerId : -1);
-    plane.forwarding.openPort(index);
+    plane.switching.openPort(index);
     delete this.#toldPaths[index];
     this.#timers.set(index, nowMs);
   }

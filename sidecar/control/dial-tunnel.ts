@@ -3,11 +3,11 @@
 import { readCertificate } from "../../authority/certificate.ts";
 import type { VpnTunnel } from "../../crds/types.ts";
 import type { Documents } from "./documents.ts";
-import { deviceOf, renewalOf } from "./listen-tunnel.ts";
+import { deviceOf } from "./listen-tunnel.ts";
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type ProfileSettings, readProfile } from "./profile-config.ts";
+import { switchedOrRouted } from "./routing-config.ts";
 import { secretText } from "./secret-lookup.ts";
-import { segmentOf } from "./segment-config.ts";
 import type { DeviceConfig, DialConfig, TransportConfig, TunnelConfig } from "./tunnel-config.ts";
 import { uplinksOf } from "./uplink-set.ts";
 
@@ -26,8 +26,6 @@ const TRANSPORT_DEFAULT: TransportConfig = {
   replayWindow: { packets: "Auto", seconds: 15 },
   keepalive: KEEPALIVE_UNTIL_PUSHED,
   renegotiateSeconds: 3600,
-  renegotiateBytes: 0,
-  renegotiatePackets: 0,
 };
 
 /** Loads a VpnTunnel that dials. */
@@ -46,6 +44,8 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
   if (typeof userPass === "string") problems.push(userPass);
   if (!reading.ok || typeof userPass === "string") return { ok: false, problems };
   const { settings } = reading;
+  const kind = kindProblem(tunnel, settings, place);
+  if (kind !== undefined) return { ok: false, problems: [kind] };
   const uplinks = uplinksOf(tunnel, documents);
   if (Array.isArray(uplinks)) return { ok: false, problems: uplinks };
   if (settings.needsUserPass && userPass === undefined) {
@@ -64,7 +64,7 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
     },
     link: tunnel.spec.link,
     device: mergedDevice(deviceOf(tunnel), settings, isWritten(own.written, "transport", "mtu")),
-    segment: segmentOf(tunnel, new Set()),
+    ...switchedOrRouted(tunnel, new Set()),
     transport: mergedTransport(own, settings),
     security: {
       ...settings.security,
@@ -105,6 +105,7 @@ export function tunnelFromProfile(
     };
   }
   const device: DeviceConfig = {
+    kind: settings.device.kind,
     ...(options.interfaceName === undefined ? {} : { name: options.interfaceName }),
     ...(options.bridge === undefined ? {} : { bridge: { interface: options.bridge } }),
     multicastRoutes: [],
@@ -114,12 +115,39 @@ export function tunnelFromProfile(
     ...identity,
     role: { ...settings.role, ...(userPass === undefined ? {} : { userPass }) },
     link: "Segment",
+    ...profileRouting(settings),
     device: mergedDevice(device, settings, true),
     transport: { ...TRANSPORT_DEFAULT, ...said(settings) },
     security: settings.security,
   };
   const notes = reading.notes.map((note) => `${source.place}: ${note}`);
   return { ok: true, config, notes: [...notes, ...expiryNotes(settings)] };
+}
+
+/** The profile's server and the resource must mean the same kind of tunnel. */
+function kindProblem(
+  tunnel: VpnTunnel,
+  settings: ProfileSettings,
+  place: string,
+): string | undefined {
+  const { mode } = tunnel.spec;
+  const { kind } = settings.device;
+  if ((mode === "Routed") === (kind === "tun")) return undefined;
+  return `spec.mode is ${mode}, and ${place} says dev ${kind}: set spec.mode to ${kind === "tun" ? "Routed" : "Bridged"}, or ask for another profile`;
+}
+
+/** A profile alone is followed as stock OpenVPN follows it. */
+function profileRouting({ device, routes }: ProfileSettings): Pick<TunnelConfig, "routing"> {
+  if (device.kind === "tap") return {};
+  return {
+    routing: {
+      fromSegment: [],
+      isPeerToPeer: true,
+      masquerade: false,
+      ...(routes.areSet ? { profileRoutes: routes.routes } : {}),
+      ...(routes.areSet && routes.takesPushed ? { pushed: {} } : {}),
+    },
+  };
 }
 
 /** The resource's word, then the profile's; a bridged interface has no address and no routes. */
@@ -132,7 +160,7 @@ function mergedDevice(
   const name = device.name ?? settings.device.name;
   const named = name === undefined ? {} : { name };
   if (device.bridge !== undefined)
-    return { ...named, bridge: device.bridge, multicastRoutes: [], mtu };
+    return { kind: device.kind, ...named, bridge: device.bridge, multicastRoutes: [], mtu };
   const multicastRoutes =
     device.multicastRoutes.length > 0 ? device.multicastRoutes : settings.device.multicastRoutes;
   const { address4, address6 } = settings.device;
@@ -156,17 +184,17 @@ function mergedTransport(own: TunnelWithPeers, settings: ProfileSettings): Trans
     ...(written("mssFixBytes") ? { mssFixBytes: transport.mssFixBytes } : {}),
     ...(written("replayWindow") ? { replayWindow: transport.replayWindow } : {}),
     ...(written("keepalive") ? { keepalive: transport.keepalive } : {}),
-    ...Object.fromEntries(Object.entries(renewalOf(transport)).filter(([field]) => written(field))),
+    ...(written("renegotiateSeconds") ? { renegotiateSeconds: transport.renegotiateSeconds } : {}),
   };
 }
 
 function said(settings: ProfileSettings): Partial<TransportConfig> {
-  const { mssFixBytes, replayWindow, keepalive, renewal } = settings;
+  const { mssFixBytes, replayWindow, keepalive, renegotiateSeconds } = settings;
   return {
     ...(mssFixBytes === undefined ? {} : { mssFixBytes }),
     ...(replayWindow === undefined ? {} : { replayWindow }),
     ...(keepalive === undefined ? {} : { keepalive }),
-    ...renewal,
+    ...(renegotiateSeconds === undefined ? {} : { renegotiateSeconds }),
   };
 }
 

@@ -11,15 +11,9 @@ import type { DocumentProblem, Documents } from "./documents.ts";
 import { ensureCredentials, type GatewayCredentials } from "./gateway-credentials.ts";
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type PeerOfTunnel, peerProblem } from "./peers.ts";
+import { switchedOrRouted, tableProblem } from "./routing-config.ts";
 import { secretText } from "./secret-lookup.ts";
-import { segmentOf } from "./segment-config.ts";
-import type {
-  DeviceConfig,
-  ListenConfig,
-  PeerConfig,
-  SecurityConfig,
-  TransportConfig,
-} from "./tunnel-config.ts";
+import type { DeviceConfig, ListenConfig, PeerConfig, SecurityConfig } from "./tunnel-config.ts";
 
 /** A listening tunnel with the keys of its peers, as `fairlead profile` needs them. */
 export interface ListenTunnel {
@@ -51,6 +45,12 @@ export async function loadListenTunnel(
   if (given.problems.length > 0) {
     return { outcome: { ok: false, problems: given.problems }, peerProblems: given.peerProblems };
   }
+  const addressCount = given.addresses4.size + given.addresses6.size;
+  const peersGiven = given.peers.map(({ peer }) => peer);
+  const tooMany = tableProblem(tunnel, peersGiven, addressCount);
+  if (tooMany !== undefined) {
+    return { outcome: { ok: false, problems: [tooMany] }, peerProblems: given.peerProblems };
+  }
   const credentials = await ensureCredentials(store, {
     tunnel: identity,
     peers: given.peers.map(({ peer }) => ({ name: peer.metadata.name, ...peer.spec.certificate })),
@@ -63,14 +63,14 @@ export async function loadListenTunnel(
     peers: given.peers.map(({ peer }) => peerConfig(peer, given.addresses4, given.addresses6)),
     ...segments(tunnel),
   };
-  const { mssFixBytes, replayWindow, keepalive } = transport;
+  const { mssFixBytes, replayWindow, keepalive, renegotiateSeconds } = transport;
   const config = {
     ...identity,
     role,
     link: tunnel.spec.link,
     device: deviceOf(tunnel),
-    segment: segmentOf(tunnel, new Set(given.addresses4.values())),
-    transport: { mssFixBytes, replayWindow, keepalive, ...renewalOf(transport) },
+    ...switchedOrRouted(tunnel, new Set(given.addresses4.values())),
+    transport: { mssFixBytes, replayWindow, keepalive, renegotiateSeconds },
     security: {
       ...securityOf(tunnel, credentials),
       dataCiphers: security.dataCiphers,
@@ -98,6 +98,7 @@ function peerConfig(
     ...(address4 === undefined ? {} : { address4 }),
     ...(address6 === undefined ? {} : { address6 }),
     stations: (peer.spec.stations ?? []).map((station) => station.toLowerCase()),
+    networks: peer.spec.networks ?? [],
   };
 }
 
@@ -114,25 +115,20 @@ function networkOf(text: string): { readonly address: string; readonly prefixBit
   return { address, prefixBits: Number(bits) };
 }
 
-/** When keys are changed, of a listening or a dialling tunnel. */
-export function renewalOf(
-  transport: VpnTunnel["spec"]["transport"],
-): Pick<TransportConfig, "renegotiateSeconds" | "renegotiateBytes" | "renegotiatePackets"> {
-  const { renegotiateSeconds, renegotiateBytes, renegotiatePackets } = transport;
-  return { renegotiateSeconds, renegotiateBytes, renegotiatePackets };
-}
-
 /** This end's interface, of a listening or a dialling tunnel. */
 export function deviceOf(tunnel: VpnTunnel): DeviceConfig {
   const { addresses, gateway, workloads, multicast, transport } = tunnel.spec;
   const bridge = gateway?.bridge;
+  const isRouted = tunnel.spec.mode === "Routed";
   const name = workloads?.interface;
   return {
+    kind: isRouted ? "tun" : "tap",
     ...(name === undefined ? {} : { name }),
     ...(bridge === undefined ? {} : { bridge: { interface: bridge.interface } }),
     ...ownAddress("address4", addresses?.gateway, addresses?.segment),
     ...ownAddress("address6", addresses?.gateway6, addresses?.segment6),
-    multicastRoutes: workloads === undefined || bridge !== undefined ? [] : multicast.routes,
+    multicastRoutes:
+      workloads === undefined || bridge !== undefined || isRouted ? [] : multicast.routes,
     mtu: transport.mtu,
   };
 }

@@ -35,14 +35,15 @@ test("a listening tunnel gets its keys, its peers and their addresses, and keeps
   const config = configOf(await load(where, ...documents));
   const role = config.role as ListenConfig;
   assert.deepEqual(role.peers, [
-    { name: "viewer", commonName: "viewer", address4: "10.20.0.200", stations: [] },
-    { name: "box", commonName: "box", stations: ["02:00:00:00:00:ab"] },
-    { name: "fixed", commonName: "fixed", address4: "10.20.0.9", stations: [] },
+    { name: "viewer", commonName: "viewer", address4: "10.20.0.200", stations: [], networks: [] },
+    { name: "box", commonName: "box", stations: ["02:00:00:00:00:ab"], networks: [] },
+    { name: "fixed", commonName: "fixed", address4: "10.20.0.9", stations: [], networks: [] },
   ]);
   assert.deepEqual(role.segment4, { address: "10.20.0.0", prefixBits: 24 });
   assert.deepEqual(config.device, {
     name: "tb0",
     address4: { address: "10.20.0.1", prefixBits: 24 },
+    kind: "tap",
     multicastRoutes: ["224.0.0.0/4", "ff00::/8"],
     mtu: "Auto",
   });
@@ -92,7 +93,7 @@ test("a wrong peer stops only itself", async (context) => {
   const text = loaded.problems.map((problem) => `${problem.place} ${problem.text}`).join("\n");
   assert.match(text, /VpnPeer lab\/two no address is left in the pool/);
   assert.match(text, /VpnPeer lab\/outside the fixed address 10\.21\.0\.1 is not inside/);
-  assert.match(text, /VpnPeer lab\/routed spec\.networks: .*not supported yet/);
+  assert.match(text, /VpnPeer lab\/routed spec\.networks: .*belong to a routed tunnel/);
   assert.match(text, /VpnPeer lab\/lost spec\.tunnel\.name: there is no VpnTunnel lab\/nowhere/);
   assert.match(
     text,
@@ -134,7 +135,7 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
 
 /** Each field that the data plane lacks, alone. */
 const LACKING: readonly (readonly [string, Fields])[] = [
-  ["spec.mode", { mode: "Routed" }],
+  ["spec.routes.masquerade", { mode: "Routed", routes: { masquerade: true } }],
   ["spec.uplinks", { uplinks: { name: "x" } }],
   ["spec.transport.protocol", { transport: { protocol: "Tcp" } }],
   ["spec.transport.fragmentBytes", { transport: { fragmentBytes: 1372 } }],
@@ -154,6 +155,37 @@ test("each field that the data plane lacks is refused with the reason", async (c
   const plain = { snooping: false, querier: "Never", unknownGroups: "Flood", proxy: false };
   const transport = { protocol: "Udp", copyDscp: false };
   configOf(await load(where, tunnel("a", { listen: {}, multicast: plain, transport })));
+});
+
+test("a routed tunnel with more networks than its table takes is refused", async (context) => {
+  const where = await place(context);
+  const many = Array.from({ length: 257 }, (_, index) =>
+    peer(`p${index}`, {
+      networks: Array.from(
+        { length: 64 },
+        (_, at) => `10.${index & 255}.${at + 64 * (index >> 8)}.0/24`,
+      ),
+    }),
+  );
+  const addresses = { segment: "172.16.0.0/16", gateway: "172.16.0.1" };
+  const documents = [tunnel("a", { listen: {}, mode: "Routed", addresses }), ...many];
+  assert.match(problemsOf(await load(where, ...documents), "a"), /spec\.mode: 16448 networks/);
+});
+
+test("the same network behind two peers is refused, one inside another is not", async (context) => {
+  const where = await place(context);
+  const loaded = await load(
+    where,
+    tunnel("a", { listen: {}, mode: "Routed", addresses: { ...ADDRESSES, gateway: "10.20.0.1" } }),
+    peer("one", { networks: ["10.31.0.0/16"], address: "10.20.0.5" }),
+    peer("two", { networks: ["10.31.7.0/24"], address: "10.20.0.6" }),
+    peer("three", { networks: ["10.31.7.0/24"], address: "10.20.0.7" }),
+  );
+  const { role, routing, device } = configOf(loaded);
+  assert.deepEqual((role as ListenConfig).peers.map(({ name }) => name).sort(), ["one", "two"]);
+  assert.match(loaded.problems[0]?.text ?? "", /three spec\.networks: .* behind peer two too/);
+  assert.deepEqual(routing, { fromSegment: [], isPeerToPeer: true, masquerade: false });
+  assert.equal(device.kind, "tun");
 });
 
 test("what only a cluster uses is noted", async (context) => {

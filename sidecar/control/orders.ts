@@ -78,6 +78,15 @@ export type Order =
   /** Begins a capture, whose memory comes by the worker's port, or changes what it takes. */
   | { readonly kind: "capture"; readonly id: number; readonly filter: CaptureFilter }
   | { readonly kind: "endCapture"; readonly id: number }
+  /** Whose addresses a session's are, by the owner's number, and what its peer takes (0: anything). */
+  | {
+      readonly kind: "ownPort";
+      readonly index: number;
+      readonly owner: number;
+      readonly mtuBytes: number;
+    }
+  /** Another table of prefixes waits at the worker's message port. */
+  | { readonly kind: "takeRoutes" }
   | { readonly kind: "stop" };
 
 /** Kinds of records in the ring towards the worker. */

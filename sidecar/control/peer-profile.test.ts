@@ -53,6 +53,7 @@ test("the profile of a peer dials back to the same tunnel", async (context) => {
   });
   assert.deepEqual(config.device, {
     name: "tb1",
+    kind: "tap",
     multicastRoutes: ["224.0.0.0/4", "ff00::/8"],
     mtu: 1400,
   });
@@ -68,6 +69,7 @@ test("the profile of a peer dials back to the same tunnel", async (context) => {
   assert.deepEqual(readCertificate(config.security.certificatePem).uses, ["client"]);
   assert.deepEqual(configOf(loaded, "c").device, {
     bridge: { interface: "br0" },
+    kind: "tap",
     multicastRoutes: [],
     mtu: 1400,
   });

@@ -119,6 +119,7 @@ function printed(made: {
       port: port ?? listen?.port ?? 0,
     })),
     order: listen?.order ?? "Listed",
+    device: tunnel.spec.mode === "Routed" ? "tun" : "tap",
     ...(workloads?.interface === undefined ? {} : { interfaceName: workloads.interface }),
     authorityPem: credentials.authorityPem,
     pair,

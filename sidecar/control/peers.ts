@@ -1,7 +1,7 @@
 /** Which VpnPeer belongs to which tunnel, and what is wrong with those that belong to none. */
 
+import { canonicalNetwork, peerModeProblem } from "../../crds/routing.ts";
 import type { VpnPeer } from "../../crds/types.ts";
-import { unsupportedPeerField } from "../../crds/unsupported.ts";
 import type { DocumentProblem, Documents } from "./documents.ts";
 
 /** A peer and where it stands. */
@@ -20,6 +20,8 @@ export interface AssignedPeers {
 export function assignPeers(documents: Documents): AssignedPeers {
   const byTunnel = new Map<string, PeerOfTunnel[]>();
   const problems: DocumentProblem[] = [];
+  /** Names of peers by network, for each tunnel. */
+  const owners = new Map<string, Map<string, string>>();
   for (const placed of documents.resources) {
     if (placed.kind !== "VpnPeer") continue;
     const peer = placed.resource;
@@ -30,6 +32,13 @@ export function assignPeers(documents: Documents): AssignedPeers {
     }
     const tunnel = `${peer.metadata.namespace}/${peer.spec.tunnel.name}`;
     const peers = byTunnel.get(tunnel) ?? [];
+    const tunnelOwners = owners.get(tunnel) ?? new Map<string, string>();
+    owners.set(tunnel, tunnelOwners);
+    const shared = sharedNetwork(peer, tunnelOwners);
+    if (shared !== undefined) {
+      problems.push(peerProblem({ peer, place: placed.place }, shared));
+      continue;
+    }
     peers.push({ peer, place: placed.place });
     byTunnel.set(tunnel, peers);
   }
@@ -44,8 +53,6 @@ export function peerProblem(own: PeerOfTunnel, text: string): DocumentProblem {
 }
 
 function problemOf(peer: VpnPeer, documents: Documents): string | undefined {
-  const unsupported = unsupportedPeerField(peer);
-  if (unsupported !== undefined) return `${unsupported.field}: ${unsupported.reason}`;
   const { namespace } = peer.metadata;
   const { name } = peer.spec.tunnel;
   if (documents.invalid.has(`VpnTunnel ${namespace}/${name}`)) return undefined;
@@ -61,5 +68,17 @@ function problemOf(peer: VpnPeer, documents: Documents): string | undefined {
   if (tunnel.resource.spec.listen === undefined) {
     return `spec.tunnel.name: the tunnel ${namespace}/${name} dials and takes no peers: remove this peer, or name a listening tunnel`;
   }
+  return peerModeProblem(peer, tunnel.resource);
+}
+
+/** The same network behind two peers is nobody's; those of a peer without fault are noted. */
+function sharedNetwork(peer: VpnPeer, owners: Map<string, string>): string | undefined {
+  const networks = (peer.spec.networks ?? []).map(canonicalNetwork);
+  for (const network of networks) {
+    const owner = owners.get(network);
+    if (owner === undefined) continue;
+    return `spec.networks: ${network} is behind peer ${owner} too: take it out of one of them`;
+  }
+  for (const network of networks) owners.set(network, peer.metadata.name);
   return undefined;
 }

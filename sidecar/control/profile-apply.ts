@@ -17,8 +17,6 @@ const REMOTES_MAX = 64;
 /** `mssfix` without a number: 1492 bytes with IPv6 and UDP headers around. */
 const MSSFIX_DEFAULT_BYTES = 1444;
 const IP_UDP_HEADER_BYTES = 48;
-/** What a double counts exactly. */
-const RENEWAL_MAX = Number.MAX_SAFE_INTEGER;
 
 const nothing: Apply = () => undefined;
 
@@ -84,16 +82,7 @@ export const APPLY: Readonly<Record<string, Apply>> = {
   },
   "reneg-sec": (draft, directive) => {
     const seconds = numberWord(draft, directive, 0, 604_800);
-    if (seconds === undefined) return;
-    draft.renewal.renegotiateSeconds = seconds === 0 ? 0 : Math.max(seconds, 5);
-  },
-  "reneg-bytes": (draft, directive) => {
-    const bytes = numberWord(draft, directive, 0, RENEWAL_MAX);
-    if (bytes !== undefined) draft.renewal.renegotiateBytes = bytes;
-  },
-  "reneg-pkts": (draft, directive) => {
-    const packets = numberWord(draft, directive, 0, RENEWAL_MAX);
-    if (packets !== undefined) draft.renewal.renegotiatePackets = packets;
+    if (seconds !== undefined) draft.renegotiateSeconds = seconds === 0 ? 0 : Math.max(seconds, 5);
   },
   keepalive: (draft, directive) => {
     const interval = numberWord(draft, directive, 1, 3600);
@@ -134,7 +123,22 @@ export const APPLY: Readonly<Record<string, Apply>> = {
     const network = parseNetwork(text);
     const isMulticast = network?.address.family === 6 && network.address.value >> 120n === 0xffn;
     if (isMulticast && network.prefixBits >= 8) draft.multicastRoutes.push(text);
-    else noteRoute(draft, directive);
+    else if (network?.address.family === 6) keepRoute(draft, directive, text);
+    else refuse(draft, directive, "needs a network, such as route-ipv6 fd30::/64");
+  },
+  "route-nopull": (draft) => {
+    draft.leavesRoutes = true;
+  },
+  "route-noexec": (draft) => {
+    draft.setsNoRoutes = true;
+  },
+  "route-metric": (draft, directive) => {
+    const metric = numberWord(draft, directive, 0, 999_999_999);
+    if (metric !== undefined) draft.routeMetric = metric;
+  },
+  topology: (draft, directive) => {
+    if (["subnet", "net30", "p2p"].includes(directive.words[0] ?? "")) return;
+    refuse(draft, directive, "is subnet, net30 or p2p");
   },
   compress: (draft, directive) => {
     if (directive.words[0] === "migrate") return;
@@ -242,7 +246,7 @@ function applyIfconfig(draft: ProfileDraft, directive: Directive): void {
 }
 
 /**
- * Multicast networks are routed into the segment; all else is left to the machine. 224.0.0.0/3 with
+ * Multicast networks are routed into a segment, others into a routed tunnel. 224.0.0.0/3 with
  * 240.0.0.0/4 given back is how our own profiles make stock OpenVPN route multicast on-link.
  */
 function applyRoute(draft: ProfileDraft, directive: Directive): void {
@@ -254,8 +258,10 @@ function applyRoute(draft: ProfileDraft, directive: Directive): void {
     draft.multicastRoutes.push("224.0.0.0/4");
   } else if (parsed !== undefined && bits !== undefined && bits >= 4 && isMulticast4(parsed)) {
     draft.multicastRoutes.push(`${network}/${bits}`);
+  } else if (parsed !== undefined) {
+    keepRoute(draft, directive, `${network}/${bits}`);
   } else {
-    noteRoute(draft, directive);
+    refuse(draft, directive, "needs a network and a mask, such as route 10.30.0.0 255.255.0.0");
   }
 }
 
@@ -263,10 +269,18 @@ function isMulticast4(network: NonNullable<ReturnType<typeof parseNetwork>>): bo
   return network.address.family === 4 && networkRange(network).first >> 28n === 0xen;
 }
 
-function noteRoute(draft: ProfileDraft, directive: Directive): void {
-  draft.notes.push(
-    `line ${directive.line}: ${directive.name} is ignored: only multicast networks are routed into the segment`,
-  );
+/** What is done with it depends on the device, which a later line may name. */
+function keepRoute(draft: ProfileDraft, directive: Directive, network: string): void {
+  const gateway = directive.words[directive.name === "route" ? 2 : 1];
+  if (gateway === "net_gateway" || gateway === "remote_host") {
+    draft.notes.push(
+      `line ${directive.line}: ${directive.name} is ignored: routes outside the tunnel are left alone`,
+    );
+    return;
+  }
+  const metric = Number(directive.words[directive.name === "route" ? 3 : 2] ?? Number.NaN);
+  const route = placeOf(network, directive);
+  draft.routes.push(Number.isInteger(metric) && metric >= 0 ? { ...route, metric } : route);
 }
 
 /** Prefix length of a dotted mask; undefined when its ones are not in one run. */

@@ -66,7 +66,7 @@ test("a plain profile is a dialling tunnel with OpenVPN's defaults", () => {
     remotes: [{ host: "vpn.example.org", port: 1194 }],
     order: "Listed",
   });
-  assert.deepEqual(read.device, { multicastRoutes: [] });
+  assert.deepEqual(read.device, { kind: "tap", multicastRoutes: [] });
   assert.deepEqual(read.security.wrap, { kind: "None" });
   assert.deepEqual(read.security.dataCiphers, ["AES-256-GCM", "AES-128-GCM", "CHACHA20-POLY1305"]);
   assert.equal(read.security.caPem, authority.certificatePem);
@@ -116,12 +116,7 @@ test("device, addresses and transport", () => {
   assert.deepEqual(settings("replay-window 512 10").replayWindow, { packets: 512, seconds: 10 });
   assert.deepEqual(settings("keepalive 2 8").keepalive, { intervalSeconds: 2, timeoutSeconds: 8 });
   assert.deepEqual(settings("ping 5").keepalive, { intervalSeconds: 5, timeoutSeconds: 120 });
-  assert.deepEqual(settings().renewal, {});
-  assert.deepEqual(settings("reneg-sec 0", "reneg-bytes 64000000000", "reneg-pkts 1000").renewal, {
-    renegotiateSeconds: 0,
-    renegotiateBytes: 64_000_000_000,
-    renegotiatePackets: 1000,
-  });
+  assert.equal(settings("reneg-sec 0").renegotiateSeconds, 0);
   assert.equal(settings("lport 5000").role.localPort, 5000);
   assert.equal(settings("lport 5000", "nobind").role.localPort, undefined);
   const named = readProfile(profile().replace("dev tap", "dev tb0\ndev-type tap"));
@@ -136,8 +131,11 @@ test("multicast routes go into the segment, ours for stock OpenVPN too, other ro
     "route-ipv6 ff00::/8 fd20::1",
   );
   assert.deepEqual(read.device.multicastRoutes, ["224.0.0.0/4", "239.1.0.0/16", "ff00::/8"]);
-  assert.match(notes("route 10.0.0.0 255.0.0.0")[0] ?? "", /line 1: route is ignored/);
-  assert.match(notes("route-ipv6 2000::/3")[0] ?? "", /line 1: route-ipv6 is ignored/);
+  assert.match(
+    notes("route 10.0.0.0 255.0.0.0")[0] ?? "",
+    /line 1: the route to 10\.0\.0\.0\/8 is ignored/,
+  );
+  assert.match(notes("route-ipv6 2000::/3")[0] ?? "", /line 1: the route to 2000::\/3 is ignored/);
 });
 
 test("control wraps", () => {
@@ -186,7 +184,6 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["up /etc/up.sh", /run no programs/],
   ["plugin x.so", /run no programs/],
   ["proto tcp-client", /tcp is not supported yet/],
-  ["dev-type tun", /is not supported yet/],
   ["tls-crypt-v2 x", /this needs a file on disk.*<tls-crypt-v2>/],
   ["secret k", /static-key tunnels/],
   ["fragment 1300", /not supported yet/],
@@ -222,13 +219,13 @@ test("harmless forms are not refused, and what is left out is noted", () => {
 });
 
 test("all problems come at once, also those of the whole", () => {
-  const reading = readProfile("compress lz4\nup x\ndev tun\n");
+  const reading = readProfile("compress lz4\nup x\ntopology ring\n");
   const text = reading.ok ? "" : reading.problems.join("\n");
   for (const part of [
     /line 1: compress/,
     /line 2: up/,
     /no remote/,
-    /line 3: dev tun/,
+    /line 3: topology is refused: is subnet/,
     /<ca>/,
     /<cert>/,
     /<key>/,

@@ -27,14 +27,26 @@ export interface ProfileSettings {
   readonly role: DialConfig;
   /** The server wants a username and a password, and the profile does not hold them. */
   readonly needsUserPass: boolean;
-  readonly device: Pick<DeviceConfig, "name" | "address4" | "address6" | "multicastRoutes">;
+  readonly device: Pick<
+    DeviceConfig,
+    "kind" | "name" | "address4" | "address6" | "multicastRoutes"
+  >;
+  readonly routes: ProfileRoutes;
   readonly mtu?: number;
   readonly mssFixBytes?: number;
   readonly replayWindow?: { readonly packets: number; readonly seconds: number };
   readonly keepalive?: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
-  /** What of it the profile says. */
-  readonly renewal: ProfileDraft["renewal"];
+  readonly renegotiateSeconds?: number;
   readonly security: SecurityConfig;
+}
+
+/** What a tun profile says of routes. */
+export interface ProfileRoutes {
+  readonly routes: readonly { readonly network: string; readonly metric?: number }[];
+  /** Whether routes that the server pushes are taken. */
+  readonly takesPushed: boolean;
+  /** Whether any are set at all. */
+  readonly areSet: boolean;
 }
 
 /** What became of a profile. */
@@ -122,17 +134,30 @@ function checkWhole(draft: ProfileDraft): void {
 
 function checkDevice(draft: ProfileDraft): void {
   const { device, deviceType, problems } = draft;
-  const type = deviceType?.value ?? /^(tap|tun)/.exec(device?.value ?? "")?.[1];
-  const line = deviceType?.line ?? device?.line;
-  if (type === "tap") return;
-  if (type === "tun") {
-    problems.push(
-      `line ${line}: dev tun (routed) is not supported yet: ask for a bridged (tap) profile`,
-    );
+  if (kindOf(draft) !== undefined) {
+    checkRoutes(draft);
   } else if (device === undefined) {
-    problems.push("no dev: add the lines dev tap and dev-type tap");
+    problems.push("no dev: add the lines dev tap and dev-type tap (or tun)");
   } else {
-    problems.push(`line ${line}: dev does not say whether it is a tap: add a line dev-type tap`);
+    const line = deviceType?.line ?? device.line;
+    problems.push(
+      `line ${line}: dev does not say whether it is a tap or a tun: add a line dev-type tap or dev-type tun`,
+    );
+  }
+}
+
+function kindOf({ device, deviceType }: ProfileDraft): "tap" | "tun" | undefined {
+  const name = /^(tap|tun)/.exec(device?.value ?? "")?.[1];
+  return deviceType?.value ?? (name === "tap" || name === "tun" ? name : undefined);
+}
+
+/** Networks are routed into a tun only, groups into a tap only. */
+function checkRoutes(draft: ProfileDraft): void {
+  if (kindOf(draft) === "tun") return;
+  for (const { line, value } of draft.routes) {
+    draft.notes.push(
+      `line ${line}: the route to ${value} is ignored: only multicast networks are routed into a segment`,
+    );
   }
 }
 
@@ -189,18 +214,33 @@ function settingsOf(draft: ProfileDraft): ProfileSettings {
       ...(draft.userPass === undefined ? {} : { userPass: draft.userPass }),
     },
     needsUserPass: draft.asksUserPass && draft.userPass === undefined,
+    routes: routesOf(draft),
     device: {
+      kind: kindOf(draft) ?? "tap",
       ...nameOf(draft),
       ...(draft.address4 === undefined ? {} : { address4: draft.address4 }),
       ...(draft.address6 === undefined ? {} : { address6: draft.address6 }),
-      multicastRoutes: [...new Set(draft.multicastRoutes)],
+      multicastRoutes: kindOf(draft) === "tun" ? [] : [...new Set(draft.multicastRoutes)],
     },
     ...(draft.mtu === undefined ? {} : { mtu: draft.mtu }),
     ...(draft.mssFixBytes === undefined ? {} : { mssFixBytes: draft.mssFixBytes }),
     ...(draft.replayWindow === undefined ? {} : { replayWindow: draft.replayWindow }),
     ...(keepalive === undefined ? {} : { keepalive }),
-    renewal: draft.renewal,
+    ...(draft.renegotiateSeconds === undefined
+      ? {}
+      : { renegotiateSeconds: draft.renegotiateSeconds }),
     security: securityOf(draft),
+  };
+}
+
+function routesOf(draft: ProfileDraft): ProfileRoutes {
+  const { routeMetric } = draft;
+  return {
+    routes: draft.routes.map(({ value: network, metric = routeMetric }) =>
+      metric === undefined ? { network } : { network, metric },
+    ),
+    takesPushed: !draft.leavesRoutes,
+    areSet: !draft.setsNoRoutes,
   };
 }
 

@@ -26,7 +26,7 @@ const PROXY = "proxies are not supported: reach the server directly and remove t
 const TOKEN = "keys on tokens and in system stores are not supported: inline the key as <key>";
 const COMPRESSION =
   "compression leaks what is encrypted (VORACLE) and is not supported: remove the line here and comp-lzo or compress at the server";
-const SYSTEM = "routes, DNS and the system's settings are left alone";
+const SYSTEM = "the default route, DNS and the system's settings are left alone";
 const TUNING = "this program tunes it by itself";
 const TLS = "the TLS library's own choice is used";
 const PUSHED = "the server decides";
@@ -72,8 +72,6 @@ const APPLIED: readonly string[] = [
   "mssfix",
   "replay-window",
   "reneg-sec",
-  "reneg-bytes",
-  "reneg-pkts",
   "keepalive",
   "ping",
   "ping-restart",
@@ -81,6 +79,10 @@ const APPLIED: readonly string[] = [
   "ifconfig-ipv6",
   "route",
   "route-ipv6",
+  "route-nopull",
+  "route-noexec",
+  "route-metric",
+  "topology",
   "compress",
   "comp-lzo",
   "script-security",
@@ -100,7 +102,6 @@ const SETTLED: readonly string[] = [
   "explicit-exit-notify",
   "float",
   "multihome",
-  "topology",
   "verb",
   "mute",
   "mute-replay-warnings",
@@ -111,8 +112,6 @@ const SETTLED: readonly string[] = [
   "key-method",
   "tls-exit",
   "disable-dco",
-  "route-nopull",
-  "route-noexec",
   "tun-ipv6",
   "compat-names",
   "push-peer-info",
@@ -172,7 +171,6 @@ const IGNORED: Readonly<Record<string, readonly string[]>> = {
     "block-ipv6",
     "block-local",
     "route-gateway",
-    "route-metric",
     "route-delay",
     "route-method",
     "route-ipv6-gateway",
@@ -212,6 +210,8 @@ const IGNORED: Readonly<Record<string, readonly string[]>> = {
     "hand-window",
     "tran-window",
     "tls-timeout",
+    "reneg-bytes",
+    "reneg-pkts",
     "inactive",
     "session-timeout",
     "ping-exit",

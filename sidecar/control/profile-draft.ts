@@ -27,6 +27,13 @@ export interface ProfileDraft {
   address4?: { readonly address: string; readonly prefixBits: number };
   address6?: { readonly address: string; readonly prefixBits: number };
   readonly multicastRoutes: string[];
+  /** Other networks that the profile routes into the tunnel; `route` and `route-ipv6`. */
+  readonly routes: (Placed<string> & { readonly metric?: number })[];
+  /** `route-nopull`: what the server pushes of routes is not taken. */
+  leavesRoutes: boolean;
+  /** `route-noexec`: no route is set at all. */
+  setsNoRoutes: boolean;
+  routeMetric?: number;
   asksUserPass: boolean;
   userPass?: { readonly username: string; readonly password: string };
   caPem?: string;
@@ -54,11 +61,7 @@ export interface ProfileDraft {
   replayWindow?: { readonly packets: number; readonly seconds: number };
   pingSeconds?: number;
   pingRestartSeconds?: number;
-  readonly renewal: {
-    renegotiateSeconds?: number;
-    renegotiateBytes?: number;
-    renegotiatePackets?: number;
-  };
+  renegotiateSeconds?: number;
 }
 
 /** A draft that nothing has been read into; the digest is OpenVPN's default. */
@@ -71,8 +74,10 @@ export function newDraft(): ProfileDraft {
     isRandom: false,
     isUnbound: false,
     multicastRoutes: [],
+    routes: [],
+    leavesRoutes: false,
+    setsNoRoutes: false,
     asksUserPass: false,
-    renewal: {},
     peerFingerprints: [],
     digest: "SHA1",
     digestLine: 0,

@@ -43,7 +43,8 @@ function refusedTable(): string {
   return [
     "## Refused for now",
     "`fairlead up` refuses these with the reason, rather than start a tunnel that does not do what",
-    "its resource says. `VpnPeer` `spec.networks` is refused for the same reason as `mode: Routed`.",
+    "its resource says. In a routed tunnel, `gateway.bridge`, `stormLimits` and `VpnPeer` `stations` are",
+    "refused as well, and in a bridged one `VpnPeer` `networks`.",
     "",
     "| field of VpnTunnel | reason |",
     "|---|---|",
@@ -133,7 +134,9 @@ Certificates and keys are inline blocks only. Inside \`<connection>\`, \`remote\
 
 /** Directives that are applied only in some of their forms. */
 const FORMS: readonly string[] = [
-  "`dev`, `dev-type`: tap; tun is refused for now.",
+  "`dev`, `dev-type`: tap (`mode: Bridged`) or tun (`mode: Routed`).",
+  "`route`, `route-ipv6`: of a tap, multicast networks only; of a tun, all but `net_gateway` and `remote_host`.",
+  "`route-nopull`: no pushed route is taken; `route-noexec`: no route is set at all.",
   "`proto`, `proto-force`: udp; tcp is refused for now, and a `remote` with tcp is left out with a note.",
   "`compress migrate` has no effect; every other `compress` and `comp-lzo`, `comp-lzo no` included, is refused: even that adds a framing byte to each packet, and compression leaks what is encrypted.",
   "`route`, `route-ipv6`: multicast networks are routed into the segment; others are ignored with a note. `route 224.0.0.0 224.0.0.0 …` means 224.0.0.0/4.",

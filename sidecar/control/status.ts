@@ -3,7 +3,6 @@
  */
 
 import type { Traffic } from "../counters.ts";
-import type { KeyUse } from "../session/key-usage.ts";
 import type { GroupRow } from "../switch/group-layout.ts";
 import { NO_PORT, type Station } from "../switch/mac-table.ts";
 import { QUERIER_OURS } from "../switch/querier.ts";
@@ -28,8 +27,6 @@ export interface PeerStatus {
   /** Milliseconds since it was last heard. */
   readonly silentMs?: number;
   readonly traffic?: Traffic;
-  /** The key that we send with, and how much of it is used. */
-  readonly key?: KeyUse;
   readonly version?: string;
   readonly paths?: readonly PathStatus[];
 }
@@ -105,6 +102,17 @@ export interface QuerierStatus {
   readonly address?: string;
 }
 
+/** A network and where it is, in a routed tunnel. */
+export interface RouteStatus {
+  readonly network: string;
+  /** Name of the peer, "here", or "server". */
+  readonly behind: string;
+  /** Whether the peer is connected; absent: of no peer. */
+  readonly isUp?: boolean;
+  /** Why it is not used, if it is not. */
+  readonly note?: string;
+}
+
 /** One tunnel. */
 export interface TunnelStatus {
   readonly namespace: string;
@@ -118,6 +126,8 @@ export interface TunnelStatus {
   readonly uplinks?: readonly UplinkStatus[];
   readonly peers: readonly PeerStatus[];
   readonly stations: readonly StationStatus[];
+  /** Of a routed tunnel. */
+  readonly routes?: readonly RouteStatus[];
   readonly groups: readonly GroupStatus[];
   readonly queriers: readonly QuerierStatus[];
   /** What is shut because it closes a loop: names of peers. */

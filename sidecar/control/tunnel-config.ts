@@ -12,6 +12,8 @@ export interface TunnelConfig {
   /** Segment: many peers, a learning switch. TwoPeer: frames go straight across. */
   readonly link: "Segment" | "TwoPeer";
   readonly device: DeviceConfig;
+  /** IP packets are routed (tun); absent: frames are switched (tap). */
+  readonly routing?: RoutingConfig;
   /** Absent: groups are flooded and nothing is limited. */
   readonly segment?: SegmentConfig;
   readonly transport: TransportConfig;
@@ -62,6 +64,29 @@ export interface PeerConfig {
   readonly address6?: string;
   /** MAC addresses nobody else may claim. */
   readonly stations: readonly string[];
+  /** Networks behind it, in a routed tunnel. */
+  readonly networks: readonly string[];
+}
+
+/** What a routed tunnel routes. Networks are `address/bits`. */
+export interface RoutingConfig {
+  /** Networks at the far end that this host is to reach; absent: all that peers declare. */
+  readonly toSegment?: readonly string[];
+  /** Networks that a profile routes, beside those. */
+  readonly profileRoutes?: readonly { readonly network: string; readonly metric?: number }[];
+  /** Networks at this side that the far end may reach. */
+  readonly fromSegment: readonly string[];
+  readonly isPeerToPeer: boolean;
+  /** What goes through takes this host's own address. */
+  readonly masquerade: boolean;
+  /** Of a dialling end: what it takes of the routes that the server pushes. */
+  readonly pushed?: PushedRoutesConfig;
+}
+
+/** Which pushed routes are taken; nothing here takes none. */
+export interface PushedRoutesConfig {
+  /** Those in one of these networks; absent: all. */
+  readonly within?: readonly string[];
 }
 
 /** We are the OpenVPN client of this tunnel. */
@@ -77,6 +102,8 @@ export interface DialConfig {
 
 /** The kernel interface of this end, and what is done with it. */
 export interface DeviceConfig {
+  /** Ethernet frames, or IP packets. */
+  readonly kind: "tap" | "tun";
   /** Interface name, at most 15 bytes; absent: the program names it `fl-<tunnel>`. */
   readonly name?: string;
   /** Existing bridge or NIC that this end's segment is part of. */
@@ -116,9 +143,6 @@ export interface TransportConfig {
   readonly keepalive: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
   /** Seconds between renegotiations; 0: never by time. */
   readonly renegotiateSeconds: number;
-  /** Bytes and packets of both directions after which a key is changed; 0: only by its cipher. */
-  readonly renegotiateBytes: number;
-  readonly renegotiatePackets: number;
 }
 
 /** AEAD of the data channel, by OpenVPN's names. */

@@ -1,6 +1,6 @@
 /**
- * This end's interface on the segment: the tap, the bridge it belongs to, addresses and
- * multicast routes. One invariant: whatever is made here carries our mark (link alias, route
+ * This end's interface on the segment: the tap or tun, the bridge it belongs to, addresses and
+ * routes. One invariant: whatever is made here carries our mark (link alias, route
  * protocol) or vanishes with the tap, so `close` and the next start's sweep remove all of it
  * and nothing else.
  */
@@ -24,6 +24,14 @@ export interface Prefix {
   readonly prefixBits: number;
 }
 
+/** A network that is reached through the device. */
+export interface RouteTaken {
+  /** `10.30.0.0/16`. */
+  readonly network: string;
+  /** Absent: the kernel's own choice. */
+  readonly metric?: number;
+}
+
 /** The device of one tunnel. */
 export class Device {
   /** The tap's handle in the addon's table, for the data plane's lane. */
@@ -35,6 +43,7 @@ export class Device {
   readonly #tapIndex: number;
   readonly #segmentIndex: number;
   readonly #addresses: Prefix[] = [];
+  #routes: readonly RouteTaken[] = [];
   readonly #undo: (() => void)[];
 
   private constructor(
@@ -60,7 +69,7 @@ export class Device {
     try {
       const target = config.bridge === undefined ? undefined : requireLink(config.bridge.interface);
       if (target !== undefined) sweepRoutes(target.index);
-      const tap = openTap(config.name ?? nameFor("fl-", owner), undo);
+      const tap = openTap(config.name ?? nameFor("fl-", owner), config.kind, undo);
       check(native.linkSet({ index: tap.index, alias: aliasOf(owner), mtu: mtuBytes }), tap.name);
       const bridge = target === undefined ? undefined : joinBridge(target, tap, { owner, undo });
       check(native.linkSet({ index: tap.index, isUp: true }), tap.name);
@@ -86,6 +95,34 @@ export class Device {
     if (errno !== constants.errno.EEXIST) check(errno, `${this.segmentName}: ${prefix.address}`);
     this.#addresses.push(prefix);
     this.#undo.push(() => native.addressDelete(wish));
+  }
+
+  /**
+   * Routes exactly these networks through the device. Returns those that could not be set, with
+   * why; the others are.
+   */
+  setRoutes(routes: readonly RouteTaken[]): { readonly network: string; readonly why: string }[] {
+    const failed: { network: string; why: string }[] = [];
+    const kept: RouteTaken[] = [];
+    for (const route of this.#routes) {
+      if (routes.some((wanted) => isSameRoute(wanted, route))) kept.push(route);
+      else native.routeDelete(this.#routeWish(route));
+    }
+    for (const route of routes) {
+      if (kept.some((known) => isSameRoute(known, route))) continue;
+      const errno = native.routeAdd(this.#routeWish(route));
+      if (errno === 0) kept.push(route);
+      else failed.push({ network: route.network, why: whyNoRoute(errno) });
+    }
+    this.#routes = kept;
+    return failed;
+  }
+
+  #routeWish({ network, metric }: RouteTaken): native.RouteWish {
+    const [destination = "", bits = ""] = network.split("/");
+    const index = this.#segmentIndex;
+    const wish = { destination, prefixBits: Number(bits), index, protocol: ROUTE_PROTOCOL };
+    return metric === undefined ? wish : { ...wish, metric };
   }
 
   /** Sets the MTU of the tap, bytes of IP in one frame. */
@@ -167,9 +204,10 @@ function requireLink(name: string): native.Link {
 
 function openTap(
   name: string,
+  mode: "tap" | "tun",
   undo: (() => void)[],
 ): { handle: number; name: string; index: number } {
-  const tap = native.tapOpen({ name, mode: "tap" });
+  const tap = native.tapOpen({ name, mode });
   if (tap.errno !== 0) throw tapError(tap, name);
   undo.push(() => native.handleClose(tap.handle));
   const link = native.links().links.find((candidate) => candidate.name === tap.name);
@@ -246,6 +284,16 @@ function check(errno: number, what: string): void {
     );
   }
   throw new TunnelError("interfaceFailed", `${what}: ${errnoName(errno)}`);
+}
+
+function isSameRoute(one: RouteTaken, other: RouteTaken): boolean {
+  return one.network === other.network && one.metric === other.metric;
+}
+
+function whyNoRoute(errno: number): string {
+  return errno === constants.errno.EEXIST
+    ? "a route to it is there already, set by another tunnel or the administrator: remove it, or leave the network out here"
+    : errnoName(errno);
 }
 
 function errnoName(errno: number): string {

@@ -24,7 +24,7 @@ export interface Cell {
 
 /** Combinations that are not there, and why: the same text stands in docs/interop.md. */
 export const EXCLUSIONS: readonly string[] = [
-  "Routed (tun): tunnels are bridged (tap) only.",
+  "Routed (tun): in tests of its own, test/interop/routed.netns.test.ts, with both releases and roles.",
   "Epoch data keys with 2.6: it has none. With 2.7 they are always used: it offers no option against them.",
 ];
 

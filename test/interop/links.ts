@@ -37,12 +37,17 @@ export interface LinkOptions {
   readonly wrap?: Wrap;
   /** The underlay's family. */
   readonly family?: 4 | 6;
+  /** Ethernet frames (tap, absent), or IP packets. */
+  readonly device?: "tap" | "tun";
   /** Lines for the stock end's configuration. */
   readonly stockLines?: readonly string[];
   /** Lines for the profile that our dialling end reads. */
   readonly profileLines?: readonly string[];
   /** Of our tunnel's spec. */
   readonly transport?: Fields;
+  readonly routes?: Fields;
+  /** Of the VpnPeer's spec, where we listen. */
+  readonly peer?: Fields;
 }
 
 /** A tunnel that is up. */
@@ -92,12 +97,15 @@ async function serve(
   stack: AsyncDisposableStack,
 ): Promise<Ends> {
   const { release, wrap = "tls-crypt", family = 4, stockLines = [], transport } = options;
+  const { device = "tap", peer } = options;
   const controlWrap = CONTROL_WRAPS[wrap];
   const documents = listenDocuments({
     peers: [PEER],
     advertise: [{ host: serverAddress(family) }],
     ...(transport === undefined ? {} : { transport }),
     security: { controlWrap, dataCiphers: ALL_CIPHERS },
+    spec: modeOf(options),
+    ...(peer === undefined ? {} : { peerSpec: peer }),
   });
   const file = await writeDocuments(`${folder}/server.yaml`, documents);
   const place = { folder: `${folder}/server` };
@@ -108,7 +116,7 @@ async function serve(
     await OpenvpnPeer.start({
       namespace: client,
       folder: `${folder}/client`,
-      config: [profile, "dev tap0", ...stockLines, ""].join("\n"),
+      config: [profile, `dev ${device}0`, ...stockLines, ""].join("\n"),
       release,
     }),
   );
@@ -131,6 +139,8 @@ async function dial(
   stack: AsyncDisposableStack,
 ): Promise<Ends> {
   const { release, wrap = "tls-crypt", family = 4, stockLines = [], profileLines = [] } = options;
+  const { device = "tap" } = options;
+  const dev = [`dev ${device}0`, `dev-type ${device}`];
   const authority = await TestAuthority.create(`${folder}/authority`);
   const wrapKeys = wrap === "tls-crypt-v2" ? makeWrapKeys() : sharedKey(makeStaticKey());
   const keys = async (commonName: string, use: "server" | "client") => ({
@@ -144,15 +154,23 @@ async function dial(
     await OpenvpnPeer.start({
       namespace: server,
       folder: `${folder}/server`,
-      config: stockServerConfig(await keys("server", "server"), [proto, ...stockLines]),
+      config: stockServerConfig(await keys("server", "server"), [proto, ...dev, ...stockLines]),
       release,
     }),
   );
   await stock.waitUntilUp();
   const remote = serverAddress(family);
-  const profile = stockClientConfig(await keys(PEER, "client"), [remote], profileLines);
+  const profile = stockClientConfig(
+    await keys(PEER, "client"),
+    [remote],
+    [...dev, ...profileLines],
+  );
   const { transport } = options;
-  const documents = dialDocuments({ profile, ...(transport === undefined ? {} : { transport }) });
+  const documents = dialDocuments({
+    profile,
+    ...(transport === undefined ? {} : { transport }),
+    spec: modeOf(options),
+  });
   const file = await writeDocuments(`${folder}/client.yaml`, documents);
   const ours = stack.use(await startFairlead(client, [file], { folder: `${folder}/client` }));
   const tunnel = await ours.waitUntilUp();
@@ -164,6 +182,12 @@ async function dial(
     oursAddress: tunnel.peers[0]?.address ?? "",
     stockAddress: "10.20.0.1",
   };
+}
+
+/** Routes belong to a routed tunnel, which a tap is not. */
+function modeOf({ device, routes }: LinkOptions): Fields {
+  if (device !== "tun") return {};
+  return { mode: "Routed", ...(routes === undefined ? {} : { routes }) };
 }
 
 function sharedKey(key: string): WrapKeys {

@@ -25,6 +25,8 @@ export interface ListenOptions {
   readonly security?: Fields;
   /** Further fields of the tunnel's spec; they replace what is written here. */
   readonly spec?: Fields;
+  /** Further fields of each peer's spec. */
+  readonly peerSpec?: Fields;
 }
 
 /** Documents of a listening tunnel. */
@@ -47,7 +49,11 @@ export function listenDocuments(options: ListenOptions): readonly Fields[] {
     ...(options.security === undefined ? {} : { security: options.security }),
     ...options.spec,
   });
-  return [tunnel, ...peers.map((peer) => resource("VpnPeer", peer, { tunnel: { name } }))];
+  const { peerSpec = {} } = options;
+  return [
+    tunnel,
+    ...peers.map((peer) => resource("VpnPeer", peer, { tunnel: { name }, ...peerSpec })),
+  ];
 }
 
 /** A dialling tunnel by a profile. */

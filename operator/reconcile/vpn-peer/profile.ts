@@ -43,6 +43,7 @@ export function profileText(input: ProfileInput): string {
     peer: peer.metadata.name,
     remotes: input.remotes,
     order: listen?.order ?? "Listed",
+    device: tunnel.spec.mode === "Routed" ? "tun" : "tap",
     ...(workloads?.interface === undefined ? {} : { interfaceName: workloads.interface }),
     authorityPem: input.authorityPem,
     pair: keys.pair,

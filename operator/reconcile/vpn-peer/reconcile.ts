@@ -3,9 +3,9 @@
  * removes its Secret and its address claims by owner reference, and the tunnel's reconcile takes it
  * out of the gateway's documents, which cuts it off.
  */
+import { peerModeProblem } from "../../../crds/routing.ts";
 import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
-import { unsupportedPeerField } from "../../../crds/unsupported.ts";
-import { POD, VPN_PEER } from "../../api/object.ts";
+import { VPN_PEER } from "../../api/object.ts";
 import { type Children, ownerReference } from "../../apply/children.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
 import { fails, holds, unknown, type Verdict } from "../../status/conditions.ts";
@@ -19,7 +19,6 @@ import { type Claimed, type ClaimOutcome, claimAddress, releaseOthers } from "./
 import { PeerCondition, PeerReason } from "./conditions.ts";
 import { makePeerKeys, type PeerKeys, readPeerKeys } from "./credentials.ts";
 import { profileSecret } from "./desired.ts";
-import { insideRemotes, isPodPeer, podDocuments } from "./pod-documents.ts";
 import { profileText, remotesOf } from "./profile.ts";
 import { type PeerFindings, type PeerStatus, peerStatus } from "./status.ts";
 
@@ -91,9 +90,7 @@ export class PeerReconciler implements Reconciler {
       return { profile: unknown(PeerCondition.ProfileReady, CredentialsPending, message) };
     }
     const keys = await this.#keys(peer, credentials, wallMs);
-    const isPod = isPodPeer(peer);
-    const service = world.services.get(`${namespace}/${gatewayName(name)}`);
-    const remotes = isPod ? insideRemotes(tunnel, service) : remotesOf(tunnel, service);
+    const remotes = remotesOf(tunnel, world.services.get(`${namespace}/${gatewayName(name)}`));
     const profile =
       remotes.length === 0
         ? undefined
@@ -103,9 +100,7 @@ export class PeerReconciler implements Reconciler {
             wrapKeyText: credentials.wrapKeyText,
           });
     const owner = ownerReference(VPN_PEER, peer);
-    const documents =
-      isPod && profile !== undefined ? { documents: podDocuments(tunnel, peer, profile) } : {};
-    const texts = { keys, ...(profile === undefined ? {} : { profile }), ...documents };
+    const texts = profile === undefined ? { keys } : { keys, profile };
     await children.keep(owner, [profileSecret(peer, owner, texts)]);
     const { certificatePem } = keys.pair;
     return { certificatePem, profile: profileVerdict(tunnel, profile !== undefined) };
@@ -128,19 +123,12 @@ export class PeerReconciler implements Reconciler {
     const [ready] = status.conditions;
     const former = peer.status?.conditions?.find(({ type }) => type === PeerCondition.Ready);
     if (ready === undefined || former?.reason === ready.reason) return;
-    const happening = {
-      type: ready.status === "False" ? ("Warning" as const) : ("Normal" as const),
+    this.#options.events.record(VPN_PEER, peer, {
+      type: ready.status === "False" ? "Warning" : "Normal",
       reason: ready.reason,
       action: "Reconcile",
       note: ready.message,
-    };
-    this.#options.events.record(VPN_PEER, peer, happening);
-    // Whoever looks at a pod that waits for its Secret looks at the pod.
-    const pod = peer.metadata.ownerReferences?.find(({ kind }) => kind === "Pod");
-    if (pod === undefined || ready.status !== "False") return;
-    const { namespace = "" } = peer.metadata;
-    const about = { metadata: { name: pod.name, namespace, uid: pod.uid } };
-    this.#options.events.record(POD, about, happening);
+    });
   }
 }
 
@@ -155,16 +143,15 @@ function tunnelProblem(
 ): Verdict | undefined {
   const { name } = peer.spec.tunnel;
   const { namespace } = peer.metadata;
-  const unsupported = unsupportedPeerField(peer as unknown as VpnPeer);
-  if (unsupported !== undefined) {
-    const problem = `${unsupported.field}: ${unsupported.reason}`;
-    return fails(PeerCondition.Accepted, PeerReason.Unsupported, problem);
-  }
   if (tunnel === undefined) {
     const problem = `spec.tunnel.name: there is no VpnTunnel ${namespace}/${name}: create it, or correct the name`;
     return fails(PeerCondition.Accepted, PeerReason.TunnelMissing, problem);
   }
-  if (tunnel.spec.listen !== undefined) return undefined;
+  if (tunnel.spec.listen !== undefined) {
+    const refused = peerModeProblem(peer as unknown as VpnPeer, tunnel as unknown as VpnTunnel);
+    if (refused === undefined) return undefined;
+    return fails(PeerCondition.Accepted, PeerReason.Unsupported, refused);
+  }
   const problem = `spec.tunnel.name: the tunnel ${name} dials and takes no peers: name a listening tunnel`;
   return fails(PeerCondition.Accepted, PeerReason.TunnelDials, problem);
 }

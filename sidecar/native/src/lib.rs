@@ -16,7 +16,6 @@ mod lane;
 mod layout;
 mod netlink;
 mod open;
-mod parity;
 mod receive;
 mod seal;
 mod send;

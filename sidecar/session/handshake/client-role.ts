@@ -21,11 +21,18 @@ export interface ClientSettings {
   readonly mtu: "Auto" | number;
   readonly mtuBytesDefault: number;
   readonly isIpv6: boolean;
+  /** What this end carries: Ethernet frames (absent), or IP packets. */
+  readonly device?: "tap" | "tun";
   readonly userPass?: { readonly username: string; readonly password: string };
 }
 
 /** How a listening end begins its AUTH_FAILED when it does not believe a certificate. */
 export const CERTIFICATE_REFUSED = "certificate refused";
+/** What devices carry. */
+const KINDS: Readonly<Record<string, string>> = {
+  tap: "Ethernet frames (dev tap)",
+  tun: "IP packets (dev tun)",
+};
 /** Stock asks again every five seconds. */
 const PUSH_REQUEST_MS = 5000;
 /** Options of one PUSH_REPLY with all its continuations. */
@@ -60,13 +67,14 @@ export class ClientRole implements SessionRole {
       return;
     }
     const { version, ciphers, isIpv6, mtu, mtuBytesDefault, userPass } = this.#settings;
+    const { device = "tap" } = this.#settings;
     const mtuBytes = mtu === "Auto" ? mtuBytesDefault : mtu;
     const cipher = this.#cipher ?? ciphers[0] ?? "AES-256-GCM";
     key.writeKeyMethod({
       preMaster: randomBytes(48),
       random1: randomBytes(32),
       random2: randomBytes(32),
-      options: optionsString({ role: "client", mtuBytes, cipher, isIpv6 }),
+      options: optionsString({ role: "client", device, mtuBytes, cipher, isIpv6 }),
       username: userPass?.username ?? "",
       password: userPass?.password ?? "",
       peerInfo: clientPeerInfo(version, ciphers),
@@ -153,7 +161,7 @@ export class ClientRole implements SessionRole {
     const pushed = parsePushReply(this.#pushOptions);
     const key = this.#first;
     const remote = parseOptionsString(key.remoteKeyMethod?.options ?? "");
-    const refusal = this.#refusalOf(pushed, remote.mtuBytes);
+    const refusal = this.#refusalOf(pushed, remote);
     if (refusal !== undefined) {
       this.#events.ended(refusal.cause, refusal.message);
       return;
@@ -187,14 +195,18 @@ export class ClientRole implements SessionRole {
 
   #refusalOf(
     pushed: PushedOptions,
-    optionsMtuBytes: number | undefined,
+    remote: { readonly deviceType?: string; readonly mtuBytes?: number },
   ):
     | {
         cause: "noCommonCipher" | "mtuMismatch" | "optionRefused" | "protocolError";
         message: string;
       }
     | undefined {
-    const { ciphers, mtu } = this.#settings;
+    const { ciphers, mtu, device = "tap" } = this.#settings;
+    if (remote.deviceType !== undefined && remote.deviceType !== device) {
+      const message = `the server carries ${KINDS[remote.deviceType] ?? printable(remote.deviceType)}, this end ${KINDS[device]}: set dev and, where there is a VpnTunnel, spec.mode alike at both ends`;
+      return { cause: "optionRefused", message };
+    }
     if (pushed.compression !== undefined) {
       const message = `the server pushes "${pushed.compression}": compression leaks what is encrypted; take it out of the server's configuration`;
       return { cause: "optionRefused", message };
@@ -210,7 +222,7 @@ export class ClientRole implements SessionRole {
         message: "the server pushes no peer-id: it is older than OpenVPN 2.4",
       };
     }
-    const mtuBytes = pushed.mtuBytes ?? optionsMtuBytes;
+    const mtuBytes = pushed.mtuBytes ?? remote.mtuBytes;
     if (mtu !== "Auto" && mtuBytes !== undefined && mtuBytes !== mtu) {
       const message = `MTU mismatch: the server's segment has ${mtuBytes} bytes, transport.mtu says ${mtu}; set both alike, or transport.mtu: Auto`;
       return { cause: "mtuMismatch", message };

@@ -85,14 +85,17 @@ export function parsePeerInfo(text: string): PeerInfo {
 /** The options string; the other end only compares it and warns. */
 export function optionsString(options: {
   readonly role: "client" | "server";
+  /** Absent: tap. */
+  readonly device?: "tap" | "tun";
   readonly mtuBytes: number;
   readonly cipher: DataCipher;
   readonly isIpv6: boolean;
 }): string {
+  const { device = "tap" } = options;
   return [
     "V4",
-    "dev-type tap",
-    `tun-mtu ${options.mtuBytes + TAP_MTU_EXTRA}`,
+    `dev-type ${device}`,
+    `tun-mtu ${options.mtuBytes + (device === "tap" ? TAP_MTU_EXTRA : 0)}`,
     `proto ${options.isIpv6 ? "UDPv6" : "UDPv4"}`,
     `cipher ${options.cipher}`,
     "auth [null-digest]",

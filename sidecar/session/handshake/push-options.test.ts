@@ -13,6 +13,7 @@ const nothing = {
   usesEpoch: false,
   usesDynamicWrap: false,
   hasProbes: false,
+  routes: [],
   ignored: [],
 };
 
@@ -170,13 +171,44 @@ test("a value out of its range is ignored, and named", () => {
 
 test("what nobody here understands is named and does nothing", () => {
   const lines = [
-    "route 0.0.0.0 0.0.0.0",
+    "redirect-gateway def1",
     "script-security 2",
     "up /bin/sh",
     "__proto__ x",
     "toString",
   ];
   assert.deepEqual(parsePushReply(lines), { ...nothing, ignored: lines });
+});
+
+test("routes through the tunnel are taken, those outside it are not", () => {
+  const outside = [
+    "route 192.0.2.0 255.255.255.0 net_gateway",
+    "route 192.0.2.1 255.255.255.255 remote_host",
+    "route 10.0.0.0 255.0.255.0",
+    "route-ipv6 fd00::/129",
+  ];
+  const { routes, routeMetric, ignored } = parsePushReply([
+    "route 10.30.0.0 255.255.0.0",
+    "route 10.31.0.0 255.255.0.0 vpn_gateway 50",
+    "route 10.32.0.7",
+    "route-ipv6 fd30::/64 :: 70",
+    "route-metric 9",
+    ...outside,
+  ]);
+  assert.deepEqual(routes, [
+    { network: "10.30.0.0/16" },
+    { network: "10.31.0.0/16", metric: 50 },
+    { network: "10.32.0.7/32" },
+    { network: "fd30::/64", metric: 70 },
+  ]);
+  assert.equal(routeMetric, 9);
+  assert.deepEqual(ignored, outside);
+});
+
+test("an address in place of the mask is the far end's (topology net30 and p2p)", () => {
+  const pushed = parsePushReply(["topology net30", "ifconfig 10.8.0.6 10.8.0.5"]);
+  assert.deepEqual(pushed.address4, { address: "10.8.0.6", prefixBits: 32 });
+  assert.equal(pushed.remoteAddress4, "10.8.0.5");
 });
 
 test("the last of two ciphers counts, known or not", () => {

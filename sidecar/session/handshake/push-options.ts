@@ -12,7 +12,13 @@ import { EXTENSION_VERSION } from "./peer-info.ts";
 export interface PushedOptions {
   readonly address4?: { readonly address: string; readonly prefixBits: number };
   readonly address6?: { readonly address: string; readonly prefixBits: number };
+  /** `ifconfig` with the far end's address in place of a mask (topology net30 or p2p). */
+  readonly remoteAddress4?: string;
   readonly routeGateway?: string;
+  /** Networks that are reached through the tunnel; not those that keep their way outside it. */
+  readonly routes: readonly PushedRoute[];
+  /** `route-metric`: of routes that name none. */
+  readonly routeMetric?: number;
   /** Peer-id to put on data packets; absent: the server is too old for DATA_V2. */
   readonly peerId?: number;
   readonly cipher?: DataCipher;
@@ -34,7 +40,17 @@ export interface PushedOptions {
   readonly ignored: readonly string[];
 }
 
-type Draft = { -readonly [Key in keyof PushedOptions]: PushedOptions[Key] } & { ignored: string[] };
+/** One pushed `route` or `route-ipv6`. */
+export interface PushedRoute {
+  /** `10.30.0.0/16`. */
+  readonly network: string;
+  readonly metric?: number;
+}
+
+type Draft = { -readonly [Key in keyof PushedOptions]: PushedOptions[Key] } & {
+  ignored: string[];
+  routes: PushedRoute[];
+};
 
 /** A whole control message: stock's bundle has 1024 bytes with its NUL. */
 const MESSAGE_BYTES_MAX = 1023;
@@ -44,12 +60,16 @@ const OPTIONS_BYTES_MAX: number = MESSAGE_BYTES_MAX - REPLY.length - CONTINUATIO
 const MTU_BYTES_MIN = 576;
 const MTU_BYTES_MAX = 65535;
 const SECONDS_MAX = 86400;
+const METRIC_MAX = 0x7fff_ffff;
 
 const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boolean> = {
   ifconfig: (draft, [address = "", mask = ""]) => {
     const prefixBits = prefixOfMask(mask);
-    if (!isIPv4(address) || prefixBits === undefined) return false;
-    draft.address4 = { address, prefixBits };
+    if (!isIPv4(address) || !isIPv4(mask)) return false;
+    // In place of a mask, the far end's address; a mask with a hole in its ones is neither.
+    if (prefixBits === undefined && Number.parseInt(mask, 10) >= 224) return false;
+    if (prefixBits === undefined) draft.remoteAddress4 = mask;
+    draft.address4 = { address, prefixBits: prefixBits ?? 32 };
     return true;
   },
   "ifconfig-ipv6": (draft, [network = ""]) => {
@@ -64,6 +84,19 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
     draft.routeGateway = gateway;
     return true;
   },
+  route: (draft, [network = "", mask = "255.255.255.255", gateway = "", metric = ""]) => {
+    const prefixBits = prefixOfMask(mask === "default" ? "255.255.255.255" : mask);
+    if (!isIPv4(network) || prefixBits === undefined || isOutside(gateway)) return false;
+    return takeRoute(draft, `${network}/${prefixBits}`, metric);
+  },
+  "route-ipv6": (draft, [network = "", gateway = "", metric = ""]) => {
+    const [address = "", bits = ""] = network.split("/");
+    const prefixBits = integer(bits, 0, 128);
+    if (!isIPv6(address) || prefixBits === undefined || isOutside(gateway)) return false;
+    return takeRoute(draft, `${address}/${prefixBits}`, metric);
+  },
+  "route-metric": (draft, [metric = ""]) =>
+    number(metric, { min: 0, max: METRIC_MAX }, (n) => (draft.routeMetric = n)),
   "peer-id": (draft, [id = ""]) => number(id, { min: 0, max: 0xffffff }, (n) => (draft.peerId = n)),
   cipher: (draft, [name = ""]) => {
     const cipher = DATA_CIPHERS.find((known) => known === name.toUpperCase());
@@ -111,6 +144,7 @@ export function parsePushReply(options: readonly string[]): PushedOptions {
     usesEpoch: false,
     usesDynamicWrap: false,
     hasProbes: false,
+    routes: [],
     ignored: [],
   };
   for (const option of options) {
@@ -148,6 +182,9 @@ export function pushedTo(options: {
   readonly address6?: { readonly address: string; readonly prefixBits: number };
   readonly gateway4?: string;
   readonly gateway6?: string;
+  /** A routed tunnel: one network for all peers, and what is reached through this end. */
+  readonly isRouted?: boolean;
+  readonly routes?: readonly string[];
   readonly peerId: number;
   readonly cipher: DataCipher;
   readonly hasKeyExport: boolean;
@@ -160,7 +197,7 @@ export function pushedTo(options: {
   readonly pingSeconds: number;
   readonly pingRestartSeconds: number;
 }): string[] {
-  const lines: string[] = [];
+  const lines: string[] = options.isRouted === true ? ["topology subnet"] : [];
   if (options.gateway4 !== undefined) lines.push(`route-gateway ${options.gateway4}`);
   if (options.pingSeconds > 0) {
     lines.push(`ping ${options.pingSeconds}`, `ping-restart ${options.pingRestartSeconds}`);
@@ -172,6 +209,11 @@ export function pushedTo(options: {
     const { address, prefixBits } = options.address6;
     // Stock wants two operands; "::" says that the far end has no address of its own.
     lines.push(`ifconfig-ipv6 ${address}/${prefixBits} ${options.gateway6 ?? "::"}`);
+  }
+  for (const network of options.routes ?? []) {
+    const [address = "", bits = ""] = network.split("/");
+    const isIpv6 = address.includes(":");
+    lines.push(isIpv6 ? `route-ipv6 ${network}` : `route ${address} ${maskOfPrefix(Number(bits))}`);
   }
   lines.push(`peer-id ${options.peerId}`, `cipher ${options.cipher}`);
   if (options.hasProtocolFlags) {
@@ -194,6 +236,17 @@ function protocolFlags(options: {
   if (options.hasDynamicWrap === true) flags.push("dyn-tls-crypt");
   if (options.hasEpochs === true) flags.push("aead-epoch");
   return flags.join(" ");
+}
+
+/** The way of such a route is outside the tunnel, or is none of ours to find out. */
+function isOutside(gateway: string): boolean {
+  return ["net_gateway", "remote_host", "dhcp"].includes(gateway);
+}
+
+function takeRoute(draft: Draft, network: string, metric: string): boolean {
+  const value = metric === "" || metric === "default" ? undefined : integer(metric, 0, METRIC_MAX);
+  draft.routes.push(value === undefined ? { network } : { network, metric: value });
+  return true;
 }
 
 function refuseCompression(draft: Draft, name: string, words: readonly string[]): boolean {

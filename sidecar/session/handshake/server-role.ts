@@ -26,6 +26,8 @@ export interface ServerSettings {
   readonly ciphers: readonly DataCipher[];
   readonly mtuBytes: number;
   readonly isIpv6: boolean;
+  /** What this end carries: Ethernet frames (absent), or IP packets. */
+  readonly device?: "tap" | "tun";
   readonly peerId: number;
   /** Undefined when the name may connect, else why not. */
   readonly refusalOf: (commonName: string | undefined) => string | undefined;
@@ -123,12 +125,13 @@ export class ServerRole implements SessionRole {
   }
 
   #writeKeyMethod(key: KeyNegotiation, cipher: DataCipher | undefined): void {
-    const { mtuBytes, isIpv6, ciphers } = this.#settings;
+    const { mtuBytes, isIpv6, ciphers, device = "tap" } = this.#settings;
     key.writeKeyMethod({
       random1: randomBytes(32),
       random2: randomBytes(32),
       options: optionsString({
         role: "server",
+        device,
         mtuBytes,
         cipher: cipher ?? ciphers[0] ?? "AES-256-GCM",
         isIpv6,

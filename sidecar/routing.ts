@@ -1,0 +1,46 @@
+/** What is between the ports of a plane, as the worker makes it: a switch or a router. */
+
+import type { Counters } from "./counters.ts";
+import { OWNERS_MAX, PORTS_MAX } from "./limits.ts";
+import type { Plane } from "./plane.ts";
+import type { SegmentParts } from "./segment.ts";
+import { IcmpAnswers } from "./switch/answers.ts";
+import { Forwarding } from "./switch/forwarding.ts";
+import type { PrefixWords } from "./switch/prefix-table.ts";
+import { Router } from "./switch/router.ts";
+import { addressWords } from "./uplink/address-words.ts";
+import type { WorkerData } from "./worker-data.ts";
+
+/** Makes the switch of its parts, or the router. */
+export function createSwitching(
+  data: Pick<WorkerData, "routing">,
+  segment: SegmentParts,
+  counters: Counters,
+): Pick<Plane, "forwarding" | "router"> {
+  const { routing } = data;
+  if (routing === undefined) {
+    const forwarding = new Forwarding({ ...segment.parts, portsMax: PORTS_MAX, counters });
+    return { forwarding, router: undefined };
+  }
+  const { own4, own6, isStraight, isPeerToPeer } = routing;
+  const answers = new IcmpAnswers({
+    own4: own4 === undefined ? undefined : addressWords(own4),
+    own6: own6 === undefined ? undefined : addressWords(own6),
+    portsMax: PORTS_MAX,
+    counters,
+  });
+  const router = new Router({
+    isStraight,
+    isPeerToPeer,
+    portsMax: PORTS_MAX,
+    ownersMax: OWNERS_MAX,
+    answers,
+    counters,
+  });
+  return { forwarding: undefined, router };
+}
+
+/** Gives the router the table that was posted, if it was. */
+export function takeRoutes(router: Router | undefined, posted: PrefixWords | undefined): void {
+  if (posted !== undefined) router?.setTable(posted);
+}
