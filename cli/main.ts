@@ -20,6 +20,7 @@ async function main(argv: readonly string[]): Promise<number> {
     status = await outcome;
   };
   addUp(program, settle);
+  addAttach(program, settle);
   addStatus(program, settle);
   addCapture(program, settle);
   addProfile(program, settle);
@@ -53,6 +54,20 @@ function addUp(program: Command, settle: Settle): void {
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText("after", UP_EXAMPLES)
     .action((flags) => settle(import("./up.ts").then((module) => module.run(flags))));
+}
+
+function addAttach(program: Command, settle: Settle): void {
+  program
+    .command("attach")
+    .description("hold the interface of an attached pod; the operator puts it into pods")
+    .requiredOption("-f, --file <path>", "the documents of the pod's peer")
+    .option("--run <folder>", "where the status socket is made", RUN_FOLDER)
+    .action((flags) => settle(import("./attach.ts").then((module) => module.run(flags))));
+  program
+    .command("ready")
+    .description("succeed once a frame has crossed each tunnel of this host both ways")
+    .option("--run <folder>", "where the status sockets are", RUN_FOLDER)
+    .action((flags) => settle(import("./ready.ts").then((module) => module.run(flags))));
 }
 
 function addStatus(program: Command, settle: Settle): void {
@@ -106,6 +121,12 @@ function addOperator(program: Command, settle: Settle): void {
     .option("--image-pull-secret <name...>", "Secrets that the image is pulled with")
     .option("--namespace <name>", "where the replicas' Lease is", "fairlead-system")
     .option("--host-access <namespace...>", "namespaces whose tunnels may reach the node")
+    .option("--sidecar-resources <json>", "resources of sidecars, as in a container", "{}")
+    .option("--webhook-configuration <name>", "attach pods, by this MutatingWebhookConfiguration")
+    .option("--webhook-service <name>", "Service by which the API server reaches this program")
+    .option("--webhook-url <url>", "the same without a Service: https://<host>:<port>")
+    .option("--webhook-port <port>", "port that the webhook is served on", "9443")
+    .option("--webhook-secret <name>", "Secret with the webhook's keys", "fairlead-webhook")
     .option("--kubeconfig <file>", "instead of KUBECONFIG, or of the pod's own account")
     .option("--port <port>", "of /healthz, /readyz and /metrics", "8080")
     .option("--log-level <level>", "debug, info, warn or error", "info")
@@ -130,7 +151,7 @@ function addLab(program: Command, settle: Settle): void {
     .description("run the whole thing on this machine: gateway, testbed, LAN and workload")
     .option("--seconds <n>", "end by itself after this long")
     .option("--peer <kind>", "the testbed's end: fairlead, openvpn, or openvpn-only", "fairlead")
-    .option("--scenario <name>", "run one acceptance scenario, the broken set-up first (S3)")
+    .option("--scenario <name>", "run one acceptance scenario, the broken set-up first: S0 to S4")
     .option("--json", "end with one JSON line on standard output")
     .addHelpText("after", LAB_EXAMPLES)
     .action((flags) => settle(import("./lab.ts").then((module) => module.run(flags))));

@@ -1,5 +1,6 @@
 /** `fairlead operator`: the program that carries out the resources of a cluster. */
 import { runOperator } from "../operator/main.ts";
+import type { WebhookSettings } from "../operator/webhook/webhook.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { UsageError } from "./process-state.ts";
 
@@ -11,6 +12,12 @@ export interface OperatorFlags {
   readonly imagePullPolicy: string;
   readonly imagePullSecret?: readonly string[];
   readonly hostAccess?: readonly string[];
+  readonly sidecarResources: string;
+  readonly webhookConfiguration?: string;
+  readonly webhookSecret: string;
+  readonly webhookService?: string;
+  readonly webhookUrl?: string;
+  readonly webhookPort: string;
   readonly port: string;
   readonly logLevel: string;
 }
@@ -18,24 +25,64 @@ export interface OperatorFlags {
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 const PULL_POLICIES = ["Always", "IfNotPresent", "Never"] as const;
 const PORT_MAX = 65_535;
+const WEBHOOK_SERVICE_PORT = 443;
 
 /** Runs until a signal, or until another replica leads. */
 export async function run(flags: OperatorFlags): Promise<ExitStatus> {
   const logLevel = oneOf("--log-level", LOG_LEVELS, flags.logLevel);
   const pullPolicy = oneOf("--image-pull-policy", PULL_POLICIES, flags.imagePullPolicy);
-  const port = Number(flags.port);
-  if (!Number.isInteger(port) || port < 0 || port > PORT_MAX) {
-    throw new UsageError(`--port is a number from 0 to ${PORT_MAX}`);
-  }
+  const port = portOf("--port", flags.port);
+  const webhook = webhookOf(flags);
   const isToldToStop = await runOperator({
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     namespace: flags.namespace,
     image: { reference: flags.image, pullPolicy, pullSecrets: flags.imagePullSecret ?? [] },
     hostAccess: { namespaces: flags.hostAccess ?? [] },
+    sidecarResources: resourcesOf(flags.sidecarResources),
+    ...(webhook === undefined ? {} : { webhook }),
     port,
     logLevel,
   });
   return isToldToStop ? ExitStatus.Fine : ExitStatus.Internal;
+}
+
+function portOf(flag: string, text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) return port;
+  throw new UsageError(`${flag} is a number from 0 to ${PORT_MAX}`);
+}
+
+function webhookOf(flags: OperatorFlags): WebhookSettings | undefined {
+  const { webhookConfiguration: configuration, webhookService: service, webhookUrl: url } = flags;
+  if (configuration === undefined) {
+    const lonely = service ?? url;
+    if (lonely === undefined) return undefined;
+    throw new UsageError("--webhook-service and --webhook-url belong to --webhook-configuration");
+  }
+  const shared = {
+    configuration,
+    secret: flags.webhookSecret,
+    port: portOf("--webhook-port", flags.webhookPort),
+  };
+  if (service !== undefined && url === undefined) {
+    return { ...shared, target: { service, port: WEBHOOK_SERVICE_PORT } };
+  }
+  if (url !== undefined && service === undefined && URL.parse(url)?.protocol === "https:") {
+    return { ...shared, target: { url } };
+  }
+  throw new UsageError(
+    "name where the API server reaches the webhook: --webhook-service, or --webhook-url https://…",
+  );
+}
+
+function resourcesOf(text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new UsageError('--sidecar-resources is JSON: {"requests":{"cpu":"20m"}}');
 }
 
 function oneOf<Value extends string>(flag: string, values: readonly Value[], given: string): Value {

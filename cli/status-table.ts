@@ -1,5 +1,10 @@
 /** The tables of `fairlead status`, as text. Pure: the same status gives the same lines. */
-import type { GroupStatus, ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
+import type {
+  GroupStatus,
+  PeerStatus,
+  ProcessStatus,
+  TunnelStatus,
+} from "../sidecar/control/status.ts";
 
 /** All processes; with every counter that is not zero when `withCounters`, else the drops only. */
 export function renderStatus(processes: readonly ProcessStatus[], withCounters: boolean): string {
@@ -60,9 +65,15 @@ function peerTable(tunnel: TunnelStatus): string[] {
     peer.cipher ?? "-",
     peer.traffic === undefined ? "-" : bytes(peer.traffic.bytesIn),
     peer.traffic === undefined ? "-" : bytes(peer.traffic.bytesOut),
+    peer.key === undefined ? "-" : keyText(peer.key),
     peer.silentMs === undefined ? "-" : `${seconds(peer.silentMs)} ago`,
   ]);
-  return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "HEARD"], rows);
+  return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "KEY", "HEARD"], rows);
+}
+
+/** Key id, epoch where there is one, and how much of the nearest limit is used. */
+function keyText({ keyId, epoch, usedPercent }: NonNullable<PeerStatus["key"]>): string {
+  return `${keyId}${epoch === undefined ? "" : `.${epoch}`} ${usedPercent.toFixed(2)} %`;
 }
 
 /** With the blank line behind it; nothing without declared uplinks. */

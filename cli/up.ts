@@ -22,7 +22,8 @@ export interface UpFlags {
 
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
-const STATUS_OF: Record<NonNullable<SidecarEnd["failure"]>, ExitStatus> = {
+/** The status that each failure ends with. */
+export const STATUS_OF: Record<NonNullable<SidecarEnd["failure"]>, ExitStatus> = {
   invalid: ExitStatus.InvalidResource,
   notPermitted: ExitStatus.NotPermitted,
   noTunDevice: ExitStatus.NoTunDevice,

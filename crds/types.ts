@@ -365,6 +365,14 @@ export interface VpnTunnel {
        * Seconds between new session keys; 0 changes them only when their limit is near.
        */
       renegotiateSeconds: number;
+      /**
+       * Bytes of both directions after which a peer gets a new session key; 0 leaves it to time and the cipher's limit.
+       */
+      renegotiateBytes: number;
+      /**
+       * The same in packets.
+       */
+      renegotiatePackets: number;
     };
     /**
      * Keys, ciphers and whom to believe.

@@ -4,16 +4,22 @@
  */
 import type { VpnPeer, VpnTunnel } from "../crds/types.ts";
 import { type KubeObject, keyOf, type ObjectKey } from "./api/object.ts";
+import { attachmentsOf, attachmentText } from "./attach/attachments.ts";
 import type { Clock } from "./clock.ts";
 import * as limits from "./limits.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
 import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
-import type { Live, World } from "./world.ts";
+import type { Live, PodObject, World } from "./world.ts";
 
 /** Reconcilers by the first part of a key: `VpnTunnel lab/testbed-a`. */
-export type Reconcilers = Readonly<Record<"VpnTunnel" | "VpnPeer" | "UplinkSet", Reconciler>>;
+export type Reconcilers = Readonly<
+  Record<"VpnTunnel" | "VpnPeer" | "UplinkSet" | "Pod" | "Webhook", Reconciler>
+>;
+
+/** The one key of the webhook's configuration: it is about all tunnels. */
+const WEBHOOK_KEY = "Webhook all";
 
 /** What the controller is made with. */
 export interface ControllerOptions {
@@ -52,8 +58,14 @@ export class Controller {
     });
   }
 
+  /** The API server is to believe another authority of our webhook. */
+  webhookChanged(): void {
+    this.#queue.add(WEBHOOK_KEY);
+  }
+
   /** Begins; the informers have been read by now. */
   start(): void {
+    this.#queue.add(WEBHOOK_KEY);
     this.#queue.start();
   }
 
@@ -86,6 +98,11 @@ export class Controller {
         this.#queue.add(`VpnTunnel ${keyOf(tunnel)}`);
       }
     });
+    world.pods.onChange((key, { current, former }) => {
+      // A pod's status changes often; only its end concerns us.
+      if (former !== undefined && current !== undefined && isSamePod(former, current)) return;
+      this.#queue.add(`Pod ${key}`);
+    });
     world.claims.onChange((_, { former, current }) => this.#onClaim(former, current));
     for (const { informer, kind } of world.childKinds) {
       (informer as World["secrets"]).onChange((_, change) =>
@@ -104,6 +121,11 @@ export class Controller {
     this.#queue.add(`VpnTunnel ${key}`);
     const { namespace = "", name } = (current ?? former)?.metadata ?? { name: "" };
     this.#addPeers({ namespace, name });
+    this.#queue.add(WEBHOOK_KEY);
+    for (const pod of this.#options.world.pods.values()) {
+      const isIts = attachmentsOf(pod.metadata).some((one) => one.tunnel === name);
+      if (isIts && pod.metadata.namespace === namespace) this.#queue.add(`Pod ${keyOf(pod)}`);
+    }
     for (const tunnel of [former, current]) {
       const uplinks = tunnel?.spec.uplinks?.name;
       if (uplinks !== undefined) this.#queue.add(`UplinkSet ${namespace}/${uplinks}`);
@@ -120,6 +142,9 @@ export class Controller {
     const peer = current ?? former;
     if (peer === undefined) return;
     this.#queue.add(`VpnTunnel ${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
+    for (const { kind, name } of peer.metadata.ownerReferences ?? []) {
+      if (kind === "Pod") this.#queue.add(`Pod ${peer.metadata.namespace}/${name}`);
+    }
   }
 
   /** A claim is part of the gateway's documents; one that goes may be what another peer waits for. */
@@ -153,6 +178,16 @@ export class Controller {
       this.#queue.add(`VpnPeer ${keyOf(peer)}`);
     }
   }
+}
+
+function isSamePod(former: PodObject, current: PodObject): boolean {
+  return (
+    former.metadata.uid === current.metadata.uid &&
+    former.metadata.deletionTimestamp === current.metadata.deletionTimestamp &&
+    former.status?.phase === current.status?.phase &&
+    attachmentText(attachmentsOf(former.metadata)) ===
+      attachmentText(attachmentsOf(current.metadata))
+  );
 }
 
 function isSameSpec(former: KubeObject | undefined, current: KubeObject | undefined): boolean {

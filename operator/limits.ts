@@ -2,7 +2,7 @@
  * Every maximum of the operator, with the sum that justifies it and what happens when it is reached.
  */
 
-/** Connections to the API server: one for each watch (13), eight workers, and calls beside them. */
+/** Connections to the API server: one for each watch (15), eight workers, and calls beside them. */
 export const API_CONNECTIONS_MAX = 64;
 
 /** One page of 500 objects of at most some 100 kB; longer is refused as unreachable. */
@@ -49,3 +49,9 @@ export const CLAIM_ATTEMPTS_MAX = 64;
 
 /** A key that is drained at stop gets so long to end. */
 export const DRAIN_MS_MAX = 10_000;
+
+/** One pod as a webhook is sent it: 1.5 MB in etcd, with room for its other form. More is refused. */
+export const ADMISSION_BYTES_MAX: number = 4 << 20;
+
+/** Connections to the webhook server: a few API servers with a few each. More are turned away. */
+export const ADMISSION_CALLERS_MAX = 256;

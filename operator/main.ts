@@ -18,6 +18,7 @@ import {
   METRICS,
   type OperatorSettings,
   type Resolve,
+  WEBHOOK,
   WORLD,
   wireOperator,
 } from "./wiring.ts";
@@ -41,25 +42,28 @@ export async function runOperator(options: OperatorOptions): Promise<boolean> {
   const world = get(WORLD);
   let isSynced = false;
   const http = await serveHttp(options.port, {
-    isReady: () => isSynced,
+    isReady: () => isSynced && get(WEBHOOK)?.isServing !== false,
     metrics: () => get(METRICS).print(),
   });
   // The controller hears of every change from the first list on; it works only while it leads.
   const controller = get(CONTROLLER);
   const watching = new AbortController();
   const watched = world.run(watching.signal);
-  void world.synced().then(() => {
+  // Every replica answers the API server, from the moment on that it knows all tunnels.
+  const answered = world.synced().then(async () => {
     isSynced = true;
+    await get(WEBHOOK)?.run(watching.signal);
   });
   get(LOG).info({ port: http.port, identity }, "operator started");
   try {
-    return await lead(get, stop.signal);
+    return await Promise.race([lead(get, stop.signal), failureOf(answered)]);
   } finally {
     watching.abort();
     await drained(get, controller.stop());
     await get(EVENTS).drained();
     await get(ELECTION).release();
     await watched;
+    if (isSynced) await answered;
     await http.close();
     get(API).close();
     get(LOG).info("operator stopped");
@@ -78,6 +82,12 @@ async function lead(get: Resolve, signal: AbortSignal): Promise<boolean> {
   const isToldToStop = await held;
   if (!isToldToStop) log.error("the Lease was lost: this replica ends, another one leads");
   return isToldToStop;
+}
+
+/** Rejects when the webhook cannot be served, and never resolves. */
+async function failureOf(answered: Promise<void>): Promise<never> {
+  await answered;
+  return await Promise.withResolvers<never>().promise;
 }
 
 /** Waits for work under way, but not for ever. */

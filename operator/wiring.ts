@@ -8,16 +8,20 @@ import "../authority/reflect-shim.ts";
 import { type DependencyContainer, instanceCachingFactory, container as root } from "tsyringe";
 import { ApiClient } from "./api/api-client.ts";
 import { Children } from "./apply/children.ts";
+import { admitPod } from "./attach/admit.ts";
 import { type Clock, SYSTEM_CLOCK } from "./clock.ts";
 import { Controller } from "./controller.ts";
 import { EventRecorder } from "./events/event-recorder.ts";
 import { ELECTION_TIMES, LeaseElection } from "./leader/lease-election.ts";
 import { Metrics } from "./metrics/metrics.ts";
+import { PodReconciler } from "./reconcile/pod/reconcile.ts";
 import { UplinkSetReconciler } from "./reconcile/uplink-set/reconcile.ts";
 import { PeerReconciler } from "./reconcile/vpn-peer/reconcile.ts";
 import type { GatewayImage } from "./reconcile/vpn-tunnel/gateway-pod.ts";
 import { TunnelReconciler } from "./reconcile/vpn-tunnel/reconcile.ts";
 import type { HostAccess } from "./reconcile/vpn-tunnel/references.ts";
+import { WebhookReconciler } from "./reconcile/webhook/reconcile.ts";
+import { Webhook, type WebhookSettings } from "./webhook/webhook.ts";
 import { World } from "./world.ts";
 
 declare const valueType: unique symbol;
@@ -33,6 +37,10 @@ export interface OperatorSettings {
   readonly identity: string;
   readonly image: GatewayImage;
   readonly hostAccess: HostAccess;
+  /** Resources of sidecars, as in a container. */
+  readonly sidecarResources: object;
+  /** Absent: no pod is attached. */
+  readonly webhook?: WebhookSettings;
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }
 
@@ -47,6 +55,7 @@ export const WORLD: Token<World> = Symbol("World");
 export const METRICS: Token<Metrics> = Symbol("Metrics");
 export const EVENTS: Token<EventRecorder> = Symbol("EventRecorder");
 export const ELECTION: Token<LeaseElection> = Symbol("LeaseElection");
+export const WEBHOOK: Token<Webhook | undefined> = Symbol("Webhook");
 export const CONTROLLER: Token<Controller> = Symbol("Controller");
 
 /** Resolves tokens to what they name. */
@@ -64,6 +73,7 @@ export function wireOperator(settings: OperatorSettings): Resolve {
   once(container, WORLD, () => createWorld(get));
   once(container, EVENTS, () => createEvents(get));
   once(container, ELECTION, () => createElection(get));
+  once(container, WEBHOOK, () => createWebhook(get));
   once(container, CONTROLLER, () => createController(get));
   return get;
 }
@@ -113,13 +123,27 @@ function createElection(get: Resolve): LeaseElection {
   });
 }
 
+function createWebhook(get: Resolve): Webhook | undefined {
+  const { image, namespace, sidecarResources, webhook: settings } = get(SETTINGS);
+  if (settings === undefined) return undefined;
+  const [log, world] = [get(LOG), get(WORLD)];
+  const sidecars = { image, resources: sidecarResources };
+  return new Webhook({
+    ...{ api: get(API), clock: get(CLOCK), namespace, settings },
+    admit: (path, request) => admitPod(world, sidecars, { path, request }),
+    troubled: (error) => log.warn(cause(error), "the webhook's keys could not be read or written"),
+  });
+}
+
 function createController(get: Resolve): Controller {
   const [log, metrics, world] = [get(LOG), get(METRICS), get(WORLD)];
-  const { hostAccess, image } = get(SETTINGS);
+  const { hostAccess, image, namespace, webhook: settings } = get(SETTINGS);
   const [api, clock] = [get(API), get(CLOCK)];
   const context = { api, clock, world, events: get(EVENTS) };
   const children = new Children(api, world.childKinds);
-  return new Controller({
+  const running = get(WEBHOOK);
+  const webhook = running && settings ? { webhook: { running, settings } } : {};
+  const controller = new Controller({
     clock,
     world,
     metrics,
@@ -127,10 +151,14 @@ function createController(get: Resolve): Controller {
       VpnTunnel: new TunnelReconciler({ ...context, children, image, hostAccess }),
       VpnPeer: new PeerReconciler({ ...context, children }),
       UplinkSet: new UplinkSetReconciler(context),
+      Pod: new PodReconciler(context),
+      Webhook: new WebhookReconciler({ api, world, namespace, ...webhook }),
     },
     failed: (key, error, delayMs) =>
       log.warn({ key, delayMs: Math.round(delayMs), ...cause(error) }, "reconcile failed"),
   });
+  running?.onBundle(() => controller.webhookChanged());
+  return controller;
 }
 
 /** JSON lines on standard error. Never a body: it may hold a key. */

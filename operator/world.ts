@@ -8,7 +8,7 @@ import type { KubeObject, ResourceKind } from "./api/object.ts";
 import * as kinds from "./api/object.ts";
 import type { ChildKind } from "./apply/children.ts";
 import type { Clock } from "./clock.ts";
-import { MANAGED_SELECTOR } from "./reconcile/labels.ts";
+import { ATTACHED_LABEL, MANAGED_SELECTOR } from "./reconcile/labels.ts";
 import type { SecretObject } from "./reconcile/secret-data.ts";
 import type { Condition } from "./status/conditions.ts";
 import { Informer, type InformerOptions } from "./watch/informer.ts";
@@ -42,6 +42,23 @@ export interface ClaimObject extends KubeObject {
   readonly spec?: { readonly holderIdentity?: string };
 }
 
+/** A container or a volume of a pod: only its name matters to most. */
+export interface Named {
+  readonly name: string;
+  readonly [field: string]: unknown;
+}
+
+/** A pod, as far as it is read. */
+export interface PodObject extends KubeObject {
+  readonly spec?: {
+    readonly hostNetwork?: boolean;
+    readonly initContainers?: readonly Named[];
+    readonly volumes?: readonly Named[];
+    readonly imagePullSecrets?: readonly { readonly name: string }[];
+  };
+  readonly status?: { readonly phase?: string };
+}
+
 /** What the informers are made with. */
 export type WorldOptions = Pick<InformerOptions<KubeObject>, "api" | "clock" | "troubled"> & {
   readonly api: Api;
@@ -57,6 +74,8 @@ export class World {
   readonly services: Informer<ServiceObject>;
   readonly statefulSets: Informer<StatefulSetObject>;
   readonly claims: Informer<ClaimObject>;
+  /** Pods that were attached, and of them only what is needed to give them a peer. */
+  readonly pods: Informer<PodObject>;
   /** The kinds that tunnels own. */
   readonly childKinds: readonly ChildKind[];
   readonly all: readonly Informer<KubeObject>[];
@@ -71,6 +90,14 @@ export class World {
     this.services = managed(kinds.SERVICE);
     this.statefulSets = managed(kinds.STATEFUL_SET);
     this.claims = managed(kinds.LEASE);
+    this.pods = new Informer<PodObject>({
+      ...options,
+      selection: { kind: kinds.POD, labelSelector: `${ATTACHED_LABEL}=true` },
+      trim: ({ metadata, status }) => ({
+        metadata,
+        ...(status?.phase === undefined ? {} : { status: { phase: status.phase } }),
+      }),
+    });
     const rest = [
       kinds.SERVICE_ACCOUNT,
       kinds.ROLE,
@@ -85,7 +112,7 @@ export class World {
       ...rest.map((kind) => ({ kind, informer: managed<KubeObject>(kind) })),
     ];
     const children = this.childKinds.map(({ informer }) => informer as Informer<KubeObject>);
-    this.all = [this.tunnels, this.peers, this.uplinkSets, this.claims, ...children].map(
+    this.all = [this.tunnels, this.peers, this.uplinkSets, this.claims, this.pods, ...children].map(
       (informer) => informer as unknown as Informer<KubeObject>,
     );
   }

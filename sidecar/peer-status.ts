@@ -10,7 +10,7 @@ import type { UplinkBoard } from "./uplink-board.ts";
 
 /** What the data plane knows of its peers, and when that is. */
 export interface PeersView {
-  readonly plane: Pick<PlaneLink, "lastHeardMs" | "traffic">;
+  readonly plane: Pick<PlaneLink, "keyUse" | "lastHeardMs" | "traffic">;
   readonly board: Pick<UplinkBoard, "pathsOf">;
   readonly nowMs: number;
 }
@@ -57,6 +57,7 @@ function sessionStatus(
     since: new Date(session.sinceMs).toISOString(),
     silentMs: Math.max(0, (nowMs - plane.lastHeardMs(index)) | 0),
     traffic: plane.traffic(index),
+    key: plane.keyUse(index),
     paths: board.pathsOf(index),
     ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
   };

@@ -24,6 +24,7 @@ import {
 import { Counter, Counters, countersSnapshot, type Traffic, TrafficTable } from "./counters.ts";
 import { CAPTURE_RING_BYTES, CAPTURES_MAX, PORTS_MAX, RING_BYTES } from "./limits.ts";
 import { kick } from "./native/native.ts";
+import { type KeyUse, UsageTable } from "./session/key-usage.ts";
 import { type GroupRow, readGroups } from "./switch/group-layout.ts";
 import { readStations, type Station } from "./switch/mac-table.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
@@ -52,6 +53,7 @@ export type PlaneOptions = Pick<
   | "probing"
   | "uplinks"
   | "frameBytesMax"
+  | "keyLimits"
 > & { readonly clockOrigin: ClockOrigin };
 
 /** A capture of this plane's frames. */
@@ -78,6 +80,7 @@ export class PlaneLink {
   readonly #counters = new Counters();
   readonly #traffic: TrafficTable;
   readonly #lastHeard: Int32Array;
+  readonly #usage: UsageTable;
   readonly #controlHandle: number;
   readonly #worker: Worker;
   readonly #events: PlaneEvents;
@@ -99,12 +102,14 @@ export class PlaneLink {
     this.#traffic = new TrafficTable(PORTS_MAX);
     this.#workerCounters = new Counters();
     this.#lastHeard = memory.lastHeard;
+    this.#usage = new UsageTable(PORTS_MAX, options.keyLimits);
     this.#controlHandle = options.controlHandle;
     this.#events = events;
     const workerData: WorkerData = {
       ...options,
       ...memory,
       traffic: this.#traffic.memory,
+      usage: this.#usage.memory,
       counters: this.#workerCounters.values.buffer as SharedArrayBuffer,
     };
     this.#worker = new Worker(new URL("./worker-thread.ts", import.meta.url), { workerData });
@@ -155,6 +160,11 @@ export class PlaneLink {
 
   traffic(port: number): Traffic {
     return this.#traffic.snapshot(port);
+  }
+
+  /** How much the sending key of session `index` was used. */
+  keyUse(index: number): KeyUse {
+    return this.#usage.use(index);
   }
 
   /** The stations of the segment; none between two peers. */

@@ -53,7 +53,16 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
             overheadBytes: DATA_V2_EPOCH_BYTES,
             device: device.kind,
           }),
+    keyLimits: {
+      packets: limitOf(transport.renegotiatePackets),
+      bytes: limitOf(transport.renegotiateBytes),
+    },
     frameBytesMax:
       mtuBytesMax + (device.kind === "tun" ? 0 : ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES),
   };
+}
+
+/** 0 says that there is none. */
+function limitOf(value: number): number {
+  return value === 0 ? Infinity : value;
 }

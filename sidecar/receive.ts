@@ -125,6 +125,7 @@ function finish(plane: Plane, index: number): void {
   if (opened === Verdict.none) return;
   if (opened !== Verdict.opened) {
     counters.add(openingCounter(opened), 1);
+    if (opened === Verdict.authenticationFailed) countForgery(plane, row);
     return;
   }
   const header = received[row + Word.opcode] as number;
@@ -149,11 +150,18 @@ function finish(plane: Plane, index: number): void {
   counters.add(Counter.rxBytes, datagramBytes);
   plane.traffic.addIn(session.index, 1, datagramBytes);
   if (session.sealSlot < 0) session.hearFirst(keyId);
+  session.usage.opened(keyId, datagramBytes);
   session.lastHeardMs = plane.nowMs;
   session.hasSaidSilent = false;
   plane.lastHeard[session.index] = plane.nowMs;
   followPath(plane, index, session, verdict === ReplayVerdict.accept);
   takeFrame(plane, row, session);
+}
+
+/** A key may be tried with so many forgeries and no more. */
+function countForgery({ received, sessions }: Plane, row: number): void {
+  const header = received[row + Word.opcode] as number;
+  sessions.byPeerId(header & 0xff_ffff)?.usage.failed((header >>> 24) & 7);
 }
 
 /** An authentic packet of a later epoch: the main thread moves the window of epochs. */

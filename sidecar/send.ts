@@ -28,7 +28,8 @@ import {
   TAP_INDEX,
 } from "./plane.ts";
 import { TAP_PORT } from "./ports.ts";
-import { type DataSession, NO_ID } from "./session/data-session.ts";
+import type { DataSession } from "./session/data-session.ts";
+import { NO_ID } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import type { Answers } from "./switch/switching.ts";
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
@@ -164,11 +165,12 @@ function addOrder(plane: Plane, session: DataSession, id: number, path: number):
 }
 
 /** The key is nearly used up: the next epoch at once, or a new key from the main thread. */
-function changeKey(plane: Plane, session: DataSession): void {
-  const { index, sealKeyId: keyId } = session;
+export function changeKey(plane: Plane, session: DataSession): void {
+  const { index, sealKeyId: keyId, usage } = session;
   // Before the main thread hears of it and empties the old slot.
   flushOrders(plane);
-  const epoch = session.sealEpochWord === 0 ? 0 : session.advanceEpoch(keyId);
+  const canAdvance = session.sealEpochWord !== 0 && usage.isEpochUsed;
+  const epoch = canAdvance ? session.advanceEpoch(keyId) : 0;
   session.hasAskedForKey = epoch === 0;
   if (epoch === 0) notice(plane, { kind: "needsKey", index });
   else notice(plane, { kind: "epoch", index, keyId, epoch, isOurs: true });

@@ -5,6 +5,7 @@
 
 import type { ClockOrigin } from "./clock.ts";
 import type { SegmentConfig, UplinkConfig } from "./control/tunnel-config.ts";
+import type { KeyLimits } from "./session/key-usage.ts";
 import type { ProbingSettings } from "./session/path-set.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
 
@@ -39,6 +40,9 @@ export interface WorkerData {
   readonly traffic: SharedArrayBuffer;
   /** Row n: when session n was last heard, wrapping milliseconds. */
   readonly lastHeard: Int32Array;
+  /** Row n: how much session n's sending key was used. */
+  readonly usage: SharedArrayBuffer;
+  readonly keyLimits: KeyLimits;
   readonly controlHandle: number;
   readonly tapHandle: number;
   readonly socketHandles: readonly number[];

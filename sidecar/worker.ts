@@ -11,6 +11,7 @@ import { type CaptureMemory, orderCapture } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
+import { carryOutKeyOrder } from "./key-orders.ts";
 import {
   SESSIONS_MAX,
   STATION_SWEEP_INTERVAL_MS,
@@ -26,12 +27,12 @@ import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive } from "./receive.ts";
-import { ReplayWindow } from "./replay/replay-window.ts";
 import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
 import { EVENTS_INTERVAL_MS, guardLoops, sweepGroups, tellEvents } from "./segment-events.ts";
-import { send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
+import { changeKey, send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
+import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
@@ -73,6 +74,7 @@ export class WorkerLoop {
   readonly #timers: TimerTable;
   readonly #orders: SharedRing;
   readonly #network: NetworkWatch;
+  readonly #usage: UsageTable;
   readonly #posted: Pick<Surroundings, "captureMemory" | "routes">;
   #probedMs = 0;
   #isStopped = false;
@@ -85,6 +87,7 @@ export class WorkerLoop {
     this.#posted = around;
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
+    this.#usage = new UsageTable(data.usage, data.keyLimits);
     this.#timers = new TimerTable(REPORT_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
@@ -222,6 +225,7 @@ export class WorkerLoop {
     for (let index = 1; index <= SESSIONS_MAX; index++) {
       const session = plane.sessions.at(index);
       if (session === undefined) continue;
+      if (session.needsNewKeyStill()) changeKey(plane, session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;
@@ -294,28 +298,6 @@ export class WorkerLoop {
       case "openSession":
         this.#openSession(order, nowMs);
         return;
-      case "installKey": {
-        const window = new ReplayWindow(plane.replay);
-        plane.sessions
-          .at(order.index)
-          ?.installKey(order.keyId, { open: order.open, seal: order.seal, window });
-        return;
-      }
-      case "installEpochs":
-        plane.sessions.at(order.index)?.installEpochs(order.keyId);
-        return;
-      case "receiveEpoch": {
-        const { epoch, open } = order;
-        const window = new ReplayWindow(plane.replay);
-        plane.sessions.at(order.index)?.receiveEpoch(order.keyId, { epoch, open, window });
-        return;
-      }
-      case "sendEpoch": {
-        const session = plane.sessions.at(order.index);
-        session?.sendEpoch(order.keyId, order.epoch, order.seal);
-        if (order.isNow) session?.advanceEpoch(order.keyId);
-        return;
-      }
       case "sendWith": {
         const session = plane.sessions.at(order.index);
         session?.beginSending(order.keyId);
@@ -324,9 +306,6 @@ export class WorkerLoop {
         plane.forwarding?.snooping?.portReady(order.index, nowMs);
         return;
       }
-      case "retireKey":
-        plane.sessions.at(order.index)?.retireKey(order.keyId);
-        return;
       case "closeSession":
         plane.sessions.remove(order.index);
         plane.switching.closePort(order.index);
@@ -338,7 +317,7 @@ export class WorkerLoop {
         return;
       }
       default:
-        this.#carryOutOther(order);
+        if (!carryOutKeyOrder(plane, order)) this.#carryOutOther(order);
     }
   }
 
@@ -377,10 +356,11 @@ export class WorkerLoop {
 
   #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
     const plane = this.#plane;
-    const { index, peerId, pingIntervalMs, timeoutMs, hasProbes } = order;
+    const { index, peerId } = order;
     plane.paths.set(order.path, (index * PATHS_MAX + order.uplink) * order.path.length);
     plane.traffic.clear(index);
-    const session = new DataSession({ index, peerId, pingIntervalMs, timeoutMs, hasProbes, nowMs });
+    const usage = this.#usage.begin(index);
+    const session = new DataSession({ ...order, nowMs, usage });
     this.#network.openPaths(session, order.uplink);
     plane.sessions.put(session, order.isDialled ? peerId : -1);
     plane.switching.openPort(index);

@@ -99,6 +99,12 @@ export const DISRUPTION_BUDGET: ResourceKind = kind(
   "PodDisruptionBudget",
   "poddisruptionbudgets",
 );
+export const POD: ResourceKind = kind("v1", "Pod", "pods");
+export const MUTATING_WEBHOOKS: ResourceKind = kind(
+  "admissionregistration.k8s.io/v1",
+  "MutatingWebhookConfiguration",
+  "mutatingwebhookconfigurations",
+);
 export const LEASE: ResourceKind = kind("coordination.k8s.io/v1", "Lease", "leases");
 
 function kind(apiVersion: string, name: string, plural: string): ResourceKind {

@@ -10,6 +10,9 @@ export const MANAGED_SELECTOR: string = `${MANAGED_BY}=${MANAGED_BY_VALUE}`;
 export const TUNNEL_LABEL = "fairlead.dev/tunnel";
 export const PEER_LABEL = "fairlead.dev/peer";
 
+/** Pods that were attached carry it. */
+export const ATTACHED_LABEL = "fairlead.dev/attached";
+
 /** Labels of every object that belongs to a tunnel. */
 export function tunnelLabels(tunnel: string): Record<string, string> {
   return {

@@ -3,7 +3,7 @@
 import { readCertificate } from "../../authority/certificate.ts";
 import type { VpnTunnel } from "../../crds/types.ts";
 import type { Documents } from "./documents.ts";
-import { deviceOf } from "./listen-tunnel.ts";
+import { deviceOf, renewalOf } from "./listen-tunnel.ts";
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type ProfileSettings, readProfile } from "./profile-config.ts";
 import { switchedOrRouted } from "./routing-config.ts";
@@ -26,6 +26,8 @@ const TRANSPORT_DEFAULT: TransportConfig = {
   replayWindow: { packets: "Auto", seconds: 15 },
   keepalive: KEEPALIVE_UNTIL_PUSHED,
   renegotiateSeconds: 3600,
+  renegotiateBytes: 0,
+  renegotiatePackets: 0,
 };
 
 /** Loads a VpnTunnel that dials. */
@@ -184,17 +186,17 @@ function mergedTransport(own: TunnelWithPeers, settings: ProfileSettings): Trans
     ...(written("mssFixBytes") ? { mssFixBytes: transport.mssFixBytes } : {}),
     ...(written("replayWindow") ? { replayWindow: transport.replayWindow } : {}),
     ...(written("keepalive") ? { keepalive: transport.keepalive } : {}),
-    ...(written("renegotiateSeconds") ? { renegotiateSeconds: transport.renegotiateSeconds } : {}),
+    ...Object.fromEntries(Object.entries(renewalOf(transport)).filter(([field]) => written(field))),
   };
 }
 
 function said(settings: ProfileSettings): Partial<TransportConfig> {
-  const { mssFixBytes, replayWindow, keepalive, renegotiateSeconds } = settings;
+  const { mssFixBytes, replayWindow, keepalive, renewal } = settings;
   return {
     ...(mssFixBytes === undefined ? {} : { mssFixBytes }),
     ...(replayWindow === undefined ? {} : { replayWindow }),
     ...(keepalive === undefined ? {} : { keepalive }),
-    ...(renegotiateSeconds === undefined ? {} : { renegotiateSeconds }),
+    ...renewal,
   };
 }
 

@@ -13,7 +13,13 @@ import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type PeerOfTunnel, peerProblem } from "./peers.ts";
 import { switchedOrRouted, tableProblem } from "./routing-config.ts";
 import { secretText } from "./secret-lookup.ts";
-import type { DeviceConfig, ListenConfig, PeerConfig, SecurityConfig } from "./tunnel-config.ts";
+import type {
+  DeviceConfig,
+  ListenConfig,
+  PeerConfig,
+  SecurityConfig,
+  TransportConfig,
+} from "./tunnel-config.ts";
 
 /** A listening tunnel with the keys of its peers, as `fairlead profile` needs them. */
 export interface ListenTunnel {
@@ -63,14 +69,14 @@ export async function loadListenTunnel(
     peers: given.peers.map(({ peer }) => peerConfig(peer, given.addresses4, given.addresses6)),
     ...segments(tunnel),
   };
-  const { mssFixBytes, replayWindow, keepalive, renegotiateSeconds } = transport;
+  const { mssFixBytes, replayWindow, keepalive } = transport;
   const config = {
     ...identity,
     role,
     link: tunnel.spec.link,
     device: deviceOf(tunnel),
     ...switchedOrRouted(tunnel, new Set(given.addresses4.values())),
-    transport: { mssFixBytes, replayWindow, keepalive, renegotiateSeconds },
+    transport: { mssFixBytes, replayWindow, keepalive, ...renewalOf(transport) },
     security: {
       ...securityOf(tunnel, credentials),
       dataCiphers: security.dataCiphers,
@@ -113,6 +119,14 @@ function segments(tunnel: VpnTunnel): Pick<ListenConfig, "segment4" | "segment6"
 function networkOf(text: string): { readonly address: string; readonly prefixBits: number } {
   const [address = "", bits] = text.split("/");
   return { address, prefixBits: Number(bits) };
+}
+
+/** When keys are changed, of a listening or a dialling tunnel. */
+export function renewalOf(
+  transport: VpnTunnel["spec"]["transport"],
+): Pick<TransportConfig, "renegotiateSeconds" | "renegotiateBytes" | "renegotiatePackets"> {
+  const { renegotiateSeconds, renegotiateBytes, renegotiatePackets } = transport;
+  return { renegotiateSeconds, renegotiateBytes, renegotiatePackets };
 }
 
 /** This end's interface, of a listening or a dialling tunnel. */

@@ -17,6 +17,8 @@ const REMOTES_MAX = 64;
 /** `mssfix` without a number: 1492 bytes with IPv6 and UDP headers around. */
 const MSSFIX_DEFAULT_BYTES = 1444;
 const IP_UDP_HEADER_BYTES = 48;
+/** What a double counts exactly. */
+const RENEWAL_MAX = Number.MAX_SAFE_INTEGER;
 
 const nothing: Apply = () => undefined;
 
@@ -82,7 +84,16 @@ export const APPLY: Readonly<Record<string, Apply>> = {
   },
   "reneg-sec": (draft, directive) => {
     const seconds = numberWord(draft, directive, 0, 604_800);
-    if (seconds !== undefined) draft.renegotiateSeconds = seconds === 0 ? 0 : Math.max(seconds, 5);
+    if (seconds === undefined) return;
+    draft.renewal.renegotiateSeconds = seconds === 0 ? 0 : Math.max(seconds, 5);
+  },
+  "reneg-bytes": (draft, directive) => {
+    const bytes = numberWord(draft, directive, 0, RENEWAL_MAX);
+    if (bytes !== undefined) draft.renewal.renegotiateBytes = bytes;
+  },
+  "reneg-pkts": (draft, directive) => {
+    const packets = numberWord(draft, directive, 0, RENEWAL_MAX);
+    if (packets !== undefined) draft.renewal.renegotiatePackets = packets;
   },
   keepalive: (draft, directive) => {
     const interval = numberWord(draft, directive, 1, 3600);

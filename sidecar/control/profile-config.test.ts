@@ -116,7 +116,12 @@ test("device, addresses and transport", () => {
   assert.deepEqual(settings("replay-window 512 10").replayWindow, { packets: 512, seconds: 10 });
   assert.deepEqual(settings("keepalive 2 8").keepalive, { intervalSeconds: 2, timeoutSeconds: 8 });
   assert.deepEqual(settings("ping 5").keepalive, { intervalSeconds: 5, timeoutSeconds: 120 });
-  assert.equal(settings("reneg-sec 0").renegotiateSeconds, 0);
+  assert.deepEqual(settings().renewal, {});
+  assert.deepEqual(settings("reneg-sec 0", "reneg-bytes 64000000000", "reneg-pkts 1000").renewal, {
+    renegotiateSeconds: 0,
+    renegotiateBytes: 64_000_000_000,
+    renegotiatePackets: 1000,
+  });
   assert.equal(settings("lport 5000").role.localPort, 5000);
   assert.equal(settings("lport 5000", "nobind").role.localPort, undefined);
   const named = readProfile(profile().replace("dev tap", "dev tb0\ndev-type tap"));

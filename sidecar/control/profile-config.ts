@@ -36,7 +36,8 @@ export interface ProfileSettings {
   readonly mssFixBytes?: number;
   readonly replayWindow?: { readonly packets: number; readonly seconds: number };
   readonly keepalive?: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
-  readonly renegotiateSeconds?: number;
+  /** What of it the profile says. */
+  readonly renewal: ProfileDraft["renewal"];
   readonly security: SecurityConfig;
 }
 
@@ -226,9 +227,7 @@ function settingsOf(draft: ProfileDraft): ProfileSettings {
     ...(draft.mssFixBytes === undefined ? {} : { mssFixBytes: draft.mssFixBytes }),
     ...(draft.replayWindow === undefined ? {} : { replayWindow: draft.replayWindow }),
     ...(keepalive === undefined ? {} : { keepalive }),
-    ...(draft.renegotiateSeconds === undefined
-      ? {}
-      : { renegotiateSeconds: draft.renegotiateSeconds }),
+    renewal: draft.renewal,
     security: securityOf(draft),
   };
 }

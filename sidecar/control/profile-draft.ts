@@ -61,7 +61,11 @@ export interface ProfileDraft {
   replayWindow?: { readonly packets: number; readonly seconds: number };
   pingSeconds?: number;
   pingRestartSeconds?: number;
-  renegotiateSeconds?: number;
+  readonly renewal: {
+    renegotiateSeconds?: number;
+    renegotiateBytes?: number;
+    renegotiatePackets?: number;
+  };
 }
 
 /** A draft that nothing has been read into; the digest is OpenVPN's default. */
@@ -78,6 +82,7 @@ export function newDraft(): ProfileDraft {
     leavesRoutes: false,
     setsNoRoutes: false,
     asksUserPass: false,
+    renewal: {},
     peerFingerprints: [],
     digest: "SHA1",
     digestLine: 0,

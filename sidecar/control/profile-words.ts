@@ -29,7 +29,7 @@ export function numberWord(
 ): number | undefined {
   const word = directive.words[0] ?? "";
   const value = Number(word);
-  if (/^[0-9]{1,9}$/.test(word) && value >= smallest && value <= largest) return value;
+  if (/^[0-9]{1,16}$/.test(word) && value >= smallest && value <= largest) return value;
   refuse(draft, directive, `needs a whole number from ${smallest} to ${largest}`);
   return undefined;
 }

@@ -3,6 +3,7 @@
  */
 
 import type { Traffic } from "../counters.ts";
+import type { KeyUse } from "../session/key-usage.ts";
 import type { GroupRow } from "../switch/group-layout.ts";
 import { NO_PORT, type Station } from "../switch/mac-table.ts";
 import { QUERIER_OURS } from "../switch/querier.ts";
@@ -27,6 +28,8 @@ export interface PeerStatus {
   /** Milliseconds since it was last heard. */
   readonly silentMs?: number;
   readonly traffic?: Traffic;
+  /** The key that we send with, and how much of it is used. */
+  readonly key?: KeyUse;
   readonly version?: string;
   readonly paths?: readonly PathStatus[];
 }

@@ -143,6 +143,9 @@ export interface TransportConfig {
   readonly keepalive: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
   /** Seconds between renegotiations; 0: never by time. */
   readonly renegotiateSeconds: number;
+  /** Bytes and packets of both directions after which a key is changed; 0: only by its cipher. */
+  readonly renegotiateBytes: number;
+  readonly renegotiatePackets: number;
 }
 
 /** AEAD of the data channel, by OpenVPN's names. */

@@ -34,6 +34,8 @@ export const Word = {
   path: 8,
   /** Index of the tap device that a frame came from or goes to. */
   port: 9,
+  /** Of an order: where in the slab the sealed packet is put as well; 0 for nowhere. */
+  copy: 9,
   /** Bytes of one segment of a super-frame or GSO datagram; 0 when there is only one. */
   segmentBytes: 10,
   /** Segments in a super-frame or GSO datagram. */
@@ -91,6 +93,11 @@ export const LANE_TAPS_MAX = 8;
 export const KEY_SLOTS = 4096;
 /** Datagrams one system call carries at most; `udpReceive` returns no more than this. */
 export const BATCH_MAX = 256;
+
+/** Data packets of one parity block at most. */
+export const PARITY_DATA_MAX = 64;
+/** Parity packets of one block at most. */
+export const PARITY_MAX = 32;
 
 /** Bytes that stay free in front of what a read writes into a slot, for headers put there later. */
 export const HEADROOM_BYTES = 128;

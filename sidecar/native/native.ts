@@ -124,6 +124,26 @@ export type LaneConstructor = new (
   paths: Int32Array,
 ) => Lane;
 
+/**
+ * Reed-Solomon over the slab. Rows 0 to `dataMax - 1` of `shards` are data, the next `parityMax` are
+ * parity; `bytes` are those of the longest, behind a shorter one zeros are thought.
+ */
+export interface Parity {
+  /**
+   * Computes the parity rows that have a length, which must have room for `bytes`; data rows
+   * of length 0 are zero. How many were computed, or -errno: EOPNOTSUPP where `parityUsable` says no.
+   */
+  encode(dataMax: number, parityMax: number, bytes: number): number;
+  /**
+   * Data rows whose verdict is `open` are computed from those that are `done`, and become `opened`;
+   * `none` is zero for data and absent for parity. How many, or -errno: ENODATA for too few.
+   */
+  recover(dataMax: number, parityMax: number, bytes: number): number;
+}
+
+/** The constructor of `Parity`; both views are over SharedArrayBuffers, or it throws. */
+export type ParityConstructor = new (slab: Uint8Array, shards: Int32Array) => Parity;
+
 /** A network interface. */
 export interface Link {
   readonly index: number;
@@ -189,6 +209,8 @@ export interface AddressEntry extends Address {
 /** What the Rust side exports. */
 interface Addon {
   readonly Lane: LaneConstructor;
+  readonly Parity: ParityConstructor;
+  parityUsable(): boolean;
   layout(): Record<string, number>;
   eventOpen(): HandleResult;
   watchOpen(): HandleResult;
@@ -225,6 +247,14 @@ const addon: Addon = load();
 
 /** See the interface of the same name. */
 export const Lane: LaneConstructor = addon.Lane;
+
+/** See the interface of the same name. */
+export const Parity: ParityConstructor = addon.Parity;
+
+/** Whether this processor has the instructions that the arithmetic of parity was compiled for. */
+export function parityUsable(): boolean {
+  return addon.parityUsable();
+}
 
 /** The constants of the Rust side by their names in `layout.ts`, such as "Word.start". */
 export function layout(): Record<string, number> {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DataSession, KEY_IDS, NO_ID } from "./data-session.ts";
+import { DataSession, KEY_IDS } from "./data-session.ts";
+import { NO_ID } from "./key-usage.ts";
 
 const window = { mayAccept: () => 0, accept: () => 0 };
 
@@ -54,6 +55,16 @@ test("ids are given up to 2^32-1, then never again", () => {
   const target = sessionAt(0xffff_fffe);
   const ids = [1, 2, 3, 4, 5].map(() => target.takeId(1));
   assert.deepEqual(ids, [0xffff_fffe, 0xffff_ffff, NO_ID, NO_ID, NO_ID]);
+});
+
+test("a key that was asked for too early is asked for again", () => {
+  const target = sessionAt(0xf000_0000);
+  assert(target.needsNewKey());
+  assert(!target.needsNewKey());
+  assert(target.needsNewKeyStill());
+  assert(!target.needsNewKey());
+  target.sendWith(0);
+  assert(!target.needsNewKeyStill());
 });
 
 test("ids are unsigned across 2^31", () => {

@@ -8,6 +8,7 @@
  */
 
 import { Opcode } from "../wire/control-packet.ts";
+import { KeyUsage } from "./key-usage.ts";
 import { PathSet } from "./path-set.ts";
 
 /** Key ids of OpenVPN are three bits. */
@@ -15,15 +16,6 @@ export const KEY_IDS = 8;
 /** Epochs of one key id side by side: the one before, the one in use, four after it. */
 const EPOCH_RING = 8;
 const EPOCH_RING_BITS = 3;
-/** What `takeId` gives when the sending key's ids are used up. */
-export const NO_ID = 0;
-/** A new key is asked for here: 2^28 ids before the end, minutes at any rate. */
-const ID_SOON_EXHAUSTED = 0xf000_0000;
-/** 7/8 of the AES-GCM limit of 2^36 blocks and packets (openvpn-interop, 2.7's own margin). */
-const BLOCKS_MAX = 2 ** 36 * (7 / 8);
-
-/** Epoch counters have 48 bits. */
-const COUNTER_LIMIT = 2 ** 48;
 const PLACES: number = KEY_IDS * EPOCH_RING;
 
 /** What a session asks of a receive window; the replay stage has the real one. */
@@ -82,8 +74,8 @@ export class DataSession {
   readonly #sealEpochs: Int32Array = new Int32Array(KEY_IDS);
   readonly #nextSlots: Int32Array = new Int32Array(KEY_IDS).fill(-1);
   readonly #nextGenerations: Int32Array = new Int32Array(KEY_IDS);
-  /** The next packet id, and blocks sealed with the key: doubles, so outside the object. */
-  readonly #usage: Float64Array = new Float64Array(2);
+  /** Of the sending key: its next packet id among it. */
+  readonly usage: KeyUsage;
 
   constructor(options: {
     readonly index: number;
@@ -92,6 +84,7 @@ export class DataSession {
     readonly timeoutMs: number;
     readonly hasProbes: boolean;
     readonly nowMs: number;
+    readonly usage?: KeyUsage;
   }) {
     this.index = options.index;
     this.#peerId = options.peerId & 0xff_ffff;
@@ -100,6 +93,7 @@ export class DataSession {
     this.hasProbes = options.hasProbes;
     this.lastHeardMs = options.nowMs;
     this.lastSentMs = options.nowMs;
+    this.usage = options.usage ?? new KeyUsage();
   }
 
   /** Receives with a key from now on; seals with it once `sendWith` says so. */
@@ -157,7 +151,10 @@ export class DataSession {
     this.sealSlots[keyId] = slot;
     this.sealGenerations[keyId] = generation;
     this.#sealEpochs[keyId] = epoch;
-    if (isInUse) this.#sealFrom(keyId, 1);
+    if (isInUse) {
+      this.#seal(keyId);
+      this.usage.beginEpoch(epoch);
+    }
     return epoch;
   }
 
@@ -199,15 +196,14 @@ export class DataSession {
     this.#hasSent = true;
     this.sealKeyId = keyId;
     this.opcodeWord = (Opcode.dataV2 << 27) | (keyId << 24) | this.#peerId | 0;
-    this.#sealFrom(keyId, firstId);
+    this.#seal(keyId);
+    this.usage.begin(keyId, this.#sealEpochs[keyId] as number, firstId);
   }
 
-  #sealFrom(keyId: number, firstId: number): void {
+  #seal(keyId: number): void {
     this.sealSlot = this.sealSlots[keyId] as number;
     this.sealGeneration = this.sealGenerations[keyId] as number;
     this.sealEpochWord = ((this.#sealEpochs[keyId] as number) << 16) | 0;
-    this.#usage[0] = firstId;
-    this.#usage[1] = 0;
     this.hasAskedForKey = false;
   }
 
@@ -226,21 +222,20 @@ export class DataSession {
   /** The next packet id of the sending key for a frame of so many bytes, or NO_ID. */
   takeId(bytes: number): number {
     // HOT PATH
-    const id = this.#usage[0] as number;
-    if (id > 0xffff_ffff && (this.sealEpochWord === 0 || id >= COUNTER_LIMIT)) return NO_ID;
-    this.#usage[0] = id + 1;
-    this.#usage[1] = (this.#usage[1] as number) + ((bytes + 15) >>> 4) + 1;
-    return id;
+    return this.usage.takeId(bytes);
   }
 
-  /** True once when the sending key comes near the end of its ids or its cipher's limit. */
+  /** True once when the sending key comes near a limit; again by `needsNewKeyStill`. */
   needsNewKey(): boolean {
     // HOT PATH
-    if (this.hasAskedForKey) return false;
-    if ((this.#usage[1] as number) < BLOCKS_MAX) {
-      if (this.sealEpochWord !== 0 || (this.#usage[0] as number) < ID_SOON_EXHAUSTED) return false;
-    }
+    if (this.hasAskedForKey || !this.usage.isUsed) return false;
     this.hasAskedForKey = true;
     return true;
+  }
+
+  /** The same from time to time: whoever asked too early, or only receives, asks here. */
+  needsNewKeyStill(): boolean {
+    this.hasAskedForKey = false;
+    return this.sealSlot >= 0 && this.needsNewKey();
   }
 }

@@ -77,10 +77,15 @@ test("installed, the operator does its work with the chart's own account", async
   const names = ["vpntunnels", "vpnpeers", "uplinksets"].map((name) => `crd/${name}.fairlead.dev`);
   await plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", ...names);
   const kubeconfig = await plane.serviceAccountConfig(NAMESPACE, "fl-operator");
-  operator = startOperator(plane, { kubeconfig, flags: ["--namespace", NAMESPACE] });
+  const webhook = ["--webhook-configuration", "fl-operator", "--webhook-port", "0"];
+  const service = ["--webhook-service", "fl-operator-webhook"];
+  const secret = ["--webhook-secret", "fl-operator-webhook"];
+  const flags = ["--namespace", NAMESPACE, ...webhook, ...service, ...secret];
+  operator = startOperator(plane, { kubeconfig, flags });
   await apply("VpnTunnel", "t", {
     listen: { advertise: [{ host: "vpn.example.org" }] },
     addresses: { segment: "10.20.0.0/24", pool: "10.20.0.9-10.20.0.9" },
+    workloads: { podSelector: { matchLabels: { a: "b" } } },
   });
   await apply("VpnTunnel", "d", {
     dial: { profileSecretRef: { name: "admin" } },
@@ -97,6 +102,11 @@ test("installed, the operator does its work with the chart's own account", async
     const text = (): string => `${what} ${name}: ${operator?.output.slice(-3000)}`;
     await waitFor(text, async () => (await reasonOf(what, name)) === reason, 20_000);
   }
+  await waitFor("the webhook's entry", async () => {
+    const path = "jsonpath={.webhooks[0].clientConfig.service.name}";
+    const name = ["mutatingwebhookconfiguration", "fl-operator"];
+    return (await plane.kubectl("get", ...name, "-o", path)) === "fl-operator-webhook";
+  });
   // The fixed address is outside the pool: the former claim is given back, which is a delete.
   await apply("VpnPeer", "p", { tunnel: { name: "t" }, address: "10.20.0.7" });
   await waitFor("the claim given back", async () => {
@@ -118,6 +128,8 @@ test("an upgrade upgrades the kinds; uninstalling keeps them and the tunnels, or
   assert.match(columns, /"helm.sh\/resource-policy": "keep"/);
   await operator?.stop();
   await fine("uninstall", "fl", "--namespace", NAMESPACE);
+  const left = ["secret,mutatingwebhookconfiguration", "-o", "name"];
+  assert.equal(await plane.kubectl("-n", NAMESPACE, "get", ...left), "");
   assert.match(await plane.kubectl("get", "vt"), /^t\s/m);
   await fine(
     ...["install", "fl", CHART, "--namespace", NAMESPACE, "--take-ownership"],

@@ -1,6 +1,6 @@
 /**
  * A real control plane for one test: etcd, kube-apiserver and, on request, the controller manager
- * and the scheduler, on loopback, on a port of its own, in a folder of its own. Nothing is left: the
+ * and the scheduler, on loopback or on a node, on a port of its own, in a folder of its own. Nothing is left: the
  * processes die with the test's process even by SIGKILL, the folder is swept by the next run.
  */
 import assert from "node:assert/strict";
@@ -15,15 +15,25 @@ import {
   programPath,
   SERVER_PROGRAMS,
 } from "./programs.ts";
-import { makeKubeconfig, makeServerFiles, writeKubeconfig } from "./tls-files.ts";
+import { issueCertificate, makeKubeconfig, makeServerFiles, writeKubeconfig } from "./tls-files.ts";
 
 /** What runs besides etcd and the API server. */
 export interface ControlPlaneOptions {
   /** Controllers: service accounts, owner references, ReplicaSets, namespaces. */
   readonly hasControllers?: boolean;
+  /** Absent: loopback, and no kubelet is ever asked for logs. */
+  readonly host?: PlaneHost;
+}
+
+/** The machine that a control plane runs on, when pods are to reach it. */
+export interface PlaneHost {
+  readonly address: string;
+  /** `command` as it is started on that machine. */
+  readonly inside: (command: readonly string[]) => readonly string[];
 }
 
 const READY_MS = 60_000;
+const LOOPBACK = "127.0.0.1";
 const SERVICES = "10.96.0.0/16";
 
 /** A running control plane, for `await using`. */
@@ -33,13 +43,15 @@ export class ControlPlane implements AsyncDisposable {
   readonly server: string;
   readonly #scratch: Scratch;
   readonly #port: number;
+  readonly #host: PlaneHost | undefined;
   readonly #programs: Program[] = [];
   #apiServer: Program | undefined;
 
-  private constructor(scratch: Scratch, port: number) {
+  private constructor(scratch: Scratch, port: number, host: PlaneHost | undefined) {
     this.#scratch = scratch;
     this.#port = port;
-    this.server = `https://127.0.0.1:${port}`;
+    this.#host = host;
+    this.server = `https://${host?.address ?? LOOPBACK}:${port}`;
     this.kubeconfig = scratch.file("admin.kubeconfig");
   }
 
@@ -48,7 +60,7 @@ export class ControlPlane implements AsyncDisposable {
     const extra = options.hasControllers === true ? CONTROLLER_PROGRAMS : [];
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     await ensurePrograms([...SERVER_PROGRAMS, ...extra], say);
-    const plane = new ControlPlane(await Scratch.create(), await freePort());
+    const plane = new ControlPlane(await Scratch.create(), await freePort(), options.host);
     try {
       await plane.#start(options);
     } catch (error) {
@@ -60,7 +72,20 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Runs kubectl as the administrator; it must succeed. Returns its output. */
   async kubectl(...parameters: readonly string[]): Promise<string> {
-    return await runFine([programPath("kubectl"), "--kubeconfig", this.kubeconfig, ...parameters]);
+    return await runFine(this.kubectlCommand(...parameters));
+  }
+
+  /** kubectl as the administrator, as a command to start. */
+  kubectlCommand(...parameters: readonly string[]): readonly string[] {
+    return this.inside([
+      ...[programPath("kubectl"), "--kubeconfig", this.kubeconfig],
+      ...parameters,
+    ]);
+  }
+
+  /** `command` as it is started where the control plane runs. */
+  inside(command: readonly string[]): readonly string[] {
+    return this.#host === undefined ? command : this.#host.inside(command);
   }
 
   /** Runs kubectl with a document on its standard input, whatever comes of it. */
@@ -68,7 +93,7 @@ export class ControlPlane implements AsyncDisposable {
     input: string,
     ...parameters: readonly string[]
   ): Promise<{ readonly status: number; readonly output: string }> {
-    const command = [programPath("kubectl"), "--kubeconfig", this.kubeconfig, ...parameters];
+    const command = this.kubectlCommand(...parameters);
     const { status, stdout, stderr } = await run(command, { input });
     return { status, output: `${stdout}${stderr}` };
   }
@@ -81,6 +106,24 @@ export class ControlPlane implements AsyncDisposable {
     return await writeKubeconfig(path, cluster, { token: token.trim() });
   }
 
+  /** A kubeconfig with a client certificate, in the control plane's folder; returns its path. */
+  async certificateConfig(file: string, subject: string): Promise<string> {
+    return await makeKubeconfig(this.#scratch.path, { file, subject }, this.server);
+  }
+
+  /** A server certificate of the cluster's authority, and the authority itself. */
+  async serverCertificate(
+    file: string,
+    names: readonly string[],
+  ): Promise<{ readonly certificate: string; readonly key: string; readonly authority: string }> {
+    await issueCertificate(this.#scratch.path, { file, subject: `/CN=${file}` }, names);
+    return {
+      certificate: this.#file(`${file}.crt`),
+      key: this.#file(`${file}.key`),
+      authority: this.#file("ca.crt"),
+    };
+  }
+
   /** Ends the API server, at once or in order. */
   async stopApiServer(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
     assert(this.#apiServer !== undefined, "the API server runs");
@@ -91,10 +134,12 @@ export class ControlPlane implements AsyncDisposable {
   /** Starts the API server again, on the same port and data, and waits until it is ready. */
   async startApiServer(): Promise<void> {
     const file = (name: string): string => this.#file(name);
+    const address = this.#host?.address ?? LOOPBACK;
     this.#apiServer = this.#launch("kube-apiserver", [
       ...[`--etcd-servers=unix://${file("etcd.sock")}`, `--secure-port=${this.#port}`],
-      ...["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"],
-      ...[`--service-cluster-ip-range=${SERVICES}`, "--endpoint-reconciler-type=none"],
+      ...[`--bind-address=${address}`, `--advertise-address=${address}`],
+      `--service-cluster-ip-range=${SERVICES}`,
+      ...this.#kubeletParameters(),
       ...[`--tls-cert-file=${file("apiserver.crt")}`, `--client-ca-file=${file("ca.crt")}`],
       ...[`--tls-private-key-file=${file("apiserver.key")}`, "--allow-privileged=true"],
       ...["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"],
@@ -112,9 +157,21 @@ export class ControlPlane implements AsyncDisposable {
     await this.#scratch[Symbol.asyncDispose]();
   }
 
+  /** How logs and exec reach the kubelet; without one, Service `kubernetes` has no endpoint either. */
+  #kubeletParameters(): readonly string[] {
+    if (this.#host === undefined) return ["--endpoint-reconciler-type=none"];
+    const file = (name: string): string => this.#file(name);
+    return [
+      `--kubelet-certificate-authority=${file("ca.crt")}`,
+      `--kubelet-client-certificate=${file("admin.crt")}`,
+      `--kubelet-client-key=${file("admin.key")}`,
+      "--kubelet-preferred-address-types=InternalIP",
+    ];
+  }
+
   async #start(options: ControlPlaneOptions): Promise<void> {
-    await makeServerFiles(this.#scratch.path);
-    await this.#kubeconfig("admin", "/O=system:masters/CN=admin");
+    await makeServerFiles(this.#scratch.path, this.#host?.address ?? LOOPBACK);
+    await this.certificateConfig("admin", "/O=system:masters/CN=admin");
     this.#launch("etcd", [
       ...["--name=test", `--data-dir=${this.#file("etcd")}`, "--unsafe-no-fsync"],
       ...["--log-level=warn", "--advertise-client-urls=http://127.0.0.1:1"],
@@ -129,8 +186,8 @@ export class ControlPlane implements AsyncDisposable {
 
   async #startControllers(): Promise<void> {
     const file = (name: string): string => this.#file(name);
-    await this.#kubeconfig("controllers", "/CN=system:kube-controller-manager");
-    await this.#kubeconfig("scheduler", "/CN=system:kube-scheduler");
+    await this.certificateConfig("controllers", "/CN=system:kube-controller-manager");
+    await this.certificateConfig("scheduler", "/CN=system:kube-scheduler");
     this.#launch("kube-controller-manager", [
       ...["--secure-port=0", "--leader-elect=false", "--use-service-account-credentials"],
       ...["--kube-api-qps=500", "--kube-api-burst=1000"],
@@ -144,12 +201,8 @@ export class ControlPlane implements AsyncDisposable {
     await this.#waitFor("the controllers", ["-n", "default", "get", "serviceaccount", "default"]);
   }
 
-  async #kubeconfig(file: string, subject: string): Promise<void> {
-    await makeKubeconfig(this.#scratch.path, { file, subject }, this.server);
-  }
-
   async #waitFor(what: string, parameters: readonly string[]): Promise<void> {
-    const all = [programPath("kubectl"), "--kubeconfig", this.kubeconfig, ...parameters];
+    const all = this.kubectlCommand(...parameters);
     const probe = async (): Promise<boolean> => {
       const ended = this.#programs.find((program) => (program.status ?? 137) !== 137);
       assert(ended === undefined, `${ended?.name} ended: ${ended?.output.slice(-2000)}`);
@@ -159,7 +212,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   #launch(name: ClusterProgram, parameters: readonly string[]): Program {
-    const program = Program.start([programPath(name), ...parameters]);
+    const program = Program.start(this.inside([programPath(name), ...parameters]));
     this.#programs.push(program);
     return program;
   }
@@ -169,7 +222,8 @@ export class ControlPlane implements AsyncDisposable {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port that nobody listens on now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, "127.0.0.1", resolve);

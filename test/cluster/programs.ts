@@ -1,5 +1,5 @@
 /**
- * The programs of a real control plane (etcd, kube-apiserver, …) and Helm, built from Go modules
+ * The programs of a real cluster (etcd, kube-apiserver, kubelet, …) and Helm, built from Go modules
  * once and kept outside the tree. Invariant: a program is used only when its stamp says that it was
  * built from these modules by this Go; whoever builds holds a lock, so two runs build once.
  */
@@ -14,7 +14,7 @@ import { cacheFolder } from "../support/scratch.ts";
 const KUBERNETES_VERSION = "v1.34.4";
 
 interface Source {
-  readonly module: "gomod" | "helm";
+  readonly module: "gomod" | "helm" | "coredns";
   readonly package: string;
   readonly flags: string;
 }
@@ -39,6 +39,9 @@ export type ClusterProgram =
   | "kubectl"
   | "kube-controller-manager"
   | "kube-scheduler"
+  | "kubelet"
+  | "kube-proxy"
+  | "coredns"
   | "helm";
 
 const SOURCES: Readonly<Record<ClusterProgram, Source>> = {
@@ -47,6 +50,9 @@ const SOURCES: Readonly<Record<ClusterProgram, Source>> = {
   kubectl: kubernetes("kubectl"),
   "kube-controller-manager": kubernetes("kube-controller-manager"),
   "kube-scheduler": kubernetes("kube-scheduler"),
+  kubelet: kubernetes("kubelet"),
+  "kube-proxy": kubernetes("kube-proxy"),
+  coredns: { module: "coredns", package: "github.com/coredns/coredns", flags: PLAIN },
   helm: { module: "helm", package: "helm.sh/helm/v3/cmd/helm", flags: PLAIN },
 };
 
@@ -59,10 +65,14 @@ export const CONTROLLER_PROGRAMS: readonly ClusterProgram[] = [
   "kube-scheduler",
 ];
 
+/** What runs on a node besides the container runtime. */
+export const NODE_PROGRAMS: readonly ClusterProgram[] = ["kubelet", "kube-proxy", "coredns"];
+
 /** Every program that tests use. */
 export const ALL_PROGRAMS: readonly ClusterProgram[] = [
   ...SERVER_PROGRAMS,
   ...CONTROLLER_PROGRAMS,
+  ...NODE_PROGRAMS,
   "helm",
 ];
 

@@ -1,6 +1,6 @@
 /**
  * Certificates and kubeconfigs of a test's control plane, in its own folder, made by the openssl
- * program. They are worth nothing outside it: the server listens on loopback and dies with the test.
+ * program. They are worth nothing outside it: the server dies with the test.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,14 +17,17 @@ export interface Holder {
 }
 
 /** Makes the authority, the server's certificate and the keys of service accounts. */
-export async function makeServerFiles(folder: string): Promise<void> {
+export async function makeServerFiles(folder: string, address: string): Promise<void> {
   await ensureCommands(["openssl"]);
   await openssl(folder, [
     ...["req", "-x509", ...NEW_KEY, "-subj", "/CN=test cluster"],
     ...["-keyout", "ca.key", "-out", "ca.crt"],
   ]);
-  const names = ["IP:127.0.0.1", "IP:10.96.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"];
-  await issue(folder, { file: "apiserver", subject: "/CN=kube-apiserver" }, names);
+  const names = [
+    ...["IP:127.0.0.1", `IP:${address}`, "IP:10.96.0.1", "DNS:localhost", "DNS:kubernetes"],
+    ...["DNS:kubernetes.default.svc", "DNS:kubernetes.default.svc.cluster.local"],
+  ];
+  await issueCertificate(folder, { file: "apiserver", subject: "/CN=kube-apiserver" }, names);
   const parameters = ["-genkey", "-name", "prime256v1", "-noout", "-out", "sa.key"];
   await openssl(folder, ["ecparam", ...parameters]);
   await openssl(folder, ["ec", "-in", "sa.key", "-pubout", "-out", "sa.pub"]);
@@ -36,7 +39,7 @@ export async function makeKubeconfig(
   holder: Holder,
   server: string,
 ): Promise<string> {
-  await issue(folder, holder, []);
+  await issueCertificate(folder, holder, []);
   const base64 = async (name: string): Promise<string> =>
     (await readFile(join(folder, name))).toString("base64");
   const user = {
@@ -65,7 +68,12 @@ export async function writeKubeconfig(
   return path;
 }
 
-async function issue(folder: string, holder: Holder, names: readonly string[]): Promise<void> {
+/** Makes a key and a certificate, `<file>.key` and `<file>.crt`; `names` as OpenSSL writes them. */
+export async function issueCertificate(
+  folder: string,
+  holder: Holder,
+  names: readonly string[],
+): Promise<void> {
   const extensions = ["-addext", "basicConstraints=critical,CA:FALSE"];
   extensions.push("-addext", "extendedKeyUsage=serverAuth,clientAuth");
   if (names.length > 0) extensions.push("-addext", `subjectAltName=${names.join(",")}`);

@@ -54,3 +54,53 @@ test("renegotiation loses no packet, whoever asks for it, in both roles", {
     }),
   );
 });
+
+/** Packets a second; each is counted twice, as there is an answer to it. */
+const LIMITED_PINGS_PER_SECOND = 200;
+/** Every five seconds or so: a key is not renewed before it is four seconds old. */
+const LIMITED_PACKETS = 2000;
+const LIMITED_MS = isFull ? 60_000 : 20_000;
+
+const LIMITED_CASES: readonly Case[] = [
+  { role: "server", release: "2.6", initiator: "ours" },
+  { role: "server", release: "2.7", initiator: "stock" },
+  { role: "client", release: "2.6", initiator: "stock" },
+  { role: "client", release: "2.7", initiator: "ours" },
+];
+
+test("a key that has carried as much as was set is renewed, by either end, without loss", {
+  timeout: LIMITED_MS + 120_000,
+}, async (context) => {
+  await Promise.all(
+    LIMITED_CASES.map(async (one) => {
+      const { role, release, initiator } = one;
+      const name = `our ${role}, stock ${release}, ${initiator} asks`;
+      const isOurs = initiator === "ours";
+      await using link = await createLink({
+        ...one,
+        transport: {
+          renegotiateSeconds: 0,
+          // Bytes as a server, packets as a client: 150 bytes make a packet of either.
+          ...(isOurs && role === "server" ? { renegotiateBytes: LIMITED_PACKETS * 150 } : {}),
+          ...(isOurs && role === "client" ? { renegotiatePackets: LIMITED_PACKETS } : {}),
+        },
+        stockLines: ["reneg-sec 0", ...(isOurs ? [] : [`reneg-pkts ${LIMITED_PACKETS}`])],
+      });
+      const { stockHost, oursHost, oursAddress, stockAddress, stock, ours } = link;
+      const [from, to] = role === "server" ? [stockHost, oursAddress] : [oursHost, stockAddress];
+      await using stream = new PingStream(from, to, 1 / LIMITED_PINGS_PER_SECOND);
+      await pause(LIMITED_MS);
+      const key = (await ours.tunnel())?.peers[0]?.key;
+      const { sent, received } = await stream.finish();
+      const keys = stock.log.match(/Control Channel: TLSv/g)?.length ?? 0;
+      const text = `${name}: ${received} of ${sent} pings, ${keys} keys`;
+      context.diagnostic(text);
+      assert.equal(received, sent, `${text}; lost: ${stream.missing().join(" ")}`);
+      assert(keys >= 2, text);
+      assert((key?.keyId ?? 0) >= 1, `${name}: status shows ${JSON.stringify(key)}`);
+      // The old key's overlap is part of it: stock sends with it for a while.
+      assert(key !== undefined && key.packets < sent * 2, `${name}: ${JSON.stringify(key)}`);
+      if (isOurs) assert(key !== undefined && key.usedPercent > 0.1, `${JSON.stringify(key)}`);
+    }),
+  );
+});

@@ -42,7 +42,15 @@ const MINUTE_MS = 60_000;
 const NATIVE = ["--manifest-path", "sidecar/native/Cargo.toml", "--locked"];
 
 /** What can be named. */
-export type PartName = "check" | "unit" | "native" | "netns" | "cluster" | "interop" | "lab";
+export type PartName =
+  | "check"
+  | "unit"
+  | "native"
+  | "netns"
+  | "cluster"
+  | "node"
+  | "interop"
+  | "lab";
 
 /** All parts. */
 export const PARTS: readonly Part[] = [
@@ -51,6 +59,7 @@ export const PARTS: readonly Part[] = [
   { name: "native", needsRoot: false, steps: nativeSteps },
   { name: "netns", needsRoot: true, steps: () => fileSteps("netns", true) },
   { name: "cluster", needsRoot: true, steps: clusterSteps },
+  { name: "node", needsRoot: true, steps: nodeSteps },
   { name: "interop", needsRoot: true, steps: () => fileSteps("interop", false) },
   { name: "lab", needsRoot: true, steps: labSteps },
 ];
@@ -97,7 +106,9 @@ function checkSteps(): readonly Step[] {
 }
 
 function unitSteps(): readonly Step[] {
-  const files = testFiles().filter((file) => !/\.(netns|interop|cluster)\.test\.ts$/.test(file));
+  const files = testFiles().filter(
+    (file) => !/\.(netns|interop|cluster|node)\.test\.ts$/.test(file),
+  );
   return files.length === 0 ? [] : [nodeStep("unit", files, "--test-concurrency=2")];
 }
 
@@ -123,6 +134,11 @@ function clusterSteps(): readonly Step[] {
     { name: "programs", kind: "check", command: build, timeoutMs: 45 * MINUTE_MS },
     ...fileSteps("cluster", true),
   ];
+}
+
+/** A real node; not isolated, for it needs the machine's control groups, and isolates itself. */
+function nodeSteps(): readonly Step[] {
+  return fileSteps("node", false);
 }
 
 /** Scenario, the peer at the testbed's end, and how long it counts. */

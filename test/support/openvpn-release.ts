@@ -6,9 +6,10 @@
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { debianMirror } from "./debian-mirror.ts";
 import { online } from "./owner.ts";
 import { ensureCommands } from "./packages.ts";
-import { run, runFine } from "./process.ts";
+import { runFine } from "./process.ts";
 import { cacheFolder } from "./scratch.ts";
 
 const BOOTSTRAP_TIMEOUT_MS = 300_000;
@@ -63,16 +64,4 @@ export function chrootCommand(
     'root=$0; shift; exec chroot "$root" openvpn "$@"',
   ].join(" && ");
   return ["sh", "-c", script, root, folder, "--cd", FOLDER_IN_ROOT, ...parameters];
-}
-
-/** Debian's mirror as apt on this machine knows it. */
-async function debianMirror(): Promise<string> {
-  const { stdout } = await run([
-    ...["apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN) $(LABEL)"],
-    "Created-By: Packages",
-  ]);
-  const line = stdout.split("\n").find((text) => text.endsWith(" Debian Debian"));
-  const mirror = line?.split(" ")[0];
-  if (mirror === undefined) throw new Error("apt names no Debian mirror to take OpenVPN from");
-  return mirror;
 }

@@ -10,14 +10,21 @@ import { OperatingError } from "../../common/operating-error.ts";
 import { online } from "./owner.ts";
 
 const DEBIAN_PACKAGES = {
+  // The bridge plug-in of CNI, which is in nobody's search path.
+  "/usr/lib/cni/bridge": "containernetworking-plugins",
+  buildah: "buildah",
+  busybox: "busybox-static",
+  containerd: "containerd",
   ip: "iproute2",
   iperf: "iperf",
+  iptables: "iptables",
   iperf3: "iperf3",
   mmdebstrap: "mmdebstrap",
   nft: "nftables",
   openssl: "openssl",
   openvpn: "openvpn",
   ping: "iputils-ping",
+  runc: "runc",
   setpriv: "util-linux",
   smcroutectl: "smcroute",
   socat: "socat",
@@ -53,8 +60,9 @@ export async function ensureCommands(commands: readonly SystemCommand[]): Promis
 
 function isInstalled(command: string): boolean {
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
-  return folders.some((folder) => {
-    const stat = statSync(join(folder, command), { throwIfNoEntry: false });
+  const places = command.startsWith("/") ? [command] : folders.map((one) => join(one, command));
+  return places.some((place) => {
+    const stat = statSync(place, { throwIfNoEntry: false });
     return stat?.isFile() === true && (stat.mode & 0o111) !== 0;
   });
 }

@@ -1,6 +1,7 @@
 /** The one object that a peer consists of: the Secret with its profile. Pure. */
 import type { VpnPeer } from "../../../crds/types.ts";
 import { type OwnerReference, SECRET } from "../../api/object.ts";
+import { DOCUMENTS_KEY } from "../../attach/sidecar.ts";
 import type { Live } from "../../world.ts";
 import { PEER_LABEL, profileSecretName, tunnelLabels } from "../labels.ts";
 import { type DesiredSecret, secretDataOf } from "../secret-data.ts";
@@ -10,10 +11,10 @@ import { type PeerKeys, PROFILE_KEYS } from "./credentials.ts";
 export function profileSecret(
   peer: Live<VpnPeer>,
   owner: OwnerReference,
-  texts: { readonly keys: PeerKeys; readonly profile?: string },
+  texts: { readonly keys: PeerKeys; readonly profile?: string; readonly documents?: string },
 ): DesiredSecret {
   const { name, namespace = "" } = peer.metadata;
-  const { keys, profile } = texts;
+  const { documents, keys, profile } = texts;
   return {
     apiVersion: SECRET.apiVersion,
     kind: "Secret",
@@ -29,6 +30,7 @@ export function profileSecret(
       [PROFILE_KEYS.key]: keys.pair.privateKeyPem,
       [PROFILE_KEYS.wrapKey]: keys.wrapKeyText,
       [PROFILE_KEYS.profile]: profile,
+      [DOCUMENTS_KEY]: documents,
     }),
   };
 }

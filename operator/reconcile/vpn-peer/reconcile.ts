@@ -5,7 +5,7 @@
  */
 import { peerModeProblem } from "../../../crds/routing.ts";
 import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
-import { VPN_PEER } from "../../api/object.ts";
+import { POD, VPN_PEER } from "../../api/object.ts";
 import { type Children, ownerReference } from "../../apply/children.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
 import { fails, holds, unknown, type Verdict } from "../../status/conditions.ts";
@@ -19,6 +19,7 @@ import { type Claimed, type ClaimOutcome, claimAddress, releaseOthers } from "./
 import { PeerCondition, PeerReason } from "./conditions.ts";
 import { makePeerKeys, type PeerKeys, readPeerKeys } from "./credentials.ts";
 import { profileSecret } from "./desired.ts";
+import { insideRemotes, isPodPeer, podDocuments } from "./pod-documents.ts";
 import { profileText, remotesOf } from "./profile.ts";
 import { type PeerFindings, type PeerStatus, peerStatus } from "./status.ts";
 
@@ -90,7 +91,9 @@ export class PeerReconciler implements Reconciler {
       return { profile: unknown(PeerCondition.ProfileReady, CredentialsPending, message) };
     }
     const keys = await this.#keys(peer, credentials, wallMs);
-    const remotes = remotesOf(tunnel, world.services.get(`${namespace}/${gatewayName(name)}`));
+    const isPod = isPodPeer(peer);
+    const service = world.services.get(`${namespace}/${gatewayName(name)}`);
+    const remotes = isPod ? insideRemotes(tunnel, service) : remotesOf(tunnel, service);
     const profile =
       remotes.length === 0
         ? undefined
@@ -100,7 +103,9 @@ export class PeerReconciler implements Reconciler {
             wrapKeyText: credentials.wrapKeyText,
           });
     const owner = ownerReference(VPN_PEER, peer);
-    const texts = profile === undefined ? { keys } : { keys, profile };
+    const documents =
+      isPod && profile !== undefined ? { documents: podDocuments(tunnel, peer, profile) } : {};
+    const texts = { keys, ...(profile === undefined ? {} : { profile }), ...documents };
     await children.keep(owner, [profileSecret(peer, owner, texts)]);
     const { certificatePem } = keys.pair;
     return { certificatePem, profile: profileVerdict(tunnel, profile !== undefined) };
@@ -123,12 +128,19 @@ export class PeerReconciler implements Reconciler {
     const [ready] = status.conditions;
     const former = peer.status?.conditions?.find(({ type }) => type === PeerCondition.Ready);
     if (ready === undefined || former?.reason === ready.reason) return;
-    this.#options.events.record(VPN_PEER, peer, {
-      type: ready.status === "False" ? "Warning" : "Normal",
+    const happening = {
+      type: ready.status === "False" ? ("Warning" as const) : ("Normal" as const),
       reason: ready.reason,
       action: "Reconcile",
       note: ready.message,
-    });
+    };
+    this.#options.events.record(VPN_PEER, peer, happening);
+    // Whoever looks at a pod that waits for its Secret looks at the pod.
+    const pod = peer.metadata.ownerReferences?.find(({ kind }) => kind === "Pod");
+    if (pod === undefined || ready.status !== "False") return;
+    const { namespace = "" } = peer.metadata;
+    const about = { metadata: { name: pod.name, namespace, uid: pod.uid } };
+    this.#options.events.record(POD, about, happening);
   }
 }
 

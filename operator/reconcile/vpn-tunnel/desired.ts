@@ -17,7 +17,7 @@ import {
 } from "../../api/object.ts";
 import { gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
 import { secretDataOf } from "../secret-data.ts";
-import { type GatewayImage, gatewayPodSpec } from "./gateway-pod.ts";
+import { type GatewayImage, gatewayPodSpec, REPLICAS_DEFAULT } from "./gateway-pod.ts";
 
 /** Everything the children are made from. */
 export interface TunnelInput {
@@ -26,9 +26,6 @@ export interface TunnelInput {
   /** Files of the gateway's Secret, by name. */
   readonly files: Readonly<Record<string, string>>;
 }
-
-/** Replicas when the resource does not say: one active, one warm. */
-const REPLICAS_DEFAULT = 2;
 
 /** All children of a tunnel. */
 export function desiredChildren(input: TunnelInput): readonly DesiredObject[] {

@@ -12,6 +12,9 @@ export interface GatewayImage {
   readonly pullSecrets: readonly string[];
 }
 
+/** Replicas when the resource does not say: one active, one warm. */
+export const REPLICAS_DEFAULT = 2;
+
 /** Longest that a gateway takes to say goodbye to its peers. */
 const GRACE_SECONDS = 10;
 

@@ -25,6 +25,7 @@ pub mod word {
         OPCODE = "opcode": usize = 7;
         PATH = "path": usize = 8;
         PORT = "port": usize = 9;
+        COPY = "copy": usize = 9;
         SEGMENT_BYTES = "segmentBytes": usize = 10;
         SEGMENT_COUNT = "segmentCount": usize = 11;
         CHECKSUM = "checksum": usize = 12;
@@ -85,6 +86,8 @@ pub mod size {
         LANE_TAPS_MAX = "LANE_TAPS_MAX": usize = 8;
         KEY_SLOTS = "KEY_SLOTS": usize = 4096;
         BATCH_MAX = "BATCH_MAX": usize = 256;
+        PARITY_DATA_MAX = "PARITY_DATA_MAX": usize = 64;
+        PARITY_MAX = "PARITY_MAX": usize = 32;
     }
 }
 

@@ -16,6 +16,7 @@ mod lane;
 mod layout;
 mod netlink;
 mod open;
+mod parity;
 mod receive;
 mod seal;
 mod send;

@@ -157,6 +157,13 @@ impl Sender {
         if !seal(key, header, text, output) {
             return Err(libc::EINVAL);
         }
+        let copy = row.get(word::COPY);
+        if copy != 0 {
+            let target = slab.range(copy, bytes as i32)?;
+            // SAFETY: the range is inside the slab, whose bytes TypeScript grants to this call,
+            // and output memory is elsewhere.
+            unsafe { std::ptr::copy_nonoverlapping(output.as_ptr(), target.base, bytes) };
+        }
         let range = Range { base: output.as_mut_ptr(), length: bytes };
         self.used += bytes.next_multiple_of(OUTPUT_ALIGNMENT);
         self.last = Some((sealed, range));

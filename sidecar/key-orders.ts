@@ -1,0 +1,41 @@
+/**
+ * Orders about a session's keys, as the data path carries them out. One invariant: a key that an
+ * order installs for receiving has a window of its own, so its packet ids begin anew.
+ */
+
+import type { Order } from "./control/orders.ts";
+import type { Plane } from "./plane.ts";
+import { ReplayWindow } from "./replay/replay-window.ts";
+
+/** Carries an order out if it is about keys; whether it was. */
+export function carryOutKeyOrder(plane: Plane, order: Order): boolean {
+  switch (order.kind) {
+    case "installKey": {
+      const window = new ReplayWindow(plane.replay);
+      plane.sessions
+        .at(order.index)
+        ?.installKey(order.keyId, { open: order.open, seal: order.seal, window });
+      return true;
+    }
+    case "installEpochs":
+      plane.sessions.at(order.index)?.installEpochs(order.keyId);
+      return true;
+    case "receiveEpoch": {
+      const { epoch, open } = order;
+      const window = new ReplayWindow(plane.replay);
+      plane.sessions.at(order.index)?.receiveEpoch(order.keyId, { epoch, open, window });
+      return true;
+    }
+    case "sendEpoch": {
+      const session = plane.sessions.at(order.index);
+      session?.sendEpoch(order.keyId, order.epoch, order.seal);
+      if (order.isNow) session?.advanceEpoch(order.keyId);
+      return true;
+    }
+    case "retireKey":
+      plane.sessions.at(order.index)?.retireKey(order.keyId);
+      return true;
+    default:
+      return false;
+  }
+}
