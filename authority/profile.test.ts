@@ -26,6 +26,11 @@ const REQUEST: ProfileRequest = {
   multicast: { bridges: false, routes: ["224.0.0.0/4", "ff00::/8"], anyAddress4: "10.20.0.1" },
 };
 
+test("a profile asks for a username and a password where the gateway does", () => {
+  assert.doesNotMatch(printProfile(REQUEST), /auth-user-pass/);
+  assert.match(printProfile({ ...REQUEST, asksUserPass: true }), /^auth-user-pass$/m);
+});
+
 test("every remote is in the profile, in random order only when asked", () => {
   const listed = printProfile(REQUEST).split("\n");
   assert.ok(listed.includes("remote 192.0.2.1 1194"));

@@ -25,6 +25,8 @@ export interface ProfileRequest {
   /** Common name of the gateway's certificate. */
   readonly serverName: string;
   readonly wrap: ProfileWrap;
+  /** The gateway asks for a username and a password beside the certificate. */
+  readonly asksUserPass?: boolean;
   readonly dataCiphers: readonly string[];
   readonly mtu: "Auto" | number;
   readonly mssFixBytes: number;
@@ -74,6 +76,7 @@ export function printProfile(request: ProfileRequest): string {
     "persist-tun",
     "explicit-exit-notify 1",
     "remote-cert-tls server",
+    ...(request.asksUserPass === true ? ["auth-user-pass"] : []),
     `verify-x509-name ${quoted(request.serverName)} name`,
     "tls-version-min 1.2",
     `data-ciphers ${request.dataCiphers.join(":")}`,

@@ -24,6 +24,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addStatus(program, settle);
   addCapture(program, settle);
   addProfile(program, settle);
+  addPassword(program, settle);
   addOperator(program, settle);
   addGateway(program, settle);
   addLab(program, settle);
@@ -35,6 +36,15 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return statusOf(error);
   }
+}
+
+function addPassword(program: Command, settle: Settle): void {
+  program
+    .command("password")
+    .description("print a user's line for the list of users of a listening tunnel")
+    .argument("<name>", "the username")
+    .addHelpText("after", PASSWORD_EXAMPLES)
+    .action((name) => settle(import("./password.ts").then((module) => module.run(name))));
 }
 
 type Settle = (outcome: Promise<number>) => Promise<void>;
@@ -204,6 +214,11 @@ function statusOf(error: unknown): number {
 const STATE_FOLDER = "/var/lib/fairlead";
 const RUN_FOLDER = "/run/fairlead";
 
+const PASSWORD_EXAMPLES = `
+The password is asked for, or read from standard input:
+  fairlead password anna >> users
+  kubectl create secret generic segment-users --from-file=users
+  and in the tunnel: security: { userPassSecretRef: { name: segment-users } }`;
 const UP_EXAMPLES = `
 SIGHUP reads the files again; SIGTERM or Ctrl-C stops and removes what was made.
 A tunnel that was never up ends with the status of its cause; docs/reference/exit-status.md

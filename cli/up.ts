@@ -1,11 +1,13 @@
 /** `fairlead up`: the tunnels of some resource files on this host, in the foreground. */
 import { readFileSync } from "node:fs";
 import { OperatingError } from "../common/operating-error.ts";
+import { readProfile } from "../sidecar/control/profile-config.ts";
 import { runSidecar } from "../sidecar/main.ts";
 import type { SidecarEnd } from "../sidecar/sidecar.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { packageVersion } from "./package-version.ts";
 import { UsageError } from "./process-state.ts";
+import { askLine, askSecret, isAsking } from "./terminal.ts";
 
 /** The options as commander hands them over. */
 export interface UpFlags {
@@ -51,7 +53,7 @@ export async function run(flags: UpFlags): Promise<ExitStatus> {
   }
   try {
     const end = await runSidecar({
-      load: { paths, stateDirectory: flags.state, ...profileOf(flags) },
+      load: { paths, stateDirectory: flags.state, ...(await profileOf(flags)) },
       runDirectory: flags.run,
       settings: {
         version: packageVersion(),
@@ -68,7 +70,9 @@ export async function run(flags: UpFlags): Promise<ExitStatus> {
   }
 }
 
-function profileOf(flags: UpFlags): Pick<Parameters<typeof runSidecar>[0]["load"], "profile"> {
+async function profileOf(
+  flags: UpFlags,
+): Promise<Pick<Parameters<typeof runSidecar>[0]["load"], "profile">> {
   if (flags.profile === undefined) {
     const lonely = flags.interface ?? flags.bridge ?? flags.authUserPass;
     if (lonely !== undefined) {
@@ -76,14 +80,35 @@ function profileOf(flags: UpFlags): Pick<Parameters<typeof runSidecar>[0]["load"
     }
     return {};
   }
+  const userPass = await userPassOf(flags.profile, flags.authUserPass);
   return {
     profile: {
       path: flags.profile,
       ...(flags.interface === undefined ? {} : { interfaceName: flags.interface }),
       ...(flags.bridge === undefined ? {} : { bridge: flags.bridge }),
-      ...(flags.authUserPass === undefined ? {} : { userPass: readUserPass(flags.authUserPass) }),
+      ...(userPass === undefined ? {} : { userPass }),
     },
   };
+}
+
+/** From the file that was named, else from whoever sits there, where the profile asks for it. */
+async function userPassOf(
+  profile: string,
+  file: string | undefined,
+): Promise<{ username: string; password: string } | undefined> {
+  if (file !== undefined) return readUserPass(file);
+  if (!isAsking()) return undefined;
+  let text: string;
+  try {
+    text = readFileSync(profile, "utf8");
+  } catch {
+    // Whoever loads the profile says what is wrong with it.
+    return undefined;
+  }
+  const reading = readProfile(text);
+  if (!reading.ok || !reading.settings.needsUserPass) return undefined;
+  const username = await askLine("Username: ");
+  return { username, password: await askSecret("Password: ") };
 }
 
 /** Two lines, as OpenVPN's --auth-user-pass file: never on the command line, where all can see it. */

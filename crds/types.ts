@@ -430,7 +430,7 @@ export interface VpnTunnel {
         key: string;
       };
       /**
-       * A Secret with username and password, for a server that asks for them.
+       * Dialling: a Secret with username and password, for a server that asks for them. Listening: a Secret whose users holds a line for each user, as fairlead password prints it; peers then need one of them beside their certificate.
        */
       userPassSecretRef?: {
         /**
@@ -438,6 +438,14 @@ export interface VpnTunnel {
          */
         name: string;
       };
+      /**
+       * Path of a unix socket on which a program of yours decides on usernames and passwords of peers; in place of userPassSecretRef.
+       */
+      userPassSocket?: string;
+      /**
+       * Seconds for which a peer that logged in gets tokens in place of its password; 0 for none. One day unless it is set.
+       */
+      authTokenSeconds?: number;
     };
     /**
      * What is reached through a routed tunnel.

@@ -62,10 +62,9 @@ const ROWS: readonly Row[] = [
     isAsked: ({ spec }) => spec.security.issuerRef !== undefined,
   },
   {
-    field: "spec.security.userPassSecretRef",
-    reason: "a listening tunnel does not ask for passwords yet: remove it",
-    isAsked: ({ spec }) =>
-      spec.listen !== undefined && spec.security.userPassSecretRef !== undefined,
+    field: "spec.security.userPassSocket",
+    reason: "only a listening tunnel asks for passwords: remove it",
+    isAsked: ({ spec }) => spec.listen === undefined && spec.security.userPassSocket !== undefined,
   },
   {
     field: "spec.addresses.gateway",

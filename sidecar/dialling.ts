@@ -14,6 +14,7 @@ import type { PlaneLink } from "./plane-link.ts";
 import { DIALLED_INDEX } from "./ports.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
+import { Credentials } from "./session/handshake/credentials.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
 import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
 import { addressWords, isSameRemoteRow, pathTo, remoteText } from "./uplink/address-words.ts";
@@ -58,6 +59,8 @@ interface Candidate {
 interface Outcome {
   readonly wasUp: boolean;
   readonly failure?: TunnelError;
+  /** The server asked not to be tried again before. */
+  readonly retryMs?: number;
 }
 
 const FAILURES: Partial<Record<EndCause, TunnelFailure>> = {
@@ -77,8 +80,11 @@ export class Dialling {
   #hasBeenUp = false;
   #isStopped = false;
   readonly #startMs: number;
+  readonly #credentials: Credentials | undefined;
 
   constructor(options: DiallingOptions) {
+    const { userPass } = options.role;
+    this.#credentials = userPass === undefined ? undefined : new Credentials(userPass);
     this.#options = options;
     this.#startMs = options.context.nowMs();
   }
@@ -95,13 +101,13 @@ export class Dialling {
       if (this.#isStopped) return;
       if (outcome.wasUp) retryMs = RETRY_MS_FIRST;
       if (outcome.failure !== undefined) {
-        if (this.#isFinal(outcome.failure)) {
+        if (outcome.retryMs === undefined && this.#isFinal(outcome.failure)) {
           this.#options.failed(outcome.failure);
           return;
         }
         this.#options.log.warn({ cause: outcome.failure.failure }, outcome.failure.message);
       }
-      await this.#pause(retryMs / 2 + randomInt(retryMs));
+      await this.#pause(Math.max(retryMs / 2 + randomInt(retryMs), outcome.retryMs ?? 0));
       retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
     }
   }
@@ -159,7 +165,7 @@ export class Dialling {
     for (const candidate of candidates) {
       if (this.#isStopped) return { wasUp: false };
       const outcome = await this.#attempt(candidate);
-      if (outcome.wasUp) return outcome;
+      if (outcome.wasUp || outcome.retryMs !== undefined) return outcome;
       failure = outcome.failure ?? failure;
       if (outcome.failure !== undefined && outcome.failure.failure !== "noAnswer") return outcome;
     }
@@ -198,7 +204,7 @@ export class Dialling {
   }
 
   #attempt(candidate: Candidate): Promise<Outcome> {
-    const { context, config, role, log } = this.#options;
+    const { context, config, log } = this.#options;
     log.debug({ remote: candidate.name }, "dialling");
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.#finish = (outcome) => {
@@ -219,7 +225,7 @@ export class Dialling {
         established: (agreement) => this.#established(agreement, candidate),
         renegotiated: () => log.debug("key renewed"),
         notice: (message) => log.info({ message }, "message from the server"),
-        ended: (cause, message) => this.#sessionEnded(cause, message),
+        ended: (cause, message, retryMs) => this.#sessionEnded(cause, message, retryMs),
       },
       createRole: (control, events) =>
         new ClientRole(
@@ -231,7 +237,7 @@ export class Dialling {
             mtu: config.device.mtu,
             mtuBytesDefault: this.#options.mtuBytesDefault,
             isIpv6: remoteText(candidate.row).startsWith("["),
-            ...(role.userPass === undefined ? {} : { userPass: role.userPass }),
+            ...(this.#credentials === undefined ? {} : { credentials: this.#credentials }),
           },
           events,
         ),
@@ -258,17 +264,18 @@ export class Dialling {
     this.#options.established(agreement);
   }
 
-  #sessionEnded(cause: EndCause, message: string): void {
+  #sessionEnded(cause: EndCause, message: string, retryMs?: number): void {
     const session = this.#session;
     if (session === undefined) return;
+    const later = retryMs === undefined ? {} : { retryMs };
     if (session.isUp) {
       this.#options.log.warn({ cause }, `disconnected: ${message}`);
       this.#options.lost();
-      this.#finish?.({ wasUp: true });
+      this.#finish?.({ wasUp: true, ...later });
       return;
     }
     const failure = FAILURES[cause] ?? "noAnswer";
-    this.#finish?.({ wasUp: false, failure: new TunnelError(failure, message) });
+    this.#finish?.({ wasUp: false, failure: new TunnelError(failure, message), ...later });
   }
 
   /** Time cures silence and name servers, up to a limit; it does not cure a refusal. */

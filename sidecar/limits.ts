@@ -160,3 +160,14 @@ export const OWNERS_MAX: number = 1 + PREFIXES_MAX;
  * ones are left out, and the log says so.
  */
 export const PUSHED_ROUTES_MAX = 512;
+
+/**
+ * Wrong passwords that a certificate's holder may try at once, and then one in so long: 7,200 a day
+ * at the most. Over it: refused without a look, as a failure that passes.
+ */
+export const LOGIN_BURST = 5;
+export const LOGIN_EVERY_MS = 12_000;
+
+/** Passwords looked at side by side, 32 MiB and a tenth of a second each; and those that wait. */
+export const LOGINS_AT_ONCE_MAX = 4;
+export const LOGINS_WAITING_MAX = 64;

@@ -10,8 +10,10 @@ import type { LimitedLog } from "./control/limited-log.ts";
 import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { Counter } from "./counters.ts";
 import { HALF_OPEN_MAX, KEY_SLOTS_FOR_EPOCHS, SESSIONS_MAX } from "./limits.ts";
+import type { Logins } from "./logins.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import type { PlaneLink } from "./plane-link.ts";
+import { pushedOptions } from "./pushed.ts";
 import type { RouteBook } from "./route-book.ts";
 import { printable } from "./session/handshake/client-role.ts";
 import {
@@ -19,8 +21,6 @@ import {
   Greeter,
   type Greeting,
 } from "./session/handshake/greeter.ts";
-import { Proto } from "./session/handshake/peer-info.ts";
-import { pushedTo } from "./session/handshake/push-options.ts";
 import {
   type PushAgreement,
   ServerRole,
@@ -44,6 +44,8 @@ export interface ListeningOptions {
   readonly routes: RouteBook | undefined;
   readonly cookieSecret: Buffer;
   readonly findWrap: WrapFinder;
+  /** Absent: a certificate is enough. */
+  readonly logins?: Logins | undefined;
   readonly plane: PlaneLink;
   readonly context: PeerContext;
   readonly log: Logger;
@@ -215,6 +217,12 @@ export class Listening {
     session.receive(row, datagram);
   }
 
+  /** A login of its own: a token of another session is worth nothing in this one. */
+  #loginOf(row: Int32Array): Pick<ServerSettings, "login" | "remote"> {
+    const { logins } = this.#options;
+    return logins === undefined ? {} : { login: logins.session(), remote: remoteText(row) };
+  }
+
   #serverSettings(index: number, row: Int32Array, keyPeer: string | undefined): ServerSettings {
     const { config, mtuBytes } = this.#options;
     return {
@@ -224,6 +232,7 @@ export class Listening {
       isIpv6: row[2] !== addressWords("0.0.0.0")[2],
       peerId: index,
       offersEpochs: this.#options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,
+      ...this.#loginOf(row),
       refusalOf: (commonName) => this.#refusalOf(commonName, keyPeer),
       pushFor: (commonName, agreed) => this.#pushFor(commonName, agreed, index),
     };
@@ -242,32 +251,8 @@ export class Listening {
   #pushFor(commonName: string, agreed: PushAgreement, peerId: number): string[] {
     const { config, role, mtuBytes } = this.#options;
     const peer = this.#peers.find((candidate) => candidate.commonName === commonName);
-    const { keepalive } = config.transport;
-    const gateway4 = config.device.address4?.address;
-    const gateway6 = config.device.address6?.address;
-    const { address4, address6 } = peer ?? {};
-    const { segment4, segment6 } = role;
-    return pushedTo({
-      ...(address4 === undefined || segment4 === undefined
-        ? {}
-        : { address4: { address: address4, prefixBits: segment4.prefixBits } }),
-      ...(address6 === undefined || segment6 === undefined
-        ? {}
-        : { address6: { address: address6, prefixBits: segment6.prefixBits } }),
-      ...(gateway4 === undefined ? {} : { gateway4 }),
-      ...(gateway6 === undefined ? {} : { gateway6 }),
-      ...this.#routesFor(commonName),
-      peerId,
-      cipher: agreed.cipher,
-      hasKeyExport: (agreed.peerInfo.proto & Proto.tlsKeyExport) !== 0,
-      hasProtocolFlags: (agreed.peerInfo.proto & Proto.exitNotify) !== 0,
-      hasDynamicWrap: agreed.hasDynamicWrap,
-      hasEpochs: agreed.hasEpochs,
-      hasProbes: agreed.peerInfo.hasProbes,
-      ...(agreed.peerInfo.takesMtu ? { mtuBytes } : {}),
-      pingSeconds: keepalive.intervalSeconds,
-      pingRestartSeconds: keepalive.timeoutSeconds,
-    });
+    const around = { config, role, mtuBytes, peerId, ...this.#routesFor(commonName) };
+    return pushedOptions(peer, agreed, around);
   }
 
   #routesFor(commonName: string): { isRouted?: true; routes?: readonly string[] } {

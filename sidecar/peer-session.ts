@@ -13,7 +13,7 @@ import { ControlSession, type ControlVerdict } from "./session/handshake/control
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import type { DataKeys, EpochSecrets } from "./session/handshake/data-keys.ts";
 import { EpochChain } from "./session/handshake/epoch-keys.ts";
-import type { Agreement, EndCause, SessionEvents } from "./session/handshake/session-outcome.ts";
+import type { Agreement, SessionEvents } from "./session/handshake/session-outcome.ts";
 import type { SessionRole } from "./session/handshake/session-role.ts";
 import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
 
@@ -22,7 +22,7 @@ export interface PeerEvents {
   readonly established: (agreement: Agreement) => void;
   readonly renegotiated: () => void;
   readonly notice: (message: string) => void;
-  readonly ended: (cause: EndCause, message: string) => void;
+  readonly ended: SessionEvents["ended"];
 }
 
 /** A data plane's word that packets of another epoch leave or arrive. */
@@ -206,8 +206,8 @@ export class PeerSession {
       },
       renegotiated: events.renegotiated,
       notice: events.notice,
-      ended: (cause, message) => {
-        if (!this.#isClosed) events.ended(cause, message);
+      ended: (cause, message, retryMs) => {
+        if (!this.#isClosed) events.ended(cause, message, retryMs);
       },
     };
   }

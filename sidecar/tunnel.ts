@@ -17,6 +17,7 @@ import type { TunnelConfig } from "./control/tunnel-config.ts";
 import { Dialling } from "./dialling.ts";
 import { SESSIONS_MAX, SOCKET_BUFFER_BYTES } from "./limits.ts";
 import { Listening, serverTimeoutMs } from "./listening.ts";
+import { loginsOf } from "./logins.ts";
 import * as native from "./native/native.ts";
 import type { PeerContext } from "./peer-session.ts";
 import { peerStatuses } from "./peer-status.ts";
@@ -250,16 +251,10 @@ export class Tunnel {
       const cookieSecret = randomBytes(32);
       const findWrap = createWrapFinder(security.wrap);
       const mtuBytes = this.#mtuBytes;
-      const routes = this.#routes.book;
-      return new Listening({
-        ...shared,
-        role,
-        routes,
-        mtuBytes,
-        cookieSecret,
-        findWrap,
-        limitedLog,
-      });
+      const { book: routes } = this.#routes;
+      const logins = loginsOf(security.login, { context, limitedLog });
+      const own = { cookieSecret, findWrap, limitedLog, logins };
+      return new Listening({ ...shared, role, routes, mtuBytes, ...own });
     }
     if (security.wrap.kind === "TlsCryptV2Server") {
       throw new TunnelError("internal", "a dialling tunnel has no tls-crypt-v2 server key");

@@ -10,6 +10,7 @@ import { assignAddresses, type PoolAnswer } from "./address-pool.ts";
 import type { DocumentProblem, Documents } from "./documents.ts";
 import { ensureCredentials, type GatewayCredentials } from "./gateway-credentials.ts";
 import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
+import { loginOf } from "./login-config.ts";
 import { type PeerOfTunnel, peerProblem } from "./peers.ts";
 import { switchedOrRouted, tableProblem } from "./routing-config.ts";
 import { secretText } from "./secret-lookup.ts";
@@ -42,8 +43,11 @@ export async function loadListenTunnel(
   const identity = { namespace: tunnel.metadata.namespace, name: tunnel.metadata.name };
   const authority = ownAuthority(tunnel, documents);
   const crl = ownCrl(tunnel, documents);
-  const problems = [authority, crl].flatMap((found) => (typeof found === "string" ? [found] : []));
-  if (problems.length > 0 || typeof authority === "string" || typeof crl === "string") {
+  const login = loginOf(tunnel, documents);
+  const problems = [authority, crl, login].flatMap((found) =>
+    typeof found === "string" ? [found] : [],
+  );
+  if (typeof authority === "string" || typeof crl === "string" || typeof login === "string") {
     return { outcome: { ok: false, problems }, peerProblems: [] };
   }
   const store = await openStore(options.stateDirectory, identity);
@@ -81,6 +85,7 @@ export async function loadListenTunnel(
       ...securityOf(tunnel, credentials),
       dataCiphers: security.dataCiphers,
       ...(crl === undefined ? {} : { crlPem: crl.text }),
+      ...(login === undefined ? {} : { login }),
     },
   };
   return {

@@ -126,6 +126,7 @@ function printed(made: {
     serverName: GATEWAY_COMMON_NAME,
     wrap: wrapOf(config, credentials, name),
     dataCiphers: security.dataCiphers,
+    asksUserPass: security.userPassSecretRef !== undefined || security.userPassSocket !== undefined,
     mtu: transport.mtu,
     mssFixBytes: transport.mssFixBytes,
     replayWindow: transport.replayWindow,

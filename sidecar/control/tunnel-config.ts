@@ -4,6 +4,8 @@
  * `.ovpn` profile; nothing behind this type reads YAML again.
  */
 
+import type { User } from "../../authority/password.ts";
+
 /** One tunnel, ready to start. */
 export interface TunnelConfig {
   readonly namespace: string;
@@ -167,8 +169,20 @@ export interface SecurityConfig {
   readonly remoteCertTls?: "server" | "client";
   /** The other end's common name must equal this (`verify-x509-name … name`). */
   readonly verifyName?: string;
+  /** A listening end asks for username and password beside the certificate. */
+  readonly login?: LoginConfig;
   readonly tlsVersionMin: "1.2" | "1.3";
   readonly tlsVersionMax?: "1.2" | "1.3";
+}
+
+/** Who knows the passwords, and how long a token is good for. */
+export interface LoginConfig {
+  /** One of both is there. */
+  readonly users?: readonly User[];
+  /** Path of a unix socket. */
+  readonly socket?: string;
+  /** 0: no tokens. */
+  readonly tokenSeconds: number;
 }
 
 /** tls-crypt-v2 at a listening end: every client's key comes wrapped with this one (128 bytes). */

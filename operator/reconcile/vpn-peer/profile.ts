@@ -50,6 +50,7 @@ export function profileText(input: ProfileInput): string {
     serverName: GATEWAY_COMMON_NAME,
     wrap: wrapOf(input),
     dataCiphers: security.dataCiphers,
+    asksUserPass: security.userPassSecretRef !== undefined || security.userPassSocket !== undefined,
     mtu: transport.mtu,
     mssFixBytes: transport.mssFixBytes,
     replayWindow: transport.replayWindow,

@@ -20,6 +20,7 @@ export const TunnelReason = {
   AuthorityMissing: "AuthorityMissing",
   AuthorityInvalid: "AuthorityInvalid",
   RevocationListMissing: "RevocationListMissing",
+  LoginMissing: "LoginMissing",
   UplinkSetMissing: "UplinkSetMissing",
   HostAccessDenied: "HostAccessDenied",
   CredentialsMade: "CredentialsMade",

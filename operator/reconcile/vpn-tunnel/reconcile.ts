@@ -183,6 +183,7 @@ export class TunnelReconciler implements Reconciler {
 
 function namesSecrets(tunnel: Live<VpnTunnel>): boolean {
   const { dial, security } = tunnel.spec;
-  const named = [dial?.profileSecretRef, security.caSecretRef, security.crlSecretRef];
+  const { caSecretRef, crlSecretRef, userPassSecretRef } = security;
+  const named = [dial?.profileSecretRef, caSecretRef, crlSecretRef, userPassSecretRef];
   return named.some((reference) => reference !== undefined);
 }

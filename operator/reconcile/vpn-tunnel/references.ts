@@ -45,7 +45,9 @@ export async function findReferences(
   for (const wanted of wantedTexts(tunnel)) {
     const text = await readText(context.api, tunnel, wanted);
     if (typeof text !== "string") return { ok: false, verdict: text };
-    secrets.push({ name: wanted.name, texts: { [wanted.key]: text } });
+    const known = secrets.findIndex(({ name }) => name === wanted.name);
+    const texts = { ...secrets[known]?.texts, [wanted.key]: text };
+    secrets.splice(known < 0 ? secrets.length : known, 1, { name: wanted.name, texts });
   }
   const ownAuthority = await readAuthority(context.api, tunnel);
   if (ownAuthority !== undefined && "reason" in ownAuthority) {
@@ -74,6 +76,13 @@ function wantedTexts(tunnel: Live<VpnTunnel>): readonly WantedText[] {
   if (security.crlSecretRef !== undefined) {
     const field = "spec.security.crlSecretRef";
     wanted.push({ field, ...security.crlSecretRef, reason: TunnelReason.RevocationListMissing });
+  }
+  const users = security.userPassSecretRef;
+  if (users !== undefined) {
+    const field = "spec.security.userPassSecretRef";
+    const keys = dial === undefined ? ["users"] : ["username", "password"];
+    const reason = TunnelReason.LoginMissing;
+    for (const key of keys) wanted.push({ field, name: users.name, key, reason });
   }
   return wanted;
 }

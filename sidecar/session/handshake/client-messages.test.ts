@@ -10,10 +10,12 @@ interface Said {
   readonly role: ClientRole;
   readonly session: ControlSession;
   readonly words: string[];
+  readonly retries: (number | undefined)[];
 }
 
 function client(): Said {
   const words: string[] = [];
+  const retries: (number | undefined)[] = [];
   const events: SessionEvents = {
     installKeys: () => assert.fail("no keys"),
     installEpochs: () => assert.fail("no keys"),
@@ -22,7 +24,10 @@ function client(): Said {
     established: () => assert.fail("nothing was agreed"),
     renegotiated: () => undefined,
     notice: (message) => words.push(message),
-    ended: (cause, message) => words.push(`${cause}: ${message}`),
+    ended: (cause, message, retryMs) => {
+      words.push(`${cause}: ${message}`);
+      retries.push(retryMs);
+    },
   };
   const session = new ControlSession({
     sessionId: Buffer.alloc(8, 1),
@@ -44,7 +49,7 @@ function client(): Said {
   } as const;
   const role = new ClientRole(session, settings, events);
   session.start(role, 0);
-  return { role, session, words };
+  return { role, session, words, retries };
 }
 
 const ENDS: readonly (readonly [string, RegExp])[] = [
@@ -62,6 +67,22 @@ for (const [text, expected] of ENDS) {
     role.text(text);
     assert.equal(words.length, 1);
     assert.match(words[0] ?? "", expected);
+  });
+}
+
+for (const [text, retryMs, why] of [
+  ["AUTH_FAILED,TEMP[backoff 42,advance no]: try later", 42_000, "try later"],
+  ["AUTH_FAILED,TEMP[advance remote,backoff 7]:later", 7000, "later"],
+  ["AUTH_FAILED,TEMP:later", 0, "later"],
+  ["AUTH_FAILED,TEMP", 0, "it gives no reason"],
+  ["AUTH_FAILED,TEMP[backoff 999999]", 3_600_000, "it gives no reason"],
+  ["AUTH_FAILED,TEMP[backoff -1", 0, "[backoff -1"],
+] as const) {
+  test(`${text} is heeded: not before ${retryMs} ms`, () => {
+    const { role, words, retries } = client();
+    role.text(text);
+    assert.deepEqual(retries, [retryMs]);
+    assert(words[0]?.startsWith(`peerRestarts: the server cannot take this end now: ${why}; `));
   });
 }
 

@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import { type ControlSession, HAND_WINDOW_MS } from "./control-session.ts";
+import type { Credentials } from "./credentials.ts";
 import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
 import { clientPeerInfo, optionsString, parseOptionsString } from "./peer-info.ts";
@@ -23,7 +24,8 @@ export interface ClientSettings {
   readonly isIpv6: boolean;
   /** What this end carries: Ethernet frames (absent), or IP packets. */
   readonly device?: "tap" | "tun";
-  readonly userPass?: { readonly username: string; readonly password: string };
+  /** Absent: nothing but the certificate is shown. */
+  readonly credentials?: Credentials;
 }
 
 /** How a listening end begins its AUTH_FAILED when it does not believe a certificate. */
@@ -33,6 +35,8 @@ const KINDS: Readonly<Record<string, string>> = {
   tap: "Ethernet frames (dev tap)",
   tun: "IP packets (dev tun)",
 };
+/** Longest that a server may make us wait. */
+const BACKOFF_SECONDS_MAX = 3600;
 /** Stock asks again every five seconds. */
 const PUSH_REQUEST_MS = 5000;
 /** Options of one PUSH_REPLY with all its continuations. */
@@ -66,7 +70,7 @@ export class ClientRole implements SessionRole {
       this.#events.ended("certificateRefused", message);
       return;
     }
-    const { version, ciphers, isIpv6, mtu, mtuBytesDefault, userPass } = this.#settings;
+    const { version, ciphers, isIpv6, mtu, mtuBytesDefault, credentials } = this.#settings;
     const { device = "tap" } = this.#settings;
     const mtuBytes = mtu === "Auto" ? mtuBytesDefault : mtu;
     const cipher = this.#cipher ?? ciphers[0] ?? "AES-256-GCM";
@@ -75,8 +79,8 @@ export class ClientRole implements SessionRole {
       random1: randomBytes(32),
       random2: randomBytes(32),
       options: optionsString({ role: "client", device, mtuBytes, cipher, isIpv6 }),
-      username: userPass?.username ?? "",
-      password: userPass?.password ?? "",
+      username: credentials?.current.username ?? "",
+      password: credentials?.current.password ?? "",
       peerInfo: clientPeerInfo(version, ciphers),
     });
   }
@@ -151,7 +155,11 @@ export class ClientRole implements SessionRole {
   }
 
   #takePush(options: readonly string[]): void {
-    if (this.#pushed !== undefined || this.#first === undefined) return;
+    if (this.#pushed !== undefined) {
+      this.#takeToken(parsePushReply(options));
+      return;
+    }
+    if (this.#first === undefined) return;
     this.#pushOptions.push(...options);
     if (this.#pushOptions.length > PUSH_OPTIONS_MAX) {
       this.#events.ended("protocolError", "the server pushes more than 1000 options");
@@ -177,6 +185,7 @@ export class ClientRole implements SessionRole {
     this.#first = undefined;
     this.#pushRequestDueMs = Infinity;
     this.#pushOptions = [];
+    this.#takeToken(pushed);
     const mtuBytes = pushed.mtuBytes ?? remoteMtuBytes;
     this.#events.established({
       cipher,
@@ -191,6 +200,11 @@ export class ClientRole implements SessionRole {
     });
     if (pushed.usesDynamicWrap) this.#session.deriveDynamicWrap(key);
     this.#deriveKeys(key, cipher, pushed);
+  }
+
+  /** In place of the password, here and in the next session: another one with each key. */
+  #takeToken({ authToken, authTokenUser }: PushedOptions): void {
+    if (authToken !== undefined) this.#settings.credentials?.takeToken(authToken, authTokenUser);
   }
 
   #refusalOf(
@@ -232,7 +246,13 @@ export class ClientRole implements SessionRole {
 
   #takeAuthFailed(reason: string): void {
     if (reason.startsWith("TEMP")) {
-      const message = `the server cannot take this end now: ${printable(reason)}`;
+      const { backoffSeconds, why } = temporaryOf(reason);
+      const message = `the server cannot take this end now: ${printable(why)}; trying again in ${backoffSeconds} s`;
+      this.#events.ended("peerRestarts", message, backoffSeconds * 1000);
+      return;
+    }
+    if (this.#settings.credentials?.dropToken() === true) {
+      const message = `the server does not take its auth-token any more: ${printable(reason)}; trying the password`;
       this.#events.ended("peerRestarts", message);
       return;
     }
@@ -266,6 +286,17 @@ export class ClientRole implements SessionRole {
 function pendingSeconds(rest: string): number {
   const match = /(?:^|,)timeout (\d{1,6})(?:,|$)/.exec(rest);
   return match === null ? HAND_WINDOW_MS / 1000 : Number(match[1]);
+}
+
+/** `TEMP[backoff 42,advance no]:reason`: how long to wait, and why. */
+function temporaryOf(reason: string): { backoffSeconds: number; why: string } {
+  const match = /^TEMP(?:\[([^\]]{0,100})\])?[:,]? ?(.*)$/s.exec(reason);
+  const backoff = Number(/(?:^|,) ?backoff (\d{1,6})(?:,|$)/.exec(match?.[1] ?? "")?.[1] ?? 0);
+  const why = match?.[2] ?? "";
+  return {
+    backoffSeconds: Math.min(backoff, BACKOFF_SECONDS_MAX),
+    why: why || "it gives no reason",
+  };
 }
 
 /** Text from the other end, fit for a log line. */

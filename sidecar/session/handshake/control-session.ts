@@ -218,6 +218,11 @@ export class ControlSession {
     (this.#active ?? this.#next)?.writeText(text);
   }
 
+  /** Something happened beside the datagrams: `step` is to be called. */
+  wake(): void {
+    if (!this.#isClosed) this.#host.wake();
+  }
+
   /** The other end waits for a person: the handshake under way may take so much longer. */
   extendHandWindow(seconds: number): void {
     this.#mayBeSilent = true;

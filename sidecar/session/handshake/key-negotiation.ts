@@ -128,6 +128,12 @@ export class KeyNegotiation {
     this.remoteKeyMethod = undefined;
   }
 
+  /** The password was handed on: it is not kept with the session. */
+  forgetPassword(): void {
+    if (this.remoteKeyMethod === undefined) return;
+    this.remoteKeyMethod = { ...this.remoteKeyMethod, password: "" };
+  }
+
   /** Overwrites the random halves of both ends: the keys that came of them are installed. */
   wipeKeyMethods(): void {
     for (const message of [this.localKeyMethod, this.remoteKeyMethod]) {

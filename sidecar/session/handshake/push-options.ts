@@ -34,6 +34,9 @@ export interface PushedOptions {
   readonly pingRestartSeconds?: number;
   readonly mtuBytes?: number;
   readonly topology?: string;
+  /** In place of the password from now on, and the username with it where it is another one. */
+  readonly authToken?: string;
+  readonly authTokenUser?: string;
   /** A compression that would change our packets, as pushed: refused by the caller. */
   readonly compression?: string;
   /** Options that were understood by nobody here. */
@@ -126,6 +129,14 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
     number(bytes, { min: MTU_BYTES_MIN, max: MTU_BYTES_MAX }, (n) => (draft.mtuBytes = n)),
   "setenv-safe": (draft, [name, value]) => {
     draft.hasProbes ||= name === "FAIRLEAD" && value === String(EXTENSION_VERSION);
+    return true;
+  },
+  "auth-token": (draft, [token = ""]) => {
+    if (token !== "") draft.authToken = token;
+    return true;
+  },
+  "auth-token-user": (draft, [user = ""]) => {
+    draft.authTokenUser = Buffer.from(user, "base64").toString("utf8");
     return true;
   },
   topology: (draft, [name = ""]) => {

@@ -10,6 +10,7 @@ import type { ControlSession } from "./control-session.ts";
 import { chooseCipher } from "./data-ciphers.ts";
 import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
+import type { Login } from "./login.ts";
 import {
   optionsString,
   type PeerInfo,
@@ -21,6 +22,9 @@ import { pushReplyMessages } from "./push-options.ts";
 import type { EndCause, SessionEvents } from "./session-outcome.ts";
 import type { SessionRole } from "./session-role.ts";
 
+/** How long a client is told to wait when nobody could decide. */
+const BACKOFF_SECONDS = 30;
+
 /** What the listening end is set to, for one session. */
 export interface ServerSettings {
   readonly ciphers: readonly DataCipher[];
@@ -31,6 +35,10 @@ export interface ServerSettings {
   readonly peerId: number;
   /** Undefined when the name may connect, else why not. */
   readonly refusalOf: (commonName: string | undefined) => string | undefined;
+  /** Absent: a certificate is enough. */
+  readonly login?: Login;
+  /** Where the client is, for whoever decides on its login. */
+  readonly remote?: string;
   /** There is room for the key slots of epochs. */
   readonly offersEpochs?: boolean;
   /** Options for the PUSH_REPLY of this client. */
@@ -57,6 +65,9 @@ export class ServerRole implements SessionRole {
   #commonName: string | undefined;
   #pushReply: string[] | undefined;
   #hasEpochs = false;
+  /** It asked for its options, perhaps before it was let in. */
+  #hasAsked = false;
+  #token: string | undefined;
 
   constructor(session: ControlSession, settings: ServerSettings, events: SessionEvents) {
     this.#session = session;
@@ -74,23 +85,67 @@ export class ServerRole implements SessionRole {
   keyMethod(key: KeyNegotiation): void {
     const info = parsePeerInfo(key.remoteKeyMethod?.peerInfo ?? "");
     const cipher = this.#cipher ?? chooseCipher(this.#settings.ciphers, info.ciphers);
-    this.#writeKeyMethod(key, cipher);
+    // A client sends with a renewed key once it has our half: not before the verdict, then.
+    const { login } = this.#settings;
+    const waits = login !== undefined && this.#cipher !== undefined;
+    if (!waits) this.#writeKeyMethod(key, cipher);
     const refusal = this.#refusalOf(key, cipher, info);
     if (refusal !== undefined || cipher === undefined) {
+      if (waits) this.#writeKeyMethod(key, cipher);
       this.#refuse(key, refusal ?? { cause: "noCommonCipher", reason: "no cipher", message: "" });
       return;
     }
+    if (login === undefined) this.#admit(key, cipher, info);
+    else void this.#logIn(login, { key, cipher, info });
+  }
+
+  /** Believed and allowed: the first key makes the session, a later one takes over. */
+  #admit(key: KeyNegotiation, cipher: DataCipher, info: PeerInfo): void {
     const isFirst = this.#cipher === undefined;
     this.#cipher = cipher;
     this.#peerInfo = info;
     this.#commonName = key.peer?.commonName;
     if (isFirst) this.#establish(key, cipher, info);
     this.#deriveKeys(key, cipher, info);
-    if (isFirst && (info.proto & Proto.requestPush) !== 0) this.#push(key);
+    const wantsPush = (info.proto & Proto.requestPush) !== 0 || this.#hasAsked;
+    if (isFirst && wantsPush) this.#push(key);
+    else if (!isFirst && this.#token !== undefined) {
+      key.writeText(`PUSH_REPLY,auth-token ${this.#token}`);
+    }
+  }
+
+  /** Asks for a verdict on username and password; the handshake goes on when it is there. */
+  async #logIn(
+    login: Login,
+    at: { readonly key: KeyNegotiation; readonly cipher: DataCipher; readonly info: PeerInfo },
+  ): Promise<void> {
+    const { key, cipher, info } = at;
+    const { username = "", password = "" } = key.remoteKeyMethod ?? {};
+    key.forgetPassword();
+    const commonName = key.peer?.commonName ?? "";
+    const { remote = "" } = this.#settings;
+    const answer = await login.check({ username, password, commonName, remote });
+    if (key.isDead) return;
+    if (this.#cipher !== undefined) this.#writeKeyMethod(key, cipher);
+    if (answer.ok) {
+      this.#token = answer.token;
+      this.#admit(key, cipher, info);
+    } else {
+      const isTemporary = answer.isTemporary && hasBits(info, Proto.authFailedTemporarily);
+      const mark = isTemporary ? `TEMP[backoff ${BACKOFF_SECONDS}]:` : "";
+      const message = `${printable(username) || "nobody"} may not log in: ${answer.reason}`;
+      this.#refuse(key, {
+        cause: "authenticationFailed",
+        reason: `${mark}${answer.reason}`,
+        message,
+      });
+    }
+    this.#session.wake();
   }
 
   text(text: string): void {
     if (text === "PUSH_REQUEST") {
+      this.#hasAsked = true;
       this.#push();
       return;
     }
@@ -183,7 +238,8 @@ export class ServerRole implements SessionRole {
     const canEpochs = hasBits(info, Proto.epoch | Proto.exitNotify | Proto.tlsKeyExport);
     this.#hasEpochs = canEpochs && this.#settings.offersEpochs === true;
     const agreed = { cipher, peerInfo: info, hasDynamicWrap, hasEpochs: this.#hasEpochs };
-    this.#pushReply = pushReplyMessages(this.#settings.pushFor(commonName, agreed));
+    const token = this.#token === undefined ? [] : [`auth-token ${this.#token}`];
+    this.#pushReply = pushReplyMessages([...this.#settings.pushFor(commonName, agreed), ...token]);
     if (hasDynamicWrap) this.#session.deriveDynamicWrap(key);
     this.#events.established({
       cipher,

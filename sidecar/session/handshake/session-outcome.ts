@@ -64,5 +64,6 @@ export interface SessionEvents {
   readonly renegotiated: () => void;
   /** A line for the user that changes nothing. */
   readonly notice: (message: string) => void;
-  readonly ended: (cause: EndCause, message: string) => void;
+  /** `retryMs`: the other end asks not to be tried again before. */
+  readonly ended: (cause: EndCause, message: string, retryMs?: number) => void;
 }
