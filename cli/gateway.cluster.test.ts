@@ -8,7 +8,7 @@ import { installDefinitions, startOperator } from "../test/cluster/operator-prog
 import { ensureCommands } from "../test/support/packages.ts";
 import { Program, runFine } from "../test/support/process.ts";
 import { Scratch } from "../test/support/scratch.ts";
-import { waitFor } from "../test/support/wait.ts";
+import { pause, waitFor } from "../test/support/wait.ts";
 import { readProcesses } from "./status.ts";
 
 const ROOT: string = join(import.meta.dirname, "..");
@@ -98,6 +98,39 @@ test("of two replicas one carries frames, and a stock client connects with the p
   await runFine(["ip", "link", "set", "cl0", "up"]);
 });
 
+async function shown(what: string, name: string, path: string): Promise<string> {
+  return await plane.kubectl("get", what, name, "-o", `jsonpath=${path}`);
+}
+
+test("the active replica reports the data plane, once", async () => {
+  const path = '{.status.summary.peers} {.status.conditions[?(@.type=="Connected")].reason}';
+  await waitFor(
+    () => `the report: ${logs()}`,
+    async () => (await shown("vt", "g", path)) === "1/1 PeersConnected",
+    20_000,
+  );
+  assert.match(await shown("vt", "g", "{.status.active.pod}"), /^g-gateway-[01]$/);
+  const peer = await waitFor("the peer's report", async () => {
+    const text = await shown("vp", "box", "{.status.connected} {.status.cipher}");
+    return text.startsWith("true") ? text : undefined;
+  });
+  assert.equal(peer, "true AES-256-GCM");
+  // The operator's part is still there: two field owners, one status.
+  assert.equal(await shown("vt", "g", "{.status.peers.total}"), "1");
+  // What the stock client does in its first seconds (neighbour discovery, MLD) is news.
+  const versions = async (): Promise<string> =>
+    await plane.kubectl("get", "vt,vp", "-o", "jsonpath={..resourceVersion}");
+  await waitFor(
+    "five seconds without a write",
+    async () => {
+      const before = await versions();
+      await pause(5_000);
+      return (await versions()) === before;
+    },
+    40_000,
+  );
+});
+
 test("a killed replica is followed by the other, and the client comes back", async () => {
   const index = (await peerOf(0)) === undefined ? 1 : 0;
   const other = gateways[1 - index];
@@ -129,7 +162,8 @@ test("a deleted peer is cut off within two seconds, kubectl included", async () 
   // An operator without the API server ends before its Lease does; its Deployment starts it again.
   await operator.stop();
   operator = startOperator(plane);
-  await operator.waitForOutput(/this replica leads/);
+  // The one before may have ended without its Lease, which is good for another 15 seconds.
+  await operator.waitForOutput(/this replica leads/, 60_000);
   // The watches come back with a pause of at most so long after an outage.
   await waitFor(
     "the gateway to follow again",

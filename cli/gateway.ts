@@ -16,7 +16,9 @@ import { Informer } from "../operator/watch/informer.ts";
 import { runSidecar } from "../sidecar/main.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { writeGatewayFiles } from "./gateway-files.ts";
+import { GatewayReporter } from "./gateway-reporter.ts";
 import { packageVersion } from "./package-version.ts";
+import { readProcesses } from "./status.ts";
 
 /** The options as commander hands them over. */
 export interface GatewayFlags {
@@ -67,7 +69,9 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
   await Promise.race([files.first, aborted(stop.signal)]);
   log.info("standing by");
   const isWon = await election.win(stop.signal);
-  const status = isWon ? await forward(flags, { election, files, log, stop }) : ExitStatus.Fine;
+  const status = isWon
+    ? await forward(flags, { api, election, files, log, stop })
+    : ExitStatus.Fine;
   stop.abort();
   await watched;
   api.close();
@@ -75,6 +79,7 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
 }
 
 interface Parts {
+  readonly api: ApiClient;
   readonly election: LeaseElection;
   readonly files: Files;
   readonly log: pino.Logger;
@@ -98,6 +103,7 @@ async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
     },
   });
   await writeFile(marker, "");
+  const reported = reporterOf(flags, parts).run(stop.signal);
   const held = election.hold(stop.signal).then((isToldToStop) => {
     if (isToldToStop) return;
     log.warn("another replica has taken over: this one ends");
@@ -110,8 +116,22 @@ async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
     stop.abort();
     await rm(marker, { force: true });
     await held;
+    await reported;
     await election.release();
   }
+}
+
+/** The status in the cluster follows what the status socket shows. */
+function reporterOf(flags: GatewayFlags, { api, log }: Parts): GatewayReporter {
+  const { NODE_NAME: node, POD_NAME: pod = `process-${process.pid}` } = process.env;
+  const since = `${new Date().toISOString().slice(0, 19)}Z`;
+  return new GatewayReporter({
+    ...{ api, clock: SYSTEM_CLOCK },
+    tunnel: { namespace: flags.namespace, name: flags.tunnel },
+    active: { pod, ...(node === undefined ? {} : { node }), since },
+    read: () => readProcesses(flags.run),
+    troubled: (error) => log.warn({ cause: String(error) }, "the status was not reported"),
+  });
 }
 
 /** The files of the Secret, written in the order of arrival. */

@@ -111,13 +111,17 @@ export class Controller {
     }
   }
 
-  /** A status is our own writing: only a change of the resource itself brings it back. */
+  /** A status is our own or the gateway's writing: only a change of the resource itself brings it back. */
   #onTunnel(
     key: ObjectKey,
     former: Live<VpnTunnel> | undefined,
     current: Live<VpnTunnel> | undefined,
   ): void {
-    if (isSameSpec(former, current)) return;
+    if (isSameSpec(former, current)) {
+      // The gateway's part of the status decides over Ready.
+      if (connectedText(former) !== connectedText(current)) this.#queue.add(`VpnTunnel ${key}`);
+      return;
+    }
     this.#queue.add(`VpnTunnel ${key}`);
     const { namespace = "", name } = (current ?? former)?.metadata ?? { name: "" };
     this.#addPeers({ namespace, name });
@@ -178,6 +182,11 @@ export class Controller {
       this.#queue.add(`VpnPeer ${keyOf(peer)}`);
     }
   }
+}
+
+function connectedText(tunnel: Live<VpnTunnel> | undefined): string {
+  const found = tunnel?.status?.conditions?.find(({ type }) => type === "Connected");
+  return `${found?.status} ${found?.reason} ${found?.message}`;
 }
 
 function isSamePod(former: PodObject, current: PodObject): boolean {

@@ -11,19 +11,20 @@ export const FIELD_OWNER = "fairlead-operator";
 
 const APPLY_TYPE = "application/apply-patch+yaml";
 
-/** Applies an object, or with `subresource` its status. Returns it as it is now. */
+/** Applies an object, or its status; a gateway is a field owner of its own. Returns it as it is now. */
 export async function apply<Item extends KubeObject>(
   api: Pick<Api, "call">,
   kind: ResourceKind,
   item: Item,
-  subresource?: "status",
+  options: { readonly subresource?: "status"; readonly fieldOwner?: string } = {},
 ): Promise<Item> {
+  const { fieldOwner = FIELD_OWNER, subresource } = options;
   const { name, namespace } = item.metadata;
   const place = { name, ...(namespace === undefined ? {} : { namespace }) };
   return await api.call<Item>({
     method: "PATCH",
     path: pathOf(kind, subresource === undefined ? place : { ...place, subresource }),
-    query: { fieldManager: FIELD_OWNER, force: true },
+    query: { fieldManager: fieldOwner, force: true },
     contentType: APPLY_TYPE,
     body: { apiVersion: kind.apiVersion, kind: kind.kind, ...item },
   });

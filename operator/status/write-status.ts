@@ -36,7 +36,14 @@ export class StatusWriter {
     if (isDeepStrictEqual(known, wanted)) return false;
     const metadata = { name, ...(namespace === undefined ? {} : { namespace }) };
     try {
-      await apply<WithStatus>(this.#api, this.#kind, { metadata, status: wanted }, "status");
+      await apply<WithStatus>(
+        this.#api,
+        this.#kind,
+        { metadata, status: wanted },
+        {
+          subresource: "status",
+        },
+      );
       this.#written.set(keyOf(resource), { uid, status: wanted });
       return true;
     } catch (error) {

@@ -25,7 +25,12 @@ function peer(name: string): VpnPeer {
 }
 
 function children(spec: object): readonly DesiredObject[] {
-  return desiredChildren({ tunnel: tunnel(spec), image: IMAGE, files: { "a.pem": "x" } });
+  return desiredChildren({
+    tunnel: tunnel(spec),
+    image: IMAGE,
+    files: { "a.pem": "x" },
+    peers: ["p2", "p1"],
+  });
 }
 
 function find(all: readonly DesiredObject[], kind: string): Record<string, unknown> {
@@ -52,11 +57,14 @@ test("the gateway may make interfaces and nothing more", () => {
   assert.doesNotMatch(text, /privileged|hostNetwork|SYS_ADMIN/);
 });
 
-test("its role reads one Secret and writes one Lease", () => {
+test("its role reads one Secret, writes one Lease, and reports about its own", () => {
   const role = find(children({ listen: {} }), "Role") as unknown as {
     rules: { resources: string[]; resourceNames?: string[]; verbs: string[] }[];
   };
-  const [secrets, lease, create] = role.rules;
+  const [secrets, lease, tunnels, peers, create] = role.rules;
+  assert.deepEqual([tunnels?.resources, tunnels?.verbs], [["vpntunnels/status"], ["patch"]]);
+  assert.deepEqual(tunnels?.resourceNames, ["testbed-a"]);
+  assert.deepEqual([peers?.resources, peers?.resourceNames], [["vpnpeers/status"], ["p1", "p2"]]);
   assert.deepEqual(secrets?.resourceNames, ["testbed-a-gateway"]);
   assert.deepEqual(lease?.resourceNames, ["testbed-a-gateway"]);
   assert.deepEqual([create?.resources, create?.verbs], [["leases"], ["create"]]);

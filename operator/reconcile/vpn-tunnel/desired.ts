@@ -25,6 +25,8 @@ export interface TunnelInput {
   readonly image: GatewayImage;
   /** Files of the gateway's Secret, by name. */
   readonly files: Readonly<Record<string, string>>;
+  /** Names of its peers: the gateway reports about these. */
+  readonly peers: readonly string[];
 }
 
 /** All children of a tunnel. */
@@ -33,7 +35,7 @@ export function desiredChildren(input: TunnelInput): readonly DesiredObject[] {
   const replicas = tunnel.spec.gateway?.replicas ?? REPLICAS_DEFAULT;
   return [
     serviceAccount(tunnel),
-    role(tunnel),
+    role(input),
     roleBinding(tunnel),
     gatewaySecret(input),
     ...services(tunnel),
@@ -58,8 +60,11 @@ function serviceAccount(tunnel: VpnTunnel): DesiredObject {
   return child(tunnel, SERVICE_ACCOUNT, { automountServiceAccountToken: false });
 }
 
-/** The gateway reads its own Secret, by name, and takes part in its own election: nothing else. */
-function role(tunnel: VpnTunnel): DesiredObject {
+/**
+ * The gateway reads its own Secret, by name, takes part in its own election, and reports into the
+ * status of its tunnel and of its peers: nothing else.
+ */
+function role({ peers, tunnel }: TunnelInput): DesiredObject {
   const name = gatewayName(tunnel.metadata.name);
   const rules = [
     {
@@ -74,10 +79,21 @@ function role(tunnel: VpnTunnel): DesiredObject {
       resourceNames: [name],
       verbs: ["get", "update"],
     },
+    reporting("vpntunnels/status", [tunnel.metadata.name]),
+    ...(peers.length === 0 ? [] : [reporting("vpnpeers/status", [...peers].sort())]),
     // A name cannot be checked before the object is there (RBAC documentation, "resourceNames").
     { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create"] },
   ];
   return child(tunnel, ROLE, { rules });
+}
+
+function reporting(resource: string, names: readonly string[]): object {
+  return {
+    apiGroups: ["fairlead.dev"],
+    resources: [resource],
+    resourceNames: names,
+    verbs: ["patch"],
+  };
 }
 
 function roleBinding(tunnel: VpnTunnel): DesiredObject {

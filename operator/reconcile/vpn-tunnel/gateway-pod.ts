@@ -68,6 +68,7 @@ function container(tunnel: VpnTunnel, image: GatewayImage): object {
     args: ["gateway", "--namespace", namespace, "--tunnel", name],
     env: [
       { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+      { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
       { name: "POD_UID", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } },
     ],
     ...(listen === undefined

@@ -24,7 +24,7 @@ import { desiredChildren } from "./desired.ts";
 import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
 import type { GatewayImage } from "./gateway-pod.ts";
 import { findReferences, type HostAccess, type References } from "./references.ts";
-import { type TunnelFindings, type TunnelStatus, tunnelStatus } from "./status.ts";
+import { connectedOf, type TunnelFindings, type TunnelStatus, tunnelStatus } from "./status.ts";
 
 /** What the tunnels' reconciler is made with. */
 export interface TunnelReconcilerOptions extends ReconcileContext {
@@ -42,6 +42,8 @@ const RENEW_POLL_MS = 3_600_000;
 export class TunnelReconciler implements Reconciler {
   readonly #options: TunnelReconcilerOptions;
   readonly #status: StatusWriter;
+  /** The reason of Connected that was last seen. */
+  readonly #connected = new Map<string, string | undefined>();
 
   constructor(options: TunnelReconcilerOptions) {
     this.#options = options;
@@ -51,16 +53,22 @@ export class TunnelReconciler implements Reconciler {
   async reconcile(key: string): Promise<WorkResult> {
     const { clock, world } = this.#options;
     const tunnel = world.tunnels.get(key);
-    if (tunnel === undefined) this.#status.forget(key);
+    if (tunnel === undefined) this.#forget(key);
     if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) return {};
     const references = await findReferences(this.#options, tunnel, this.#options.hostAccess);
     const findings = references.ok
       ? await this.#keep(tunnel, references.found)
       : this.#refused(tunnel, references.verdict);
+    this.#tellConnected(key, tunnel);
     const status = tunnelStatus(tunnel, findings, clock.wallMs());
     if (await this.#status.write(tunnel, status)) this.#tell(tunnel, status);
     const polls = namesSecrets(tunnel) || !references.ok;
     return { retryAfterMs: polls ? REFERENCE_POLL_MS : RENEW_POLL_MS };
+  }
+
+  #forget(key: string): void {
+    this.#status.forget(key);
+    this.#connected.delete(key);
   }
 
   /** What runs goes on as it was. */
@@ -84,6 +92,7 @@ export class TunnelReconciler implements Reconciler {
       tunnel: typed,
       image,
       files: { ...files, "documents.yaml": documents },
+      peers: tunnel.spec.listen === undefined ? [] : peers.map(({ metadata }) => metadata.name),
     });
     const authority = `Secret ${namespace}/${authoritySecretName(name)}`;
     await children.keep(ownerReference(VPN_TUNNEL, tunnel), desired, [authority]);
@@ -164,6 +173,22 @@ export class TunnelReconciler implements Reconciler {
   ): ReturnType<ReconcileContext["world"]["statefulSets"]["get"]> {
     const { name, namespace } = tunnel.metadata;
     return this.#options.world.statefulSets.get(`${namespace}/${gatewayName(name)}`);
+  }
+
+  /** The gateway's own condition is not ours to write, but its changes are told as events too. */
+  #tellConnected(key: string, tunnel: Live<VpnTunnel>): void {
+    const connected = connectedOf(tunnel);
+    const former = this.#connected.get(key);
+    this.#connected.set(key, connected?.reason);
+    // What was so before this program started is no news.
+    const isFirst = !this.#connected.has(key) || former === undefined;
+    if (connected === undefined || isFirst || former === connected.reason) return;
+    this.#options.events.record(VPN_TUNNEL, tunnel, {
+      type: connected.status === "True" ? "Normal" : "Warning",
+      reason: connected.reason,
+      action: "Report",
+      note: connected.message,
+    });
   }
 
   /** An event for what changed: the cause and the next step are the condition's own words. */

@@ -42,12 +42,23 @@ export function tunnelStatus(
       unknown(TunnelCondition.CredentialsReady, TunnelReason.NotReached, "Not looked at yet."),
     gatewayVerdict(findings),
   ];
-  const verdicts = [readyVerdict(parts), ...parts];
+  // A server that does not answer is what is wrong with a dialling tunnel; peers come and go.
+  const connected = tunnel.spec.dial === undefined ? undefined : connectedOf(tunnel);
+  const deciding = connected === undefined ? parts : [...parts, connected];
+  const verdicts = [readyVerdict(deciding), ...parts];
   return {
     observedGeneration: generation,
     conditions: stampConditions(verdicts, tunnel.status?.conditions, { generation, wallMs }),
     ...(findings.peerCount === undefined ? {} : { peers: { total: findings.peerCount } }),
   };
+}
+
+/** What the gateway reported, if it ever did. */
+export function connectedOf(tunnel: Live<VpnTunnel>): Verdict | undefined {
+  const found = tunnel.status?.conditions?.find(({ type }) => type === "Connected");
+  if (found === undefined) return undefined;
+  const { message, reason, status, type } = found;
+  return { type, status, reason, message };
 }
 
 /** Ready says the reason of the first part that does not hold, so the column STATE names the cause. */
