@@ -68,7 +68,7 @@ export const COUNTER_DETAILS = {
   txNoSession: ["packets", "Packets dropped: the session ended before they were sealed."],
   txNoKey: ["packets", "Packets dropped: the session has no key to send with yet."],
   txIdExhausted: ["packets", "Packets dropped: the key's packet ids are used up."],
-  txNoPath: ["packets", "Packets dropped: the peer has no address yet."],
+  txNoPath: ["packets", "Packets dropped: no uplink is usable, or the peer has no address yet."],
   txSocketFull: ["packets", "Packets dropped: the socket's buffer is full (EAGAIN, ENOBUFS)."],
   txSocketError: ["packets", "Packets dropped: the kernel refused to send them."],
   txTooBig: ["packets", "Packets dropped: longer than the path takes (EMSGSIZE)."],

@@ -10,14 +10,19 @@ import type { Logger } from "pino";
 import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { PathWord } from "./native/layout.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
-import type { PlaneLink } from "./plane-link.ts";
 import { DIALLED_INDEX } from "./ports.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import { Credentials } from "./session/handshake/credentials.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
 import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
-import { addressWords, isSameRemoteRow, pathTo, remoteText } from "./uplink/address-words.ts";
+import {
+  addressWords,
+  isSameRemoteRow,
+  localText,
+  pathTo,
+  remoteText,
+} from "./uplink/address-words.ts";
 import type { UsableUplink } from "./uplink-board.ts";
 import { EARLY_PACKET_ID_FIRST } from "./wire/early-negotiation.ts";
 
@@ -37,7 +42,7 @@ export interface DiallingOptions {
   readonly version: string;
   readonly mtuBytesDefault: number;
   readonly keepsTrying: boolean;
-  readonly plane: PlaneLink;
+  readonly plane: PeerContext["plane"];
   readonly context: PeerContext;
   readonly wrap: ControlWrap;
   readonly log: Logger;
@@ -144,6 +149,20 @@ export class Dialling {
     this.#session?.renegotiate();
   }
 
+  /** The data plane leaves by another path: control packets do too. */
+  floated(index: number, row: Int32Array): void {
+    const session = this.#session;
+    if (session?.index === index && session.isUp) session.row = row;
+  }
+
+  /** Uplinks came or went: a handshake whose uplink is not what it was goes on by the next one. */
+  uplinksChanged(): void {
+    if (this.#session === undefined || this.#session.isUp) return;
+    if (this.#isStillThere(this.#session.row)) return;
+    const failure = new TunnelError("noAnswer", "the uplink went away during the handshake");
+    this.#finish?.({ wasUp: false, failure });
+  }
+
   sayGoodbye(): void {
     this.#session?.sayGoodbye();
   }
@@ -164,6 +183,7 @@ export class Dialling {
     let failure: TunnelError | undefined;
     for (const candidate of candidates) {
       if (this.#isStopped) return { wasUp: false };
+      if (!this.#isStillThere(candidate.row)) continue;
       const outcome = await this.#attempt(candidate);
       if (outcome.wasUp || outcome.retryMs !== undefined) return outcome;
       failure = outcome.failure ?? failure;
@@ -201,6 +221,14 @@ export class Dialling {
       row.set(addressWords(address), PathWord.localIp);
       return { name: `${candidate.name} by ${name}`, row, uplink };
     });
+  }
+
+  /** Whether a row's socket and address still are those of a usable uplink. */
+  #isStillThere(row: Int32Array): boolean {
+    const uplinks = this.#options.uplinks();
+    if (uplinks === undefined) return true;
+    const local = localText(row);
+    return uplinks.some((one) => one.socket === row[PathWord.socket] && one.address === local);
   }
 
   #attempt(candidate: Candidate): Promise<Outcome> {

@@ -12,7 +12,6 @@ import { Counter } from "./counters.ts";
 import { HALF_OPEN_MAX, KEY_SLOTS_FOR_EPOCHS, SESSIONS_MAX } from "./limits.ts";
 import type { Logins } from "./logins.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
-import type { PlaneLink } from "./plane-link.ts";
 import { pushedOptions } from "./pushed.ts";
 import type { RouteBook } from "./route-book.ts";
 import { printable } from "./session/handshake/client-role.ts";
@@ -46,7 +45,7 @@ export interface ListeningOptions {
   readonly findWrap: WrapFinder;
   /** Absent: a certificate is enough. */
   readonly logins?: Logins | undefined;
-  readonly plane: PlaneLink;
+  readonly plane: PeerContext["plane"];
   readonly context: PeerContext;
   readonly log: Logger;
   readonly limitedLog: LimitedLog;

@@ -6,29 +6,15 @@
 
 import type { SharedRing } from "./buffer/shared-ring.ts";
 import { CONTROL_ROW_BYTES, encodeJson, type Notice, NoticeRecord } from "./control/orders.ts";
+import { STRANGERS } from "./control-tokens.ts";
 import { Counter } from "./counters.ts";
-import {
-  CONTROL_BURST,
-  CONTROL_DATAGRAM_BYTES_MAX,
-  CONTROL_PER_SECOND,
-  SESSIONS_MAX,
-} from "./limits.ts";
+import { CONTROL_DATAGRAM_BYTES_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Word } from "./native/layout.ts";
 import type { Plane } from "./plane.ts";
 import { DIALLED_INDEX } from "./ports.ts";
 import { freeInterface } from "./uplink/path-table.ts";
 import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts";
 
-/**
- * Token buckets, of all strangers together (place 0) and of each session: thousandths of a token,
- * and when they were last topped up. Copies of one session's packets, which anybody on its path can
- * make, cost the others nothing.
- */
-const milliTokens = new Int32Array(SESSIONS_MAX + 1).fill(CONTROL_BURST * 1000);
-const toppedUpMs = new Int32Array(SESSIONS_MAX + 1);
-const STRANGERS = 0;
-/** A bucket is full again after this long, so nothing is lost by not counting further. */
-const TOP_UP_MS_MAX = 10_000;
 const scratch = new Uint8Array(CONTROL_ROW_BYTES + CONTROL_DATAGRAM_BYTES_MAX);
 /** The row in front of the datagram. */
 const scratchRow = new Int32Array(scratch.buffer, 0, DESCRIPTOR_WORDS);
@@ -64,7 +50,7 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
   const sessionId = Buffer.from(slab.buffer, start + 1, 8).toString("hex");
   const place = plane.isDialling ? DIALLED_INDEX : (plane.known.get(sessionId) ?? STRANGERS);
   const isKnown = place !== STRANGERS;
-  if (!takeToken(place, plane.nowMs)) {
+  if (!plane.controlTokens.take(place, plane.nowMs)) {
     counters.add(isKnown ? Counter.rxControlLimited : Counter.rxStrangerLimited, 1);
     return;
   }
@@ -79,14 +65,4 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
   }
   counters.add(Counter.rxControlPackets, 1);
   ring.wake();
-}
-
-/** `CONTROL_PER_SECOND` packets on average, `CONTROL_BURST` at once. */
-function takeToken(place: number, nowMs: number): boolean {
-  const passedMs = Math.max(0, (nowMs - (toppedUpMs[place] as number)) | 0);
-  toppedUpMs[place] = nowMs;
-  const gained = Math.min(passedMs, TOP_UP_MS_MAX) * CONTROL_PER_SECOND;
-  const tokens = Math.min(CONTROL_BURST * 1000, (milliTokens[place] as number) + gained);
-  milliTokens[place] = tokens < 1000 ? tokens : tokens - 1000;
-  return tokens >= 1000;
 }

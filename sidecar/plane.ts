@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import type { SharedRing } from "./buffer/shared-ring.ts";
 import type { CaptureTap } from "./capture-tap.ts";
+import { ControlTokens } from "./control-tokens.ts";
 import type { Counters, TrafficTable } from "./counters.ts";
 import {
   FRAMES_PER_TURN_MAX,
@@ -87,6 +88,7 @@ export interface Plane {
   readonly strangers: SharedRing;
   /** Sessions whose control packets are the main thread's, by their session id in hex. */
   readonly known: Map<string, number>;
+  readonly controlTokens: ControlTokens;
   readonly replay: { readonly packets: number; readonly seconds: number };
   /** MSS to clamp to; undefined: off. */
   readonly mss: MssMaxima | undefined;
@@ -162,6 +164,7 @@ export function createPlane(
     sessions: new SessionTable(SESSIONS_MAX),
     known: new Map(),
     captures: [],
+    controlTokens: new ControlTokens(),
     nowMs: 0,
     orderCount: 0,
     writeCount: 0,

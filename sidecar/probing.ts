@@ -17,6 +17,8 @@ import { addressWords } from "./uplink/address-words.ts";
 import type { UplinkState, Uplinks } from "./uplink/uplinks.ts";
 import { type Probe, ProbeFlag, ProbeType, readProbe } from "./wire/probe.ts";
 
+/** In a path's row: it leaves by no socket. */
+const NO_SOCKET = -1;
 /** Intervals of silence after which a listening end takes a path for dead: the dialling end's default. */
 const LISTENING_DOWN_AFTER = 4;
 /** A peer without probes pings; silent for this many of its pings, its path is left. */
@@ -31,7 +33,9 @@ export function takeProbe(plane: Plane, session: DataSession, start: number): vo
     if (!plane.isDialling || !paths.isKnown(probe.path)) return;
     const reply = { rttMs: (plane.nowMs - probe.timeMs) | 0, receivedThere: probe.received };
     const change = paths.replied(probe.path, reply, plane.probing);
-    if (change === "up") report(plane, session, probe.path, "replies again");
+    if (change !== "up") return;
+    report(plane, session, probe.path, "replies again");
+    tellWay(plane, session);
     return;
   }
   if (probe.type === ProbeType.challenge) {
@@ -70,7 +74,16 @@ export function challengePath(plane: Plane, session: DataSession, path: number):
 
 /** Control packets follow a path that packets really leave by. */
 export function tellFloat(plane: Plane, session: DataSession, path: number): void {
-  if (!session.paths.isActive(path)) return;
+  if (session.paths.isActive(path)) tellPath(plane, session, path);
+}
+
+/** The same at a dialling end, whose control packets leave as its first data path does. */
+function tellWay(plane: Plane, session: DataSession): void {
+  const [path = 0] = session.paths.sendPaths;
+  if (session.paths.sendCount > 0) tellPath(plane, session, path);
+}
+
+function tellPath(plane: Plane, session: DataSession, path: number): void {
   const row = (session.index * PATHS_MAX + path) * DESCRIPTOR_WORDS;
   const words = Array.from(plane.paths.subarray(row, row + DESCRIPTOR_WORDS));
   notice(plane, { kind: "floated", index: session.index, path: words });
@@ -121,6 +134,7 @@ export function leaveSilentPaths(plane: Plane, session: DataSession): void {
     if (!session.hasProbes) moveOn(session, plane.nowMs);
     report(plane, session, path, "silent");
     announce(plane, session);
+    tellWay(plane, session);
   }
 }
 
@@ -151,7 +165,9 @@ export function takeUplinkChanges(
     }
     tellUplinks(plane, uplinks, session, `${state.name}: ${state.cause}`);
   }
-  if (session !== undefined && changed.length > 0) announce(plane, session);
+  if (session === undefined || changed.length === 0) return;
+  announce(plane, session);
+  tellWay(plane, session);
 }
 
 /** Tells the main thread about every uplink. */
@@ -179,9 +195,15 @@ export function pathReports(plane: Plane, session: DataSession): PathReport[] {
   });
 }
 
-/** Puts an uplink's socket and, where it was chosen by address, that address into a path's row. */
+/**
+ * Puts an uplink's socket and address into a path's row. Without a usable uplink the row names no socket:
+ * an address that is gone is never sent from, whatever is chosen.
+ */
 function pointAt(plane: Plane, row: number, state: UplinkState, socket: number): void {
-  if (!state.isUsable) return;
+  if (!state.isUsable) {
+    plane.paths[row + PathWord.socket] = NO_SOCKET;
+    return;
+  }
   plane.paths[row + PathWord.socket] = socket;
   plane.paths.set(addressWords(state.address), row + PathWord.localIp);
 }

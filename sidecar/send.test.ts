@@ -111,7 +111,7 @@ test("each frame that is not sent adds one to one counter", () => {
     ["tx.sealFailed", (_, peer) => keyRemove(peer.fromPlane.slot)],
     ["tx.sealFailed", (_, peer) => peer.session.sealGeneration++],
     [
-      "tx.socketError",
+      "tx.noPath",
       (harness, peer) => {
         const row = peer.index * PATHS_MAX * DESCRIPTOR_WORDS;
         harness.plane.paths[row + PathWord.socket] = 7;
@@ -184,9 +184,9 @@ test("a control packet leaves as it is, by its own path", () => {
 
 test("an errno has its counter", () => {
   const counters = [-11, -105, -90, -126, -9, -101].map(sendingCounter);
-  const { txSocketFull, txTooBig, txSealFailed, txSocketError } = Counter;
+  const { txSocketFull, txTooBig, txSealFailed, txNoPath, txSocketError } = Counter;
   assert.deepEqual(counters, [
     ...[txSocketFull, txSocketFull, txTooBig, txSealFailed],
-    ...[txSocketError, txSocketError],
+    ...[txNoPath, txSocketError],
   ]);
 });

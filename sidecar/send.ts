@@ -39,6 +39,7 @@ import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
 const EAGAIN = -11;
 const ENOBUFS = -105;
 const EMSGSIZE = -90;
+const EBADF = -9;
 const ENOKEY = -126;
 
 /** One turn over the tap: how many frames there were, or -errno. */
@@ -275,6 +276,8 @@ export function sendingCounter(errno: number): Counter {
       return Counter.txSocketFull;
     case EMSGSIZE:
       return Counter.txTooBig;
+    case EBADF:
+      return Counter.txNoPath;
     case ENOKEY:
       return Counter.txSealFailed;
     default:

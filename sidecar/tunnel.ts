@@ -306,7 +306,7 @@ export class Tunnel {
     const end = this.#end;
     switch (notice.kind) {
       case "floated":
-        if (end instanceof Listening) end.floated(notice.index, Int32Array.from(notice.path));
+        end.floated(notice.index, Int32Array.from(notice.path));
         return;
       case "silent":
         end.silent(notice.index);
@@ -331,6 +331,7 @@ export class Tunnel {
       case "pathChanged":
       case "paths":
         this.#board.take(notice);
+        if (notice.kind === "uplinks" && end instanceof Dialling) end.uplinksChanged();
         return;
       case "failed": {
         const why = `the data path failed: ${notice.operation}: ${getSystemErrorName(-notice.errno)}`;

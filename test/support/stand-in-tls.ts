@@ -18,7 +18,7 @@ export interface StandInHost {
   readonly random: () => number;
   /** Runs later, in order. */
   readonly defer: (task: () => void) => void;
-  /** Common name that each end shows to the other. */
+  /** Common name of each end, which it shows to the other. */
   readonly names: Readonly<Record<"client" | "server", string>>;
 }
 
@@ -41,7 +41,7 @@ class StandInTls implements TlsEngine {
     this.#handlers = handlers;
     this.#host = host;
     this.#own = Buffer.from(Array.from({ length: RANDOM_BYTES }, () => host.random() * 256));
-    if (role === "client") this.#send(this.#own);
+    if (role === "client") this.#send(this.#greeting());
   }
 
   receive(bytes: Buffer): void {
@@ -85,10 +85,14 @@ class StandInTls implements TlsEngine {
       this.#later(() => this.#handlers.plaintext(record));
       return;
     }
-    this.#other = record;
-    if (this.#role === "server") this.#send(this.#own);
-    const commonName = this.#host.names[this.#role === "client" ? "server" : "client"];
+    this.#other = record.subarray(0, RANDOM_BYTES);
+    if (this.#role === "server") this.#send(this.#greeting());
+    const commonName = record.toString("utf8", RANDOM_BYTES);
     this.#later(() => this.#handlers.secure({ commonName, protocol: "TLSv1.3" }));
+  }
+
+  #greeting(): Buffer {
+    return Buffer.concat([this.#own, Buffer.from(this.#host.names[this.#role])]);
   }
 
   #send(bytes: Buffer): void {
