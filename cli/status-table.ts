@@ -1,6 +1,7 @@
 /** The tables of `fairlead status`, as text. Pure: the same status gives the same lines. */
 import type {
   GroupStatus,
+  LeaseStatus,
   PeerStatus,
   ProcessStatus,
   TunnelStatus,
@@ -27,6 +28,10 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
       ...indent(tunnel.routes === undefined ? stationTable(tunnel) : routeTable(tunnel)),
       "",
     );
+    for (const { address, owner, mac, behind } of tunnel.conflicts ?? []) {
+      lines.push(`  ${address} of ${owner} is in use by ${mac} behind ${behind} too`);
+    }
+    if (tunnel.lease !== undefined) lines.push(`  ${leaseLine(tunnel.lease)}`);
     for (const name of tunnel.shut ?? []) lines.push(`  ${name} is shut: it closes a loop`);
     if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
       lines.push(...indent(groupTable(tunnel)), ...indent(querierLines(tunnel)), "");
@@ -37,6 +42,10 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
     lines.push("", `${name}  Refused`, ...problems.map((problem) => `  ${problem}`));
   }
   return `${lines.join("\n")}\n`;
+}
+
+function leaseLine({ address, server, leaseSeconds, since }: LeaseStatus): string {
+  return `${address} by DHCP from ${server}, for ${leaseSeconds} s since ${since}`;
 }
 
 function tunnelRow(tunnel: TunnelStatus): string[] {

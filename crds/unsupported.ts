@@ -51,11 +51,6 @@ const ROWS: readonly Row[] = [
     isAsked: ({ spec }) => spec.multicast.proxy === true,
   },
   {
-    field: "spec.addresses.dhcp",
-    reason: "DHCP is not supported yet: remove it and name a pool or fixed addresses",
-    isAsked: ({ spec }) => spec.addresses?.dhcp === true,
-  },
-  {
     field: "spec.security.issuerRef",
     reason:
       "certificates of an issuer are not supported yet: remove it, or name your authority in caSecretRef",

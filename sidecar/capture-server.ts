@@ -7,6 +7,7 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
+import { monotonicMs } from "./clock.ts";
 import {
   CaptureMessage,
   type CaptureNames,
@@ -114,10 +115,10 @@ async function relay(socket: Socket, running: Running): Promise<void> {
     say(socket, CaptureMessage.tally, { missed: capture.missed() });
   };
   look();
-  let lookedMs = performance.now();
+  let lookedMs = monotonicMs();
   while (!socket.destroyed) {
-    if (performance.now() - lookedMs >= LOOK_MS) {
-      lookedMs = performance.now();
+    if (monotonicMs() - lookedMs >= LOOK_MS) {
+      lookedMs = monotonicMs();
       look();
     }
     const wasEnding = isEnding;

@@ -148,6 +148,10 @@ export const COUNTER_DETAILS = {
   switchStationProbes: ["frames", "Stations asked whether they are still there."],
   switchLoopProbes: ["frames", "Probes for loops sent."],
   switchLoopBlocked: ["frames", "Frames dropped: their port is shut because it closes a loop."],
+  switchAddressesFull: [
+    "events",
+    "Given addresses that are not watched for conflicts: too many (not a drop).",
+  ],
   captureMissed: ["frames", "Frames that a capture missed: its reader was too slow (not a drop)."],
   switchOwnFrames: ["frames", "Answers to questions of the switch itself (not a drop)."],
 

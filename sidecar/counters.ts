@@ -123,6 +123,7 @@ export const Counter = {
   routerForwarded: 99,
   routerAnswers: 100,
   routerAnswersLimited: 101,
+  switchAddressesFull: 102,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

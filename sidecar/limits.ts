@@ -134,6 +134,12 @@ export const CAPTURES_MAX = 4;
  */
 export const CAPTURE_RING_BYTES: number = 4 * 1024 * 1024;
 
+/** Given addresses that are watched: two for each peer, and our own. Full: counted, not watched. */
+export const ADDRESSES_WATCHED_MAX: number = 2 * (SESSIONS_MAX + 1);
+
+/** Conflicts that status shows. Full: the oldest goes. */
+export const CONFLICTS_SHOWN_MAX = 64;
+
 /**
  * What each peer of a listening end may send to everybody, bits per second, unless the resource
  * says otherwise: a storm of a gigabit leaves the others' pings alone. Full: dropped and counted.

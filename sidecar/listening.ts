@@ -14,6 +14,7 @@ import type { Logins } from "./logins.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import { pushedOptions } from "./pushed.ts";
 import type { RouteBook } from "./route-book.ts";
+import { watchPeer } from "./segment-addresses.ts";
 import { printable } from "./session/handshake/client-role.ts";
 import {
   FIRST_PACKET_ID_AFTER_GREETING,
@@ -276,6 +277,7 @@ export class Listening {
     }
     this.#names.set(session.index, peer);
     this.#declareStations(peer, session.index);
+    watchPeer(this.#options.plane, peer, session.index);
     const { cipher, tlsVersion, remoteMtuBytes, peerInfo } = agreement;
     const fields = { peer: peer.name, path: remoteText(session.row), cipher, tls: tlsVersion };
     this.#options.log.info({ ...fields, version: peerInfo?.version }, "peer connected");

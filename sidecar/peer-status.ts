@@ -62,3 +62,10 @@ function sessionStatus(
     ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
   };
 }
+
+/** Names of peers by their ports. */
+export function namesOf(
+  peers: readonly { readonly port: number; readonly name: string }[],
+): ReadonlyMap<number, string> {
+  return new Map(peers.map((peer) => [peer.port, peer.name]));
+}

@@ -79,7 +79,7 @@ export interface Plane {
   /** Whom the switch's own frames come from. */
   readonly own: OwnStation;
   /** Where our IGMP queries come from, as words. */
-  readonly address4: Int32Array | undefined;
+  address4: Int32Array | undefined;
   readonly counters: Counters;
   /** Row 0: the tap; row n: session n. */
   readonly traffic: TrafficTable;

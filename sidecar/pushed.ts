@@ -34,6 +34,7 @@ export function pushedOptions(
     ...(address6 === undefined || segment6 === undefined
       ? {}
       : { address6: { address: address6, prefixBits: segment6.prefixBits } }),
+    ...(role.pushesDhcp === true && address4 === undefined ? { usesDhcp: true } : {}),
     ...(gateway4 === undefined ? {} : { gateway4 }),
     ...(gateway6 === undefined ? {} : { gateway6 }),
     ...(isRouted === undefined ? {} : { isRouted, routes: routes ?? [] }),

@@ -49,6 +49,17 @@ export function tellEvents(plane: Plane): void {
   }
 }
 
+/** Tells of an address that somebody else uses: at each sweep, since an address may wait for it. */
+export function tellAddressConflict(plane: Plane): void {
+  const conflict = plane.forwarding?.questions?.watch?.conflict;
+  if (conflict === undefined || conflict.count === 0) return;
+  const { count, high, low, port, owner } = conflict;
+  const mac = formatMac(high & 0xffff, low);
+  const address = [...conflict.address];
+  notice(plane, { kind: "addressConflict", count, address, mac, port, owner });
+  conflict.count = 0;
+}
+
 /** Shuts or opens the port that the loop guard names, and tells it at once. */
 export function guardLoops(plane: Plane): void {
   const { forwarding } = plane;

@@ -9,17 +9,27 @@ import { monotonicMs } from "./clock.ts";
 import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
 import {
+  type ConflictStatus,
   groupStatus,
   portName,
   querierStatus,
   stationStatus,
   type TunnelStatus,
 } from "./control/status.ts";
+import { CONFLICTS_SHOWN_MAX } from "./limits.ts";
 import type { PlaneLink } from "./plane-link.ts";
+import { addressText } from "./uplink/address-words.ts";
 
 /** The segment's part of a tunnel's status. */
-export type SegmentStatus = Pick<TunnelStatus, "stations" | "groups" | "queriers" | "shut">;
+export type SegmentStatus = Pick<
+  TunnelStatus,
+  "stations" | "groups" | "queriers" | "shut" | "conflicts"
+>;
 
+/** A conflict is shown for so long after it was last heard. */
+const CONFLICT_MS = 300_000;
+
+type AddressConflict = Omit<ConflictStatus, "silentMs"> & { readonly heardMs: number };
 type QuerierNotice = Extract<Notice, { kind: "querier" }>;
 
 /** The segment of one tunnel. */
@@ -28,6 +38,7 @@ export class SegmentWatch {
   readonly #log: Logger;
   readonly #limitedLog: LimitedLog;
   readonly #shut = new Set<number>();
+  readonly #conflicts = new Map<string, AddressConflict>();
   readonly #queriers = new Map<string, QuerierNotice>();
 
   constructor(plane: Pick<PlaneLink, "stations" | "groups">, log: Logger) {
@@ -69,6 +80,9 @@ export class SegmentWatch {
         this.#limitedLog.warn(`conflict ${notice.mac} ${notice.port}`, fields, message);
         return;
       }
+      case "addressConflict":
+        this.#takeAddressConflict(notice, name);
+        return;
       case "storm": {
         const { of, count } = notice;
         const fields = { by: name(notice.port), of, count };
@@ -76,6 +90,33 @@ export class SegmentWatch {
         this.#limitedLog.warn(`storm ${of} ${notice.port}`, fields, message);
       }
     }
+  }
+
+  #takeAddressConflict(
+    notice: Extract<Notice, { kind: "addressConflict" }>,
+    name: (port: number) => string,
+  ): void {
+    const { mac } = notice;
+    const address = addressText(Int32Array.from(notice.address));
+    const told = { address, mac, owner: name(notice.owner), behind: name(notice.port) };
+    const key = `${address} ${mac}`;
+    this.#conflicts.delete(key);
+    if (this.#conflicts.size >= CONFLICTS_SHOWN_MAX) {
+      for (const oldest of [...this.#conflicts.keys()].slice(0, 1)) this.#conflicts.delete(oldest);
+    }
+    this.#conflicts.set(key, { ...told, heardMs: monotonicMs() });
+    const message = "address in use twice: the other host has it too; give one of them another";
+    this.#limitedLog.warn(`address ${key}`, told, message);
+  }
+
+  #conflictStatus(): ConflictStatus[] {
+    const nowMs = monotonicMs();
+    for (const [key, { heardMs }] of this.#conflicts) {
+      if (nowMs - heardMs > CONFLICT_MS) this.#conflicts.delete(key);
+    }
+    return [...this.#conflicts.values()].map(({ heardMs, ...told }) => {
+      return { ...told, silentMs: Math.round(nowMs - heardMs) };
+    });
   }
 
   #takeQuerier(notice: QuerierNotice, names: ReadonlyMap<number, string>): void {
@@ -91,6 +132,7 @@ export class SegmentWatch {
       stations: this.#plane.stations().map((station) => stationStatus(station, names, nowMs)),
       groups: this.#plane.groups(nowMs).map((group) => groupStatus(group, names, nowMs)),
       shut: [...this.#shut].map((port) => portName(port, names)),
+      conflicts: this.#conflictStatus(),
       queriers: [...this.#queriers.values()].map((told) => querierStatus(told, names)),
     };
   }

@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import type { Counters } from "./counters.ts";
 import * as limits from "./limits.ts";
 import { AddressBook } from "./switch/address-book.ts";
+import { AddressWatch } from "./switch/address-watch.ts";
 import type { ForwardingOptions } from "./switch/forwarding.ts";
 import { GroupTable } from "./switch/group-table.ts";
 import { LoopGuard } from "./switch/loop-guard.ts";
@@ -43,7 +44,10 @@ export function createSegment(
   const common = {
     table: stations,
     own: around.own,
-    questions: new StationQuestions(new AddressBook(limits.ADDRESS_BOOK_ROWS, randomInt(2 ** 31))),
+    questions: new StationQuestions(
+      new AddressBook(limits.ADDRESS_BOOK_ROWS, randomInt(2 ** 31)),
+      new AddressWatch(limits.ADDRESSES_WATCHED_MAX),
+    ),
     guard: createGuard(data.isDialling),
     ...(storm === undefined ? {} : { storm: createStorm(storm) }),
   };

@@ -121,7 +121,10 @@ export class Sidecar {
   #update(name: string, tunnel: Tunnel, config: TunnelConfig): boolean {
     if (!tunnel.update(config)) return false;
     this.#running.set(name, { config, tunnel });
-    this.#log.info({ tunnel: name }, "peers and revocations updated, no frame dropped");
+    this.#log.info(
+      { tunnel: name },
+      "peers, revocations and segment settings updated, no frame dropped",
+    );
     return true;
   }
 
@@ -190,11 +193,16 @@ export class Sidecar {
   }
 }
 
-/** The same tunnel but for its peers and its revocation list: who may connect. */
+/** The same tunnel but for who may connect, and for what its switch does with groups and storms. */
 function isSameButWho(one: TunnelConfig, other: TunnelConfig): boolean {
   if (one.role.kind !== "listen" || other.role.kind !== "listen") return false;
   const role = { ...other.role, peers: one.role.peers };
-  return isDeepStrictEqual(withoutCrl(one), withoutCrl({ ...other, role }));
+  const { segment } = other;
+  // Snooping has tables of its own: to begin or end it takes a new data plane.
+  if ((one.segment?.snooping === undefined) !== (segment?.snooping === undefined)) return false;
+  if ((one.segment === undefined) !== (segment === undefined)) return false;
+  const kept = one.segment === undefined ? {} : { segment: one.segment };
+  return isDeepStrictEqual(withoutCrl(one), withoutCrl({ ...other, ...kept, role }));
 }
 
 function withoutCrl(config: TunnelConfig): TunnelConfig {

@@ -20,10 +20,11 @@ import { Listening, serverTimeoutMs } from "./listening.ts";
 import { loginsOf } from "./logins.ts";
 import * as native from "./native/native.ts";
 import type { PeerContext } from "./peer-session.ts";
-import { peerStatuses } from "./peer-status.ts";
+import { namesOf, peerStatuses } from "./peer-status.ts";
 import { type PlaneCapture, PlaneLink } from "./plane-link.ts";
 import { MTU_BYTES_AUTO_MAX, planeSettings } from "./plane-settings.ts";
 import { DIALLED_INDEX } from "./ports.ts";
+import { deviceAtOpening, SegmentAddresses } from "./segment-addresses.ts";
 import { SegmentWatch } from "./segment-watch.ts";
 import { createControlWrap } from "./session/handshake/control-wrap.ts";
 import type { Agreement } from "./session/handshake/session-outcome.ts";
@@ -67,6 +68,7 @@ export class Tunnel {
   readonly #plane: PlaneLink;
   readonly #segment: SegmentWatch;
   readonly #routes: TunnelRoutes;
+  readonly #addresses: SegmentAddresses;
   readonly #timer: MainTimer;
   readonly #end: Listening | Dialling;
   readonly #undo: (() => void | Promise<void>)[] = [];
@@ -89,13 +91,15 @@ export class Tunnel {
     this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
     try {
       const sockets = config.uplinks === undefined ? [this.#openSocket()] : [];
-      this.#device = Device.open(config.device, this.name, this.#mtuBytes);
+      this.#device = Device.open(deviceAtOpening(config), this.name, this.#mtuBytes);
       this.#undo.push(() => this.#device.close());
       this.#timer = this.#createTimer(context.clock);
       this.#plane = this.#startPlane(sockets);
       this.#segment = new SegmentWatch(this.#plane, this.log);
-      const around = { plane: this.#plane, log: this.log };
+      const linger: PeerContext["linger"] = (then, delayMs) => this.#linger(then, delayMs);
+      const around = { plane: this.#plane, device: this.#device, log: this.log, linger };
       this.#routes = new TunnelRoutes(config, this.#device, around);
+      this.#addresses = new SegmentAddresses({ config, ...around });
       this.#end = this.#createEnd();
     } catch (error) {
       for (const step of this.#undo.reverse()) void step();
@@ -118,6 +122,8 @@ export class Tunnel {
     this.#end.setRevoked(revokedSerials(config.security.crlPem ?? ""));
     this.#end.setPeers(config.role.peers);
     this.#routes.peersChanged();
+    const { segment } = config;
+    if (segment !== undefined) this.#plane.order({ kind: "changeSegment", segment });
     return true;
   }
 
@@ -125,6 +131,7 @@ export class Tunnel {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    await this.#addresses.close();
     this.#end.sayGoodbye();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#linger(resolve, GOODBYE_MS);
@@ -138,9 +145,10 @@ export class Tunnel {
     const { role, namespace, name } = this.#config;
     const nowMs = this.#context.clock.nowMs();
     const peers = this.#peers(nowMs);
-    const isUp = peers.some((peer) => peer.state === "Up");
+    const isUp = peers.some((peer) => peer.state === "Up") && !this.#addresses.isAsking;
     const names = namesOf(peers);
     const routes = this.#routes.status(peers);
+    const problem = this.#failure?.message ?? this.#addresses.problem;
     const state =
       this.#failure !== undefined
         ? "Failed"
@@ -154,7 +162,7 @@ export class Tunnel {
       name,
       role: role.kind,
       state,
-      ...(this.#failure === undefined ? {} : { problem: this.#failure.message }),
+      ...(problem === undefined ? {} : { problem }),
       interface: this.#device.name,
       segmentInterface: this.#device.segmentName,
       mtuBytes: this.#mtuBytes,
@@ -162,6 +170,7 @@ export class Tunnel {
       peers,
       ...this.#segment.status(names, nowMs),
       ...(routes === undefined ? {} : { routes }),
+      ...this.#addresses.status(),
       tap: this.#plane.traffic(0),
       counters: this.#plane.counters(),
     };
@@ -282,13 +291,7 @@ export class Tunnel {
         this.#mtuBytes = Math.min(mtuBytes, MTU_BYTES_AUTO_MAX);
         this.#device.setMtu(this.#mtuBytes);
       }
-      const { address4, address6 } = agreement.pushed ?? {};
-      // A bridged end is a switch, not a station: the address would be its LAN's affair.
-      if (device.bridge !== undefined) return;
-      if (device.address4 === undefined && address4 !== undefined)
-        this.#device.addAddress(address4);
-      if (device.address6 === undefined && address6 !== undefined)
-        this.#device.addAddress(address6);
+      this.#addresses.established(agreement);
       const { session } = this.#end as Dialling;
       if (session !== undefined) this.#routes.connected(agreement.pushed, session.row);
     } catch (error) {
@@ -310,6 +313,10 @@ export class Tunnel {
         return;
       case "silent":
         end.silent(notice.index);
+        return;
+      case "addressConflict":
+        this.#addresses.conflict(notice);
+        this.#segment.take(notice, this.names());
         return;
       case "querier":
       case "loop":
@@ -385,11 +392,4 @@ export class Tunnel {
     this.#failure = error;
     this.#context.failed(this, error);
   }
-}
-
-/** Names of peers by their ports. */
-function namesOf(
-  peers: readonly { readonly port: number; readonly name: string }[],
-): ReadonlyMap<number, string> {
-  return new Map(peers.map((peer) => [peer.port, peer.name]));
 }

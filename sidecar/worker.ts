@@ -7,7 +7,7 @@
 
 import { randomInt } from "node:crypto";
 import { SharedRing } from "./buffer/shared-ring.ts";
-import { type CaptureMemory, orderCapture } from "./capture-tap.ts";
+import type { CaptureMemory } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
@@ -29,7 +29,14 @@ import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing
 import { receive } from "./receive.ts";
 import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
-import { EVENTS_INTERVAL_MS, guardLoops, sweepGroups, tellEvents } from "./segment-events.ts";
+import {
+  EVENTS_INTERVAL_MS,
+  guardLoops,
+  sweepGroups,
+  tellAddressConflict,
+  tellEvents,
+} from "./segment-events.ts";
+import { carryOutSegmentOrder } from "./segment-orders.ts";
 import { changeKey, send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
 import { UsageTable } from "./session/key-usage.ts";
@@ -37,7 +44,6 @@ import { PATHS_MAX } from "./session/path-set.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
 import { TimerTable } from "./timer-table.ts";
-import { parseMac } from "./wire/ethernet.ts";
 import type { WorkerData, WorkerTables } from "./worker-data.ts";
 
 /** Orders carried out in one turn: a burst of handshakes does not hold packets up. */
@@ -240,6 +246,7 @@ export class WorkerLoop {
     switching.sweep(STATION_SWEEP_ROWS);
     sendLoopProbes(this.#plane);
     guardLoops(this.#plane);
+    tellAddressConflict(this.#plane);
     if (((nowMs - this.#toldMs) | 0) >= EVENTS_INTERVAL_MS) {
       this.#toldMs = nowMs;
       tellEvents(this.#plane);
@@ -309,6 +316,7 @@ export class WorkerLoop {
       case "closeSession":
         plane.sessions.remove(order.index);
         plane.switching.closePort(order.index);
+        plane.forwarding?.questions?.watch?.forgetPort(order.index);
         this.#timers.cancel(order.index);
         return;
       case "sendExit": {
@@ -322,24 +330,12 @@ export class WorkerLoop {
   }
 
   #carryOutOther(order: Order): void {
-    const { known, stations, router } = this.#plane;
+    const { known, router } = this.#plane;
     switch (order.kind) {
       case "knowSession":
         if (order.index > 0) known.set(order.sessionId, order.index);
         else known.delete(order.sessionId);
         return;
-      case "declareStation": {
-        const mac = parseMac(order.mac);
-        if (mac !== undefined) stations?.declare(mac.high, mac.low, order.index);
-        return;
-      }
-      case "capture":
-      case "endCapture": {
-        const { captures, frameBytesMax } = this.#plane;
-        const memory = this.#posted.captureMemory ?? (() => undefined);
-        orderCapture(captures, order, { memory, frameBytesMax });
-        return;
-      }
       case "ownPort":
         router?.setOwner(order.index, order.owner, order.mtuBytes);
         return;
@@ -350,6 +346,7 @@ export class WorkerLoop {
         this.#isStopped = true;
         return;
       default:
+        if (carryOutSegmentOrder(this.#plane, order, this.#posted.captureMemory)) return;
         this.#plane.counters.add(Counter.ringOrderUnknown, 1);
     }
   }

@@ -71,6 +71,7 @@ export async function loadListenTunnel(
     kind: "listen",
     port: listen?.port ?? 0,
     peers: given.peers.map(({ peer }) => peerConfig(peer, given.addresses4, given.addresses6)),
+    ...(tunnel.spec.addresses?.dhcp === true ? { pushesDhcp: true } : {}),
     ...segments(tunnel),
   };
   const { mssFixBytes, replayWindow, keepalive } = transport;
@@ -144,6 +145,7 @@ export function deviceOf(tunnel: VpnTunnel): DeviceConfig {
     kind: isRouted ? "tun" : "tap",
     ...(name === undefined ? {} : { name }),
     ...(bridge === undefined ? {} : { bridge: { interface: bridge.interface } }),
+    ...(addresses?.dhcp === true ? { usesDhcp: true } : {}),
     ...ownAddress("address4", addresses?.gateway, addresses?.segment),
     ...ownAddress("address6", addresses?.gateway6, addresses?.segment6),
     multicastRoutes:

@@ -140,7 +140,6 @@ const LACKING: readonly (readonly [string, Fields])[] = [
   ["spec.transport.protocol", { transport: { protocol: "Tcp" } }],
   ["spec.transport.fragmentBytes", { transport: { fragmentBytes: 1372 } }],
   ["spec.transport.copyDscp", { transport: { copyDscp: true } }],
-  ["spec.addresses.dhcp", { addresses: { dhcp: true } }],
   ["spec.security.issuerRef", { security: { issuerRef: { name: "x" } } }],
   ["spec.security.userPassSecretRef", { security: { userPassSecretRef: { name: "x" } } }],
   ["spec.addresses.gateway", { addresses: ADDRESSES, gateway: { bridge: { interface: "br0" } } }],

@@ -4,6 +4,7 @@
  */
 
 import type { PathView } from "../session/path-set.ts";
+import type { SegmentConfig } from "./tunnel-config.ts";
 
 /** A native key slot and the generation of its content. */
 export interface KeySlot {
@@ -75,6 +76,18 @@ export type Order =
       readonly mac: string;
     }
   | { readonly kind: "forgetStations"; readonly index: number }
+  /** A port has this address, or would like to have it: whoever else uses it is told. */
+  | {
+      readonly kind: "watchAddress";
+      readonly index: number;
+      readonly address: readonly number[];
+      readonly isTentative: boolean;
+    }
+  | { readonly kind: "forgetAddress"; readonly address: readonly number[] }
+  /** Asks everybody on the segment who has an IPv4 address. */
+  | { readonly kind: "askAddress"; readonly address: readonly number[] }
+  /** What the switch does with groups and storms from now on. */
+  | { readonly kind: "changeSegment"; readonly segment: SegmentConfig }
   /** Begins a capture, whose memory comes by the worker's port, or changes what it takes. */
   | { readonly kind: "capture"; readonly id: number; readonly filter: CaptureFilter }
   | { readonly kind: "endCapture"; readonly id: number }
@@ -126,6 +139,16 @@ export type Notice =
       readonly count: number;
       readonly mac: string;
       readonly port: number;
+    }
+  /** Somebody else uses an address that was given, the last of them this one. */
+  | {
+      readonly kind: "addressConflict";
+      readonly count: number;
+      readonly address: readonly number[];
+      readonly mac: string;
+      /** What it is behind, and what the address was given to. */
+      readonly port: number;
+      readonly owner: number;
     }
   /** A port sent more than its storm limits let through. */
   | {

@@ -116,6 +116,27 @@ export interface RouteStatus {
   readonly note?: string;
 }
 
+/** Somebody else uses an address that was given. */
+export interface ConflictStatus {
+  readonly address: string;
+  /** Name of the peer that it was given to, or "tap". */
+  readonly owner: string;
+  /** Of the other one, and what that is behind. */
+  readonly mac: string;
+  readonly behind: string;
+  /** Milliseconds since it was last heard. */
+  readonly silentMs: number;
+}
+
+/** An address by the segment's own DHCP server. */
+export interface LeaseStatus {
+  readonly address: string;
+  readonly server: string;
+  readonly leaseSeconds: number;
+  /** When it was last given, ISO 8601. */
+  readonly since: string;
+}
+
 /** One tunnel. */
 export interface TunnelStatus {
   readonly namespace: string;
@@ -135,6 +156,9 @@ export interface TunnelStatus {
   readonly queriers: readonly QuerierStatus[];
   /** What is shut because it closes a loop: names of peers. */
   readonly shut?: readonly string[];
+  /** Addresses in use twice, for five minutes after they were last heard. */
+  readonly conflicts?: readonly ConflictStatus[];
+  readonly lease?: LeaseStatus;
   readonly tap: Traffic;
   readonly counters: Readonly<Record<string, number>>;
 }

@@ -52,6 +52,8 @@ export interface ListenConfig {
   /** UDP port, 1 to 65535. */
   readonly port: number;
   readonly peers: readonly PeerConfig[];
+  /** Peers without an address are told to ask the segment's own DHCP server. */
+  readonly pushesDhcp?: boolean;
   /** The segment's networks, pushed as `ifconfig` and `ifconfig-ipv6`; absent: nothing is pushed. */
   readonly segment4?: { readonly address: string; readonly prefixBits: number };
   readonly segment6?: { readonly address: string; readonly prefixBits: number };
@@ -113,6 +115,8 @@ export interface DeviceConfig {
   /** Our own addresses on the segment; absent on a dialling end: what the server pushes. */
   readonly address4?: { readonly address: string; readonly prefixBits: number };
   readonly address6?: { readonly address: string; readonly prefixBits: number };
+  /** The segment's own DHCP server is asked for an IPv4 address. */
+  readonly usesDhcp?: boolean;
   /** Multicast networks routed into the segment, in the namespace the program runs in. */
   readonly multicastRoutes: readonly string[];
   /** Inner MTU in bytes (IP bytes in one frame), or Auto. */

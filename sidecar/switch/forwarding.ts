@@ -74,6 +74,7 @@ export class Forwarding implements Switching {
   readonly snooping: Snooping | undefined;
   readonly questions: StationQuestions | undefined;
   readonly guard: LoopGuard | undefined;
+  readonly storm: StormControl | undefined;
   /** What happened last and how often since its teller set the count to 0. */
   readonly events: SegmentEvents = createEvents();
   /** The turn's time, set by the caller before its first frame. */
@@ -84,7 +85,6 @@ export class Forwarding implements Switching {
   readonly #live: Int32Array;
   readonly #place: Int32Array;
   #liveCount = 0;
-  readonly #storm: StormControl | undefined;
   readonly #packet = new IpPacket();
   readonly #address = new Int32Array(4);
   readonly #ownHigh: number;
@@ -103,7 +103,7 @@ export class Forwarding implements Switching {
     this.snooping = options.snooping;
     this.questions = options.questions;
     this.guard = options.guard;
-    this.#storm = options.storm;
+    this.storm = options.storm;
     this.#ownHigh = options.own?.high ?? NO_PORT;
     this.#ownLow = (options.own?.low ?? 0) | 0;
     this.#stamps = new Int32Array(options.portsMax);
@@ -180,7 +180,8 @@ export class Forwarding implements Switching {
       if (verdict < 0) return this.#refuse(verdict);
     }
     if (this.questions !== undefined && mayBeNeighbour(view, start, limit)) {
-      this.#hear(view, start, limit, { high: sourceHigh, low: sourceLow, nowMs: this.nowMs });
+      const station = { high: sourceHigh, low: sourceLow, port: source, nowMs: this.nowMs };
+      this.#hear(view, start, limit, station);
     }
 
     const macHigh = ethernet.destinationHigh(view, start);
@@ -249,7 +250,7 @@ export class Forwarding implements Switching {
     view: DataView,
     start: number,
     limit: number,
-    station: { high: number; low: number; nowMs: number },
+    station: { high: number; low: number; port: number; nowMs: number },
   ): void {
     // HOT PATH
     this.#packet.read(view, start, limit);
@@ -292,7 +293,7 @@ export class Forwarding implements Switching {
 
   #isWithin(kind: StormKind, source: number, bytes: number): boolean {
     // HOT PATH
-    if (this.#storm === undefined || this.#storm.take(kind, source, bytes, this.nowMs)) return true;
+    if (this.storm === undefined || this.storm.take(kind, source, bytes, this.nowMs)) return true;
     this.#counters.add(STORM_COUNTERS[kind] as Counter, 1);
     const { storm } = this.events;
     storm.count += 1;

@@ -45,7 +45,7 @@ export class Querier {
   /** We ask. */
   isAsking = false;
   readonly #routersUntilMs = new Int32Array(ROUTER_PORTS_MAX);
-  readonly #mode: QuerierMode;
+  #mode: QuerierMode;
   readonly #jitterMs: number;
   #otherUntilMs = 0;
   #hasOlder = false;
@@ -65,6 +65,17 @@ export class Querier {
     this.#mode = mode;
     this.#jitterMs = times.jitterMs;
     if (mode !== "Never") this.#start(times.nowMs);
+  }
+
+  /** Asks or does not from now on; what is known of the hosts stays while somebody asks. */
+  setMode(mode: QuerierMode, nowMs: number): void {
+    if (mode === this.#mode) return;
+    this.#mode = mode;
+    if (mode === "Never") {
+      this.isAsking = false;
+      if (this.otherPort === NO_ROW) this.#isKnown = false;
+    } else if (mode === "Always" || this.otherPort === NO_ROW) this.#start(nowMs);
+    else this.isAsking = false;
   }
 
   /** Whether memberships are known well enough to keep groups back. */

@@ -324,3 +324,19 @@ test("nothing is learnt from a truncated or forged message, and no bytes make th
     { numRuns: 2000 },
   );
 });
+
+test("settings change while frames flow: memberships stay, who asks and what is unknown change", () => {
+  const bench = new Bench({ querier: "Never" }).at(SETTLED_MS);
+  assert.deepEqual(bench.queries(), []);
+  bench.send(1, igmp3([JOIN]));
+  const address4 = addressWords("10.20.0.9");
+  bench.snooping.change({ querier: "Auto", unknownGroups: "Drop", address4 }, SETTLED_MS);
+  bench.at(SETTLED_MS + 100);
+  assert(bench.queries().some((text) => text.startsWith(`4 port ${ALL_PORTS} all`)));
+  bench.at(2 * SETTLED_MS);
+  const mac = "02:00:00:00:00:09";
+  assert.deepEqual(bench.send(0, groupData("239.1.2.3", { mac })), [1], "the join was kept");
+  assert.equal(bench.send(0, groupData("239.1.2.77", { mac })), ForwardVerdict.noMember);
+  bench.snooping.change({ querier: "Never", unknownGroups: "Drop", address4 }, 2 * SETTLED_MS);
+  assert.deepEqual(bench.send(0, groupData("239.1.2.77", { mac })), [1, 2, 3], "nobody asks now");
+});

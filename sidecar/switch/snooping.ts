@@ -34,6 +34,13 @@ const PORT_QUERIES = 3;
 const PORT_QUERY_INTERVAL_MS = 1500;
 const NO_VLAN = -1;
 
+/** What can be changed while frames flow. */
+export interface SnoopingSettings {
+  readonly querier: QuerierMode;
+  readonly address4: Int32Array | undefined;
+  readonly unknownGroups: "Flood" | "Drop";
+}
+
 export interface SnoopingOptions {
   readonly table: GroupTable;
   readonly portsMax: number;
@@ -67,11 +74,13 @@ export class Snooping {
   readonly #queriers: Querier[] = [];
   /** Where the source address of the frame at hand stands. */
   #macAt = 0;
+  #settings: SnoopingSettings;
   readonly #portQueriesLeft: Uint8Array;
   readonly #portQueryMs: Int32Array;
 
   constructor(options: SnoopingOptions) {
     this.#options = options;
+    this.#settings = options;
     this.ports = new Int32Array(2 * options.portsMax);
     this.questions = new GroupQuestions(options.table);
     this.#portQueriesLeft = new Uint8Array(options.portsMax);
@@ -82,6 +91,12 @@ export class Snooping {
   /** The queriers of every VLAN in use, both families. */
   get queriers(): readonly Querier[] {
     return this.#queriers;
+  }
+
+  /** Takes other settings; memberships stay. */
+  change(settings: SnoopingSettings, nowMs: number): void {
+    this.#settings = settings;
+    for (const querier of this.#queriers) querier.setMode(modeOf(settings, querier.family), nowMs);
   }
 
   /** The ports for a frame to a group address: how many are in `ports`, or FLOOD. */
@@ -162,7 +177,8 @@ export class Snooping {
     const querier = this.#querier(vlan, family);
     if (querier === undefined || !querier.isSettled(nowMs)) return FLOOD;
     readAddress(view, packet.targetAt, family, this.#group);
-    const { table, counters, unknownGroups } = this.#options;
+    const { table, counters } = this.#options;
+    const { unknownGroups } = this.#settings;
     const row = table.find(vlan, this.#group);
     if (row < 0 && unknownGroups === "Flood") return FLOOD;
     let count = 0;
@@ -319,14 +335,17 @@ export class Snooping {
   #addVlan(vlan: number, nowMs: number, family: 4 | 6 = 4): Querier | undefined {
     const place = this.#queriers.length / 2;
     if (place === VLANS_MAX) return undefined;
-    const { querier, address4, macLow } = this.#options;
-    const times = { nowMs, jitterMs: (macLow & 0xff) * 20 };
-    const mode4 = address4 === undefined ? "Never" : querier;
-    this.#queriers.push(new Querier({ vlan, family: 4 }, mode4, times));
-    this.#queriers.push(new Querier({ vlan, family: 6 }, querier, times));
+    const times = { nowMs, jitterMs: (this.#options.macLow & 0xff) * 20 };
+    this.#queriers.push(new Querier({ vlan, family: 4 }, modeOf(this.#settings, 4), times));
+    this.#queriers.push(new Querier({ vlan, family: 6 }, modeOf(this.#settings, 6), times));
     this.#vlans[vlan] = place;
     return this.#querier(vlan, family);
   }
+}
+
+/** Without an address to ask from, nobody is asked by IGMP. */
+function modeOf({ querier, address4 }: SnoopingSettings, family: 4 | 6): QuerierMode {
+  return family === 4 && address4 === undefined ? "Never" : querier;
 }
 
 function placeOf(

@@ -5,9 +5,11 @@
  */
 
 import type { IpPacket } from "../wire/ip-packet.ts";
-import { readNeighbour } from "../wire/neighbour.ts";
+import { readArpProbe, readNeighbour } from "../wire/neighbour.ts";
 import type { AddressBook } from "./address-book.ts";
+import type { AddressWatch } from "./address-watch.ts";
 import { ALL_PORTS } from "./group-questions.ts";
+import { isOwnStation } from "./own-station.ts";
 
 /** Unknown stations are asked for no more often than this. */
 const UNKNOWN_INTERVAL_MS = 50;
@@ -25,6 +27,8 @@ export interface StationAsked {
 
 /** The questions of one switch. */
 export class StationQuestions {
+  /** Addresses that were given; absent: nobody is told of conflicts. */
+  readonly watch: AddressWatch | undefined;
   readonly #book: AddressBook;
   readonly #address = new Int32Array(4);
   readonly #rows: readonly StationAsked[] = Array.from({ length: QUESTIONS_MAX }, () => ({
@@ -38,8 +42,9 @@ export class StationQuestions {
   #count = 0;
   #unknownMs = 0;
 
-  constructor(book: AddressBook) {
+  constructor(book: AddressBook, watch?: AddressWatch) {
     this.#book = book;
+    this.watch = watch;
   }
 
   get count(): number {
@@ -58,11 +63,19 @@ export class StationQuestions {
     view: DataView,
     packet: IpPacket,
     limit: number,
-    station: { high: number; low: number; nowMs: number },
+    station: { high: number; low: number; port: number; nowMs: number },
   ): void {
     // HOT PATH
+    const { watch } = this;
     const family = readNeighbour(view, packet, limit, this.#address);
-    if (family === 0) return;
+    if (family === 0) {
+      if (watch === undefined || watch.tentativeCount === 0) return;
+      if (isOwnStation(station.high & 0xffff, station.low)) return;
+      if (readArpProbe(view, packet, limit, this.#address))
+        watch.heard(this.#address, station, true);
+      return;
+    }
+    watch?.heard(this.#address, station, false);
     const { high, low, nowMs } = station;
     this.#book.note(high, low, this.#address, { family, nowMs });
   }
@@ -82,6 +95,11 @@ export class StationQuestions {
     if (((nowMs - this.#unknownMs) | 0) < UNKNOWN_INTERVAL_MS) return;
     this.#unknownMs = nowMs;
     this.#put({ ...target, port: ALL_PORTS }, address);
+  }
+
+  /** Asks everybody who has an IPv4 address (RFC 5227, 2.1). */
+  askEverybody(address: Int32Array): void {
+    this.#put({ high: 0xffff, low: -1, port: ALL_PORTS, family: 4 }, address);
   }
 
   #put(to: { high: number; low: number; port: number; family: 4 | 6 }, address: Int32Array): void {

@@ -50,3 +50,13 @@ test("ports and kinds do not share, absent limits are none, and nothing means no
   assert.ok(!control.take(StormKind.multicast, 1, 14, 5));
   assert.ok(control.take(StormKind.unknownUnicast, 1, 1e9, 5));
 });
+
+test("other limits hold from the next frame on", () => {
+  const control = storm({ broadcast: 1000 });
+  while (control.take(StormKind.broadcast, 1, 1000, 5));
+  const none = { broadcast: undefined, unknownUnicast: undefined, multicast: undefined };
+  control.setLimits(none);
+  assert.ok(control.take(StormKind.broadcast, 1, 1e9, 5));
+  control.setLimits({ ...none, broadcast: 0 });
+  assert.ok(!control.take(StormKind.broadcast, 1, 14, 5));
+});

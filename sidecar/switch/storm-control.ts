@@ -32,10 +32,20 @@ export class StormControl {
   readonly #bytes: Float64Array;
   readonly #atMs: Int32Array;
 
-  constructor({ limits, portsMax, burstMs, burstBytesMin }: StormOptions) {
+  readonly #options: Pick<StormOptions, "burstMs" | "burstBytesMin">;
+
+  constructor(options: StormOptions) {
+    const { limits, portsMax, burstMs } = options;
     assert(burstMs > 0, "something may come at once");
+    this.#options = options;
     this.#bytes = new Float64Array(KINDS * portsMax);
     this.#atMs = new Int32Array(KINDS * portsMax);
+    this.setLimits(limits);
+  }
+
+  /** Other limits from now on; every bucket is full again. */
+  setLimits(limits: StormLimits): void {
+    const { burstMs, burstBytesMin } = this.#options;
     const rows = [limits.broadcast, limits.unknownUnicast, limits.multicast];
     rows.forEach((bitsPerSecond, kind) => {
       const rate = bitsPerSecond === undefined ? -1 : bitsPerSecond / 8000;

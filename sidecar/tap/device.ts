@@ -5,6 +5,7 @@
  * and nothing else.
  */
 
+import { writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import type { DeviceConfig } from "../control/tunnel-config.ts";
@@ -95,6 +96,27 @@ export class Device {
     if (errno !== constants.errno.EEXIST) check(errno, `${this.segmentName}: ${prefix.address}`);
     this.#addresses.push(prefix);
     this.#undo.push(() => native.addressDelete(wish));
+  }
+
+  /** Takes an address away that `addAddress` gave. */
+  removeAddress(prefix: Prefix): void {
+    const place = this.#addresses.findIndex((known) => known.address === prefix.address);
+    if (place < 0) return;
+    this.#addresses.splice(place, 1);
+    native.addressDelete({ index: this.#segmentIndex, ...prefix });
+  }
+
+  /** IPv6 addresses by the segment's routers, but no default route: that stays as it is. */
+  useRouterAdvertisements(): void {
+    const settings = { accept_ra_defrtr: "0", accept_ra: "1", autoconf: "1" };
+    for (const [name, value] of Object.entries(settings)) {
+      try {
+        writeFileSync(`/proc/sys/net/ipv6/conf/${this.segmentName}/${name}`, value);
+      } catch (error) {
+        // A container without the right to, or a kernel without IPv6: as the administrator set it.
+        if (!(error instanceof Error && "code" in error)) throw error;
+      }
+    }
   }
 
   /**

@@ -54,6 +54,22 @@ export function readNeighbour(
   return 6;
 }
 
+/** Reads the address that an ARP probe asks for: somebody would like to have it (RFC 5227, 2.1.1). */
+export function readArpProbe(
+  view: DataView,
+  packet: IpPacket,
+  limit: number,
+  into: Int32Array,
+): boolean {
+  const at = packet.networkAt;
+  if (packet.etherType !== EtherType.arp || limit - at < ARP_BYTES) return false;
+  if (view.getUint32(at) !== ARP_ETHERNET_IPV4 || view.getUint16(at + 4) !== ARP_SIZES)
+    return false;
+  if (view.getUint16(at + 6) !== ARP_REQUEST || view.getInt32(at + 14) !== 0) return false;
+  readAddress(view, at + 24, 4, into);
+  return true;
+}
+
 /** A question to one station. */
 export interface StationQuestion {
   readonly macHigh: number;

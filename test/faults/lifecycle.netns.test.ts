@@ -134,7 +134,9 @@ test(
     await using quick = new PingStream(other, "10.20.0.1", 0.002);
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
     ours.signal("SIGHUP");
-    await ours.waitForLog(/"msg":"peers and revocations updated, no frame dropped"/);
+    await ours.waitForLog(
+      /"msg":"peers, revocations and segment settings updated, no frame dropped"/,
+    );
     await using stock = await OpenvpnPeer.start({
       namespace: third,
       folder: scratch.file("third"),
@@ -184,7 +186,7 @@ for (const [what, text] of [
     // The repaired file is taken again.
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
     ours.signal("SIGHUP");
-    await ours.waitForLog(/peers and revocations updated, no frame dropped/);
+    await ours.waitForLog(/peers, revocations and segment settings updated, no frame dropped/);
     await assertFlowing(standing);
   });
 }

@@ -15,6 +15,7 @@ const DEBIAN_PACKAGES = {
   buildah: "buildah",
   busybox: "busybox-static",
   containerd: "containerd",
+  dnsmasq: "dnsmasq-base",
   ip: "iproute2",
   iperf: "iperf",
   iptables: "iptables",

@@ -19,6 +19,8 @@ export interface PushedOptions {
   readonly routes: readonly PushedRoute[];
   /** `route-metric`: of routes that name none. */
   readonly routeMetric?: number;
+  /** Addresses are the segment's own DHCP server's affair. */
+  readonly usesDhcp?: boolean;
   /** Peer-id to put on data packets; absent: the server is too old for DATA_V2. */
   readonly peerId?: number;
   readonly cipher?: DataCipher;
@@ -83,8 +85,9 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
     return true;
   },
   "route-gateway": (draft, [gateway = ""]) => {
-    if (!isIPv4(gateway)) return gateway === "dhcp";
-    draft.routeGateway = gateway;
+    if (gateway === "dhcp") draft.usesDhcp = true;
+    else if (isIPv4(gateway)) draft.routeGateway = gateway;
+    else return false;
     return true;
   },
   route: (draft, [network = "", mask = "255.255.255.255", gateway = "", metric = ""]) => {
@@ -191,6 +194,7 @@ export function pushReplyMessages(options: readonly string[]): string[] {
 export function pushedTo(options: {
   readonly address4?: { readonly address: string; readonly prefixBits: number };
   readonly address6?: { readonly address: string; readonly prefixBits: number };
+  readonly usesDhcp?: boolean;
   readonly gateway4?: string;
   readonly gateway6?: string;
   /** A routed tunnel: one network for all peers, and what is reached through this end. */
@@ -209,7 +213,8 @@ export function pushedTo(options: {
   readonly pingRestartSeconds: number;
 }): string[] {
   const lines: string[] = options.isRouted === true ? ["topology subnet"] : [];
-  if (options.gateway4 !== undefined) lines.push(`route-gateway ${options.gateway4}`);
+  if (options.usesDhcp === true) lines.push("route-gateway dhcp");
+  else if (options.gateway4 !== undefined) lines.push(`route-gateway ${options.gateway4}`);
   if (options.pingSeconds > 0) {
     lines.push(`ping ${options.pingSeconds}`, `ping-restart ${options.pingRestartSeconds}`);
   }

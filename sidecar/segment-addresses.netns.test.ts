@@ -1,0 +1,170 @@
+/** Addresses on the segment: found to be in use before they are taken, or asked of its DHCP server. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dialDocuments, listenDocuments, writeDocuments } from "../test/support/documents.ts";
+import { type FairleadPeer, printProfile, startFairlead } from "../test/support/fairlead-peer.ts";
+import { createHosts, ping } from "../test/support/hosts.ts";
+import { type Namespace, Network } from "../test/support/netns.ts";
+import { ensureCommands } from "../test/support/packages.ts";
+import type { Program } from "../test/support/process.ts";
+import { Scratch } from "../test/support/scratch.ts";
+import { waitFor } from "../test/support/wait.ts";
+
+const TIME = { timeout: 120_000 };
+const OTHER_MAC = "02:00:00:00:00:0d";
+
+interface World extends AsyncDisposable {
+  readonly gateway: Namespace;
+  readonly client: Namespace;
+  readonly ours: FairleadPeer;
+  readonly scratch: Scratch;
+  readonly network: Network;
+  dial(): Promise<FairleadPeer>;
+  /** Ends the gateway and starts it again. */
+  restart(): Promise<void>;
+}
+
+/** A gateway that bridges `lan0`, cabled to a host of its LAN, and a client that will dial it. */
+async function createWorld(addresses: Readonly<Record<string, unknown>>): Promise<World> {
+  await using stack = new AsyncDisposableStack();
+  const network = stack.use(await Network.create());
+  const scratch = stack.use(await Scratch.create());
+  const { gateway, client } = await createHosts(network, ["gateway", "client"]);
+  const lan = await network.namespace("lan");
+  await network.cable(
+    { namespace: lan, interface: "eth0" },
+    { namespace: gateway, interface: "lan0" },
+  );
+  await lan.ip(`link set eth0 address ${OTHER_MAC}`);
+  await lan.addresses("eth0", "10.20.0.7/24");
+  const spec = { gateway: { bridge: { interface: "lan0" } }, addresses };
+  const documents = listenDocuments({ peers: ["app"], spec });
+  const file = await writeDocuments(scratch.file("gateway.yaml"), documents);
+  const place = { folder: scratch.file("gateway") };
+  const ours = stack.use(await startFairlead(gateway, [file], place));
+  await ours.waitUntilUp();
+  const profile = await printProfile("app", file, place);
+  const dialFile = await writeDocuments(scratch.file("client.yaml"), dialDocuments({ profile }));
+  const kept = stack.move();
+  return {
+    ...{ gateway, client, ours, scratch, network },
+    dial: async () => {
+      const options = { folder: scratch.file("client") };
+      return kept.use(await startFairlead(client, [dialFile], options));
+    },
+    restart: async () => {
+      await ours.stop();
+      await kept.use(await startFairlead(gateway, [file], place)).waitUntilUp();
+    },
+    [Symbol.asyncDispose]: async () => await kept.disposeAsync(),
+  };
+}
+
+const POOL = { segment: "10.20.0.0/24", pool: "10.20.0.200-10.20.0.200" };
+
+test("an address that nobody else has is taken, and used from then on", TIME, async () => {
+  await using world = await createWorld(POOL);
+  const client = await world.dial();
+  await client.waitUntilUp();
+  assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
+  const tunnel = await client.tunnel();
+  assert.equal(tunnel?.problem, undefined);
+  assert.deepEqual(tunnel?.conflicts, []);
+});
+
+test(
+  "an address that a LAN host has is not taken; both ends say whose it is; later it is",
+  TIME,
+  async () => {
+    await using world = await createWorld(POOL);
+    const lan = await world.network.namespace("double");
+    await world.network.cable(
+      { namespace: lan, interface: "eth0" },
+      { namespace: world.gateway, interface: "lan1" },
+    );
+    const bridge = "flbr-segment";
+    await world.gateway.ip(`link set lan1 master ${bridge} up`);
+    const mac = "02:00:00:00:00:0e";
+    await lan.ip(`link set eth0 address ${mac}`);
+    await lan.addresses("eth0", "10.20.0.200/24");
+    const client = await world.dial();
+    await client.waitForLog(/address not taken/);
+    const problem = (await client.tunnel())?.problem ?? "";
+    assert.match(problem, new RegExp(`10\\.20\\.0\\.200 is in use by ${mac}`));
+    assert.doesNotMatch(
+      await world.client.run(["ip", "address", "show", "seg0"]),
+      /10\.20\.0\.200/,
+    );
+    const conflict = await waitFor("the gateway to tell", async () => {
+      return (await world.ours.tunnel())?.conflicts?.[0];
+    });
+    assert.deepEqual(
+      [conflict.address, conflict.owner, conflict.mac, conflict.behind],
+      ["10.20.0.200", "app", mac, "tap"],
+    );
+    await lan.ip("address del 10.20.0.200/24 dev eth0");
+    await client.waitForLog(/address taken: nobody else answered/, 30_000);
+    const { received } = await ping(world.client, "10.20.0.7");
+    assert(received > 0);
+    assert.equal((await client.tunnel())?.problem, undefined);
+  },
+);
+
+test(
+  "addresses.dhcp: the LAN's own server gives one, renews it, and its loss is told",
+  TIME,
+  async () => {
+    await ensureCommands(["dnsmasq", "busybox"]);
+    await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
+    const lan = await world.network.namespace("server");
+    await world.network.cable(
+      { namespace: lan, interface: "eth0" },
+      { namespace: world.gateway, interface: "lan1" },
+    );
+    await lan.addresses("eth0", "10.20.0.6/24");
+    await world.gateway.ip("link set lan1 master flbr-segment up");
+    await using server = await startDhcpServer(lan, "10.20.0.100");
+    const client = await world.dial();
+    const lease = await waitFor(
+      () => `a lease:\n${client.log}\n${server.output}`,
+      async () => (await client.tunnel())?.lease,
+      30_000,
+    );
+    assert.deepEqual(
+      [lease.address, lease.server, lease.leaseSeconds],
+      ["10.20.0.100", "10.20.0.6", 120],
+    );
+    assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
+    const routes = await world.client.run(["ip", "route", "show", "default"]);
+    assert.equal(routes, "", "no default route is taken from the segment");
+    assert.equal(server.output.split("DHCPACK(eth0)").length - 1, 1);
+
+    // Another server that does not know the lease: asked again at the next session, it says no.
+    await server.stop();
+    await using other = await startDhcpServer(lan, "10.20.0.110");
+    await world.restart();
+    await world.gateway.ip("link set lan1 master flbr-segment up");
+    await client.waitForLog(/lease lost/, 60_000);
+    await waitFor(
+      () => `the other lease:\n${client.log}\n${other.output}`,
+      async () => (await client.tunnel())?.lease?.address === "10.20.0.110" || undefined,
+      60_000,
+    );
+    const addresses = await world.client.run(["ip", "-4", "address", "show", "seg0"]);
+    assert.doesNotMatch(addresses, /10\.20\.0\.100/);
+    assert.equal(await client.stop(), 0, client.log);
+    assert.match(other.output, /DHCPRELEASE\(eth0\) 10\.20\.0\.110/, "a clean stop gives it back");
+  },
+);
+
+/** A real DHCP server with one address to give. */
+async function startDhcpServer(lan: Namespace, address: string): Promise<Program> {
+  const server = lan.start([
+    ...["dnsmasq", "--no-daemon", "--port=0", "--interface=eth0", "--bind-interfaces"],
+    ...["--dhcp-authoritative", `--dhcp-range=${address},${address},255.255.255.0,2m`],
+    ...["--log-dhcp", "--user=root", "--leasefile-ro"],
+    ...["--conf-file=/dev/null", "--pid-file="],
+  ]);
+  await server.waitForOutput(/DHCP, IP range/);
+  return server;
+}
