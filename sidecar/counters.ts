@@ -124,6 +124,18 @@ export const Counter = {
   routerAnswers: 100,
   routerAnswersLimited: 101,
   switchAddressesFull: 102,
+  rxPlans: 103,
+  txPlans: 104,
+  fecParitySent: 105,
+  fecParityReceived: 106,
+  fecRecovered: 107,
+  fecUnrecoverable: 108,
+  fecParityMalformed: 109,
+  fecParityMisfit: 110,
+  fecRecoveredWrong: 111,
+  fecEncodeFailed: 112,
+  fecRecoverFailed: 113,
+  fecNoRoom: 114,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

@@ -9,6 +9,7 @@ import { lookup } from "node:dns/promises";
 import type { Logger } from "pino";
 import type { DialConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { PathWord } from "./native/layout.ts";
+import { parityUsable } from "./native/native.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import { DIALLED_INDEX } from "./ports.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
@@ -264,6 +265,7 @@ export class Dialling {
             device: config.device.kind,
             mtu: config.device.mtu,
             mtuBytesDefault: this.#options.mtuBytesDefault,
+            hasParity: parityUsable(),
             isIpv6: remoteText(candidate.row).startsWith("["),
             ...(this.#credentials === undefined ? {} : { credentials: this.#credentials }),
           },
@@ -286,6 +288,10 @@ export class Dialling {
     const { cipher, tlsVersion, commonName, pushed } = agreement;
     const fields = { remote: candidate.name, server: commonName, cipher, tls: tlsVersion };
     this.#options.log.info(fields, "connected");
+    if (this.#options.config.uplinks?.policy === "Fec" && pushed?.hasParity !== true) {
+      const reason = "the other end takes no parity (stock OpenVPN, or without AVX2)";
+      this.#options.log.warn(`policy Fec: ${reason}: one uplink at a time, as with Failover`);
+    }
     for (const option of pushed?.ignored ?? []) {
       this.#options.log.info({ option }, "pushed option ignored");
     }

@@ -92,6 +92,12 @@ export const HALF_OPEN_MAX = 256;
 /** Socket buffers: 20 ms at 1.5 Gb/s. The kernel may allow less. */
 export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
 
+/**
+ * Sessions of a listening end that can have parity: each touches up to 640 slots, about a
+ * megabyte, 35 MB in all. Full: the next session goes without (`fec.noRoom`).
+ */
+export const PARITY_ROOMS_MAX = 32;
+
 /** Longest that the worker sleeps when nothing is due. */
 export const WAIT_MS_MAX = 1000;
 

@@ -7,6 +7,7 @@
 import type { KeySlots, SlotName } from "./cipher/key-slots.ts";
 import type { Notice } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
+import { parityUsable } from "./native/native.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { EpochRing } from "./session/epoch-ring.ts";
 import { ControlSession, type ControlVerdict } from "./session/handshake/control-session.ts";
@@ -224,6 +225,7 @@ export class PeerSession {
       isDialled: this.#isDialled,
       path: Array.from(this.row),
       hasProbes: pushed?.hasProbes ?? agreement.peerInfo?.hasProbes ?? false,
+      hasParity: parityUsable() && (pushed?.hasParity ?? agreement.peerInfo?.hasParity ?? false),
       uplink: this.#uplink,
       // What the server pushes wins, as with stock.
       pingIntervalMs:

@@ -16,7 +16,7 @@ import { createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
 import { DataSession } from "./session/data-session.ts";
-import { PATHS_MAX } from "./session/path-set.ts";
+import { PATHS_MAX, type ParitySettings } from "./session/path-set.ts";
 import { Forwarding } from "./switch/forwarding.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import { addressWords, pathTo } from "./uplink/address-words.ts";
@@ -55,6 +55,10 @@ export interface PlaneWish {
   readonly isDialling?: boolean;
   readonly ringBytes?: number;
   readonly frameBytesMax?: number;
+  /** Policy Fec with these blocks. */
+  readonly parity?: ParitySettings;
+  /** Peers understand plans and parity. */
+  readonly hasParity?: boolean;
 }
 
 /** A plane, its socket, and the far ends of its paths. */
@@ -66,11 +70,15 @@ export class PlaneHarness {
   readonly socket: number;
   readonly #handle: number;
   readonly #slots: number[] = [];
+  readonly #hasParity: boolean;
   readonly #replay = { packets: 64, seconds: 15 };
 
   constructor(wish: PlaneWish = {}) {
     const counters = new Counters();
     const ringBytes = wish.ringBytes ?? 65_536;
+    const { parity } = wish;
+    const probing = probingOf(undefined);
+    this.#hasParity = wish.hasParity ?? parity !== undefined;
     this.plane = createPlane(Lane, {
       isDialling: wish.isDialling ?? false,
       forwarding: new Forwarding({ portsMax: PORTS_MAX, counters }),
@@ -83,7 +91,7 @@ export class PlaneHarness {
       strangers: new SharedRing(sharedRingMemory(ringBytes)),
       replay: this.#replay,
       mss: undefined,
-      probing: probingOf(undefined),
+      probing: parity === undefined ? probing : { ...probing, policy: "Fec", parity },
       own: createOwnStation(1),
       address4: undefined,
       frameBytesMax: wish.frameBytesMax ?? 1518,
@@ -117,7 +125,8 @@ export class PlaneHarness {
       peerId: index,
       pingIntervalMs: 0,
       timeoutMs: 0,
-      hasProbes: false,
+      hasProbes: this.#hasParity,
+      hasParity: this.#hasParity,
       nowMs: this.plane.nowMs,
     });
     session.paths.open(0, 0, this.plane.nowMs);

@@ -3,7 +3,8 @@
  * invariant: nothing here grows afterwards; a stage takes rows and slots from what is here.
  *
  * Slots lie one behind the other in the slab: one for constants (the ping), then those for
- * received datagrams, those for frames from the tap, and one for frames of the switch itself.
+ * received datagrams, those for frames from the tap, one for frames of the switch itself, and those of
+ * parity.
  */
 
 import assert from "node:assert/strict";
@@ -20,6 +21,7 @@ import {
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import type { Lane, LaneConstructor } from "./native/native.ts";
+import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
 import { PATHS_MAX, type ProbingSettings } from "./session/path-set.ts";
 import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
@@ -27,16 +29,23 @@ import type { MacTable } from "./switch/mac-table.ts";
 import type { OwnStation } from "./switch/own-station.ts";
 import type { Router } from "./switch/router.ts";
 import type { Switching } from "./switch/switching.ts";
-import { clampFrameMss, clampPacketMss, type MssMaxima } from "./wire/mss-clamp.ts";
+import {
+  clampFrameMss,
+  clampPacketMss,
+  DATA_V2_EPOCH_BYTES,
+  type MssMaxima,
+} from "./wire/mss-clamp.ts";
 import { PROBE_BYTES } from "./wire/probe.ts";
+import { PARITY_AROUND_BYTES, PLAN_BYTES } from "./wire/redundancy.ts";
 
 /** Row of the path table that a control packet's path is written to, behind the sessions' rows. */
 export const CONTROL_PATH_ROW: number = (SESSIONS_MAX + 1) * PATHS_MAX;
 /** The tap is the lane's only one. */
 export const TAP_INDEX = 0;
 
-/** The last slot holds the frames that the switch sends itself. */
+/** This slot holds the frames that the switch sends itself; behind it are those of parity. */
 const OWN_FRAME_SLOT: number = 1 + PACKETS_PER_TURN_MAX + FRAMES_PER_TURN_MAX;
+const PARITY_SLOT: number = OWN_FRAME_SLOT + 1;
 
 /** In-tunnel magic (openvpn-rfc, ping; OCC exit is magic and 6). */
 const PING = Buffer.from("2a187bf3641eb4cb07ed2d0a981fc748", "hex");
@@ -48,7 +57,9 @@ export const OCC_OFFSET = 64;
 export const OCC_EXIT_BYTES: number = OCC_EXIT.length;
 /** Where a probe is written before it is sent. */
 export const PROBE_OFFSET = 128;
-const PADDING_BYTES = 64;
+/** A whole cache line, and what stands around the longest frame in a parity message, sealed. */
+const LINE_BYTES = 64;
+const AROUND_BYTES: number = PARITY_AROUND_BYTES + 2 * DATA_V2_EPOCH_BYTES;
 
 /** Everything that the stages of one data plane share. */
 export interface Plane {
@@ -68,6 +79,7 @@ export interface Plane {
   readonly writes: Int32Array;
   readonly paths: Int32Array;
   readonly sessions: SessionTable;
+  readonly parity: ParityStage;
   /** The switch or the router: what the packet path asks. */
   readonly switching: Switching;
   /** The switch; undefined where IP packets are routed. */
@@ -133,10 +145,10 @@ export function createPlane(
   const { forwarding, router } = options;
   const switching = router ?? forwarding;
   assert(switching !== undefined, "frames are switched or packets routed");
-  // Opcode, packet id and tag around the frame, rounded up to whole cache lines.
-  const roomBytes = roundUp(options.frameBytesMax + PADDING_BYTES, PADDING_BYTES);
+  const roomBytes = roundUp(options.frameBytesMax + AROUND_BYTES, LINE_BYTES);
   const slotBytes = HEADROOM_BYTES + roomBytes;
-  const slots = OWN_FRAME_SLOT + 1;
+  const rooms = parityRooms({ ...options, policy: options.probing.policy });
+  const slots = PARITY_SLOT + paritySlots(rooms);
   const slab = new Uint8Array(new SharedArrayBuffer(slots * slotBytes));
   slab.set(PING, PING_OFFSET);
   slab.set(OCC_EXIT, OCC_OFFSET);
@@ -150,7 +162,10 @@ export function createPlane(
   };
   const { received, arrivals, frames, orders, writes, paths } = tables;
   const lane = new createLane(slab, received, arrivals, frames, orders, writes, paths);
-  assert(PROBE_OFFSET + PROBE_BYTES <= slotBytes, "the constants fit the first slot");
+  assert(
+    PROBE_OFFSET + Math.max(PROBE_BYTES, PLAN_BYTES) <= slotBytes,
+    "the constants fit the first slot",
+  );
   return {
     ...options,
     ...tables,
@@ -162,6 +177,7 @@ export function createPlane(
     slotBytes,
     roomBytes,
     sessions: new SessionTable(SESSIONS_MAX),
+    parity: createParityStage(slab, PARITY_SLOT, rooms),
     known: new Map(),
     captures: [],
     controlTokens: new ControlTokens(),

@@ -10,6 +10,7 @@ import { Counter } from "./counters.ts";
 import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
 import { notice } from "./notices.ts";
 import type { Plane } from "./plane.ts";
+import { beginPlan, tellPlan } from "./planning.ts";
 import { sendPing, sendProbe } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
@@ -51,8 +52,10 @@ export function takeProbe(plane: Plane, session: DataSession, start: number): vo
 function takeFromDialler(plane: Plane, session: DataSession, probe: Probe): void {
   const { paths, lastPath } = session;
   const isDuplicating = (probe.flags & ProbeFlag.duplicate) !== 0;
-  const use = { isWanted: (probe.flags & ProbeFlag.active) !== 0, isOnly: !isDuplicating };
-  paths.setPolicy(isDuplicating ? "Duplicate" : "Failover", PATHS_MAX);
+  const isOnly = !isDuplicating && (probe.flags & ProbeFlag.spread) === 0;
+  const use = { isWanted: (probe.flags & ProbeFlag.active) !== 0, isOnly };
+  // A spreading end says more in its plan.
+  if (isDuplicating || isOnly) paths.setPolicy(isDuplicating ? "Duplicate" : "Failover", PATHS_MAX);
   if (probe.type === ProbeType.answer) {
     if (paths.answered(lastPath, probe.sequence, use)) tellFloat(plane, session, lastPath);
     return;
@@ -96,8 +99,8 @@ export function openDialledPaths(
   uplinks: Uplinks,
   via: number,
 ): void {
-  const { policy, copies, priorities } = plane.probing;
-  session.paths.setPolicy(policy, copies);
+  const { priorities } = plane.probing;
+  beginPlan(plane, session);
   session.paths.open(via, priorities[via] ?? 0, plane.nowMs);
   const from = (session.index * PATHS_MAX + via) * DESCRIPTOR_WORDS;
   uplinks.states.forEach((state, uplink) => {
@@ -118,6 +121,7 @@ export function probePaths(plane: Plane, session: DataSession): void {
     const isProbed = session.paths.isKnown(path) && session.paths.isUsable(path);
     if (isProbed) sendProbeOn(plane, session, path);
   }
+  tellPlan(plane, session);
 }
 
 /** Leaves the paths that fell silent. Asked more often than probes go, so none is left late. */
@@ -209,8 +213,10 @@ function pointAt(plane: Plane, row: number, state: UplinkState, socket: number):
 }
 
 function flagsOf(plane: Plane, session: DataSession, path: number): number {
-  const active = session.paths.isActive(path) ? ProbeFlag.active : 0;
-  return active | (plane.probing.policy === "Duplicate" ? ProbeFlag.duplicate : 0);
+  const { paths } = session;
+  const active = paths.isActive(path) ? ProbeFlag.active : 0;
+  const duplicate = plane.probing.policy === "Duplicate" ? ProbeFlag.duplicate : 0;
+  return active | duplicate | (paths.policy === "Fec" ? ProbeFlag.spread : 0);
 }
 
 function sendProbeOn(plane: Plane, session: DataSession, path: number): void {

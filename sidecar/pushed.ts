@@ -1,6 +1,7 @@
 /** What a listening end pushes to one peer: its configuration, and what both agreed on. Pure. */
 
 import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
+import { parityUsable } from "./native/native.ts";
 import { Proto } from "./session/handshake/peer-info.ts";
 import { pushedTo } from "./session/handshake/push-options.ts";
 import type { PushAgreement } from "./session/handshake/server-role.ts";
@@ -45,6 +46,7 @@ export function pushedOptions(
     hasDynamicWrap: agreed.hasDynamicWrap,
     hasEpochs: agreed.hasEpochs,
     hasProbes: agreed.peerInfo.hasProbes,
+    hasParity: agreed.peerInfo.hasParity && parityUsable(),
     ...(agreed.peerInfo.takesMtu ? { mtuBytes } : {}),
     pingSeconds: keepalive.intervalSeconds,
     pingRestartSeconds: keepalive.timeoutSeconds,

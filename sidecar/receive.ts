@@ -4,10 +4,12 @@
  *   uplink    take datagrams from the socket; control packets go to the main thread
  *   session   find the session by peer-id, never by address
  *   replay    may this packet id be accepted? (reads only)
+ *   redundancy  put the sealed bytes of a session with parity aside
  *   cipher    open the batch in place
  *   replay    accept the ids of what is authentic; the peer was heard, by this path
  *   switch    where does the frame go
  *   tap       write what is for this end; the rest is sent on to other peers
+ *   redundancy  make lost packets again from parity; they enter at "session"
  *
  * One invariant: nothing before "cipher" changes any state, and nothing after it sees a
  * packet that was not authenticated.
@@ -17,6 +19,14 @@ import { Counter } from "./counters.ts";
 import { PACKETS_PER_TURN_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
 import { notice, passControl } from "./notices.ts";
+import type { ParityRoom } from "./parity-memory.ts";
+import {
+  keepAside,
+  keepAuthentic,
+  NOTHING_TO_RECOVER,
+  recoverBlock,
+  takeParity,
+} from "./parity-receive.ts";
 import {
   OCC_EXIT_BYTES,
   OCC_OFFSET,
@@ -25,6 +35,7 @@ import {
   type Plane,
   refillReceived,
 } from "./plane.ts";
+import { takePlan } from "./planning.ts";
 import { challengePath, takeProbe, tellFloat } from "./probing.ts";
 import { ReplayVerdict } from "./replay/replay-window.ts";
 import { deliverFrame, flushOrders, flushWrites } from "./send.ts";
@@ -34,6 +45,7 @@ import { answerOn, isSamePath, isSameRemote } from "./uplink/path-table.ts";
 import { Opcode } from "./wire/control-packet.ts";
 import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
 import { isProbe, PROBE_BYTES } from "./wire/probe.ts";
+import { RedundancyType, redundancyType } from "./wire/redundancy.ts";
 
 /** An in-tunnel magic is told from a frame by its first two words alone. */
 const MAGIC_WORDS = 4;
@@ -55,6 +67,29 @@ export function receive(plane: Plane, socket: number): number {
   flushWrites(plane);
   flushOrders(plane);
   return count;
+}
+
+/** Once all sockets had their turn, so that parity overtakes nothing that is already here. */
+export function recoverLost(plane: Plane): void {
+  // HOT PATH
+  for (const room of plane.parity.rooms) if (room.blocks.waitingCount > 0) recover(plane, room);
+}
+
+/** Makes again what a session's parity can; it is taken in like datagrams, but by no path. */
+function recover(plane: Plane, room: ParityRoom): void {
+  const session = plane.sessions.at(room.session);
+  if (session === undefined) return;
+  for (;;) {
+    const count = recoverBlock(plane, session, room);
+    if (count === NOTHING_TO_RECOVER) return;
+    plane.parity.isRecovering = true;
+    for (let index = 0; index < count; index++) prepare(plane, index);
+    plane.lane.openBatch(0, count);
+    for (let index = 0; index < count; index++) finish(plane, index);
+    plane.parity.isRecovering = false;
+    flushWrites(plane);
+    flushOrders(plane);
+  }
 }
 
 /** Uplink, session, replay: marks the row to be opened, or drops it. */
@@ -114,6 +149,8 @@ function prepare(plane: Plane, index: number): void {
   received[row + DATAGRAM_BYTES] = length;
   received[row + Word.opcode] = header | 0;
   received[row + Word.verdict] = Verdict.open;
+  if (plane.parity.isRecovering || plane.parity.bySession[session.index] === undefined) return;
+  keepAside(plane, index, start, length);
 }
 
 /** Cipher's answer, replay, path, switch: takes in what is authentic. */
@@ -154,7 +191,13 @@ function finish(plane: Plane, index: number): void {
   session.lastHeardMs = plane.nowMs;
   session.hasSaidSilent = false;
   plane.lastHeard[session.index] = plane.nowMs;
-  followPath(plane, index, session, verdict === ReplayVerdict.accept);
+  if (plane.parity.isRecovering) {
+    counters.add(Counter.fecRecovered, 1);
+  } else {
+    followPath(plane, index, session, verdict === ReplayVerdict.accept);
+    const room = plane.parity.bySession[session.index];
+    if (room !== undefined) keep(plane, room, index, keyId);
+  }
   takeFrame(plane, row, session);
 }
 
@@ -162,6 +205,17 @@ function finish(plane: Plane, index: number): void {
 function countForgery({ received, sessions }: Plane, row: number): void {
   const header = received[row + Word.opcode] as number;
   sessions.byPeerId(header & 0xff_ffff)?.usage.failed((header >>> 24) & 7);
+}
+
+/** Keeps the sealed bytes of row `index`, which is authentic. */
+function keep(plane: Plane, room: ParityRoom, index: number, keyId: number): void {
+  // HOT PATH
+  const { received, parity } = plane;
+  const row = index * DESCRIPTOR_WORDS;
+  parity.id.keyId = keyId;
+  parity.id.high = received[row + Word.idHigh] as number;
+  parity.id.low = received[row + Word.idLow] as number;
+  keepAuthentic(plane, room, index, received[row + DATAGRAM_BYTES] as number);
 }
 
 /** An authentic packet of a later epoch: the main thread moves the window of epochs. */
@@ -244,11 +298,29 @@ function takeFrame(plane: Plane, row: number, session: DataSession): void {
     takeProbe(plane, session, start);
     return;
   }
+  if (session.hasParity) {
+    const type = redundancyType(plane.view, start, length);
+    if (type !== 0) {
+      takeRedundancy(plane, row, session, type);
+      return;
+    }
+  }
   if (length > plane.frameBytesMax) {
     plane.counters.add(Counter.tapFrameTooBig, 1);
     return;
   }
   deliverFrame(plane, session.index, start, length);
+}
+
+/** Parity for the session's blocks, or the dialling end's plan. */
+function takeRedundancy(plane: Plane, row: number, session: DataSession, type: number): void {
+  const start = plane.received[row + Word.start] as number;
+  const length = plane.received[row + Word.length] as number;
+  const room = plane.parity.bySession[session.index];
+  if (type === RedundancyType.plan) takePlan(plane, session, start, length);
+  else if (type !== RedundancyType.parity) plane.counters.add(Counter.rxUnknownInner, 1);
+  else if (room !== undefined) takeParity(plane, room, start, length);
+  else plane.counters.add(Counter.fecParityMisfit, 1);
 }
 
 /** OpenVPN's in-band control messages of old: only "exit" means anything here. */

@@ -3,12 +3,14 @@
  *
  *   tap       take frames from the kernel
  *   switch    which ports get the frame: the tap, one peer, or all others
- *   session   the sending key and the next packet id, one for each copy
+ *   session   the sending key and the next packet id, one for each peer
+ *   redundancy  by which paths: one, all, or one in turn; the packet joins its parity block
  *   cipher    seal the batch, out of place: a flooded frame is sealed for each peer
  *   uplink    one sendmmsg for the batch, each packet by its session's path
  *
  * `deliverFrame` is where frames from peers come in: the same way out, from "switch" on.
- * One invariant: every frame that is not sent or written has added one to a counter.
+ * A parity block that is full or due is closed once its packets left; its parity is sealed and sent
+ * like any message of ours. One invariant: every frame that is not sent or written has added one to a counter.
  */
 
 import { captureFrame } from "./capture-tap.ts";
@@ -16,6 +18,8 @@ import { Counter } from "./counters.ts";
 import { FRAMES_PER_TURN_MAX, ORDERS_MAX, WRITES_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
 import { notice } from "./notices.ts";
+import type { ParityRoom } from "./parity-memory.ts";
+import { encodeBlock, messageBytes, messageStart, protect, rearmParity } from "./parity-send.ts";
 import {
   OCC_EXIT_BYTES,
   OCC_OFFSET,
@@ -34,6 +38,7 @@ import { PATHS_MAX } from "./session/path-set.ts";
 import type { Answers } from "./switch/switching.ts";
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
 import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
+import { PLAN_BYTES, type Plan, writePlan } from "./wire/redundancy.ts";
 
 /** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
 const EAGAIN = -11;
@@ -119,7 +124,43 @@ function sendTo(plane: Plane, index: number, start: number, length: number): voi
     plane.counters.add(Counter.txNoSession, 1);
     return;
   }
-  sealFor(plane, session, start, length);
+  const room = plane.parity.bySession[index];
+  if (room?.shape === undefined) sealFor(plane, session, start, length);
+  else if (sealFor(plane, session, start, length)) join(plane, session, room);
+}
+
+/** The packet in the last order joins its session's parity block. */
+function join(plane: Plane, session: DataSession, room: ParityRoom): void {
+  // HOT PATH
+  const row = (plane.orderCount - 1) * DESCRIPTOR_WORDS;
+  if (protect(plane, session, room, row)) closeBlock(plane, session, room);
+}
+
+/** Sends the parity of what is in the open block, and begins another one. */
+function closeBlock(plane: Plane, session: DataSession, room: ParityRoom): void {
+  // Copies of the block's packets are there once these were sealed.
+  flushOrders(plane);
+  const count = encodeBlock(plane, room);
+  const bytes = messageBytes(plane, room);
+  room.open.clear();
+  for (let at = 0; at < count; at++) {
+    if (sealFor(plane, session, messageStart(plane, at), bytes)) {
+      plane.counters.add(Counter.fecParitySent, 1);
+    }
+  }
+}
+
+/** Closes the blocks that have waited long enough for another packet. */
+export function closeDueBlocks(plane: Plane): void {
+  for (const room of plane.parity.rooms) {
+    const { open } = room;
+    if (open.count === 0 || ((plane.nowMs - open.dueMs) | 0) < 0) continue;
+    const session = plane.sessions.at(room.session);
+    if (session === undefined) open.clear();
+    else closeBlock(plane, session, room);
+  }
+  flushOrders(plane);
+  rearmParity(plane);
 }
 
 /** Asks for bytes of the slab to be sealed and sent with the next flush; whether they will be. */
@@ -136,10 +177,13 @@ function sealFor(plane: Plane, session: DataSession, start: number, length: numb
     return false;
   }
   session.lastSentMs = plane.nowMs;
-  const { sendCount, sendPaths } = session.paths;
+  const { paths } = session;
+  const { sendCount, sendPaths, isSpread } = paths;
   if (sendCount === 0) plane.counters.add(Counter.txNoPath, 1);
   // Rows that differ by their path alone, one behind the other, are sealed once.
-  for (let at = 0; at < sendCount; at++) {
+  let at = isSpread ? paths.takeTurn() : 0;
+  const limit = isSpread ? at + 1 : sendCount;
+  for (; at < limit; at++) {
     const row = addOrder(plane, session, id, sendPaths[at] as number);
     plane.orders[row + Word.start] = start;
     plane.orders[row + Word.length] = length;
@@ -159,6 +203,7 @@ function addOrder(plane: Plane, session: DataSession, id: number, path: number):
   orders[row + Word.idHigh] = session.sealEpochWord | ((id / 2 ** 32) | 0);
   orders[row + Word.opcode] = session.opcodeWord;
   orders[row + Word.path] = session.index * PATHS_MAX + path;
+  orders[row + Word.copy] = 0;
   orders[row + Word.segmentBytes] = 0;
   orders[row + Word.trafficClass] = -1;
   plane.orderCount += 1;
@@ -168,6 +213,8 @@ function addOrder(plane: Plane, session: DataSession, id: number, path: number):
 /** The key is nearly used up: the next epoch at once, or a new key from the main thread. */
 export function changeKey(plane: Plane, session: DataSession): void {
   const { index, sealKeyId: keyId, usage } = session;
+  const room = plane.parity.bySession[index];
+  if (room !== undefined && room.open.count > 0) closeBlock(plane, session, room);
   // Before the main thread hears of it and empties the old slot.
   flushOrders(plane);
   const canAdvance = session.sealEpochWord !== 0 && usage.isEpochUsed;
@@ -179,21 +226,32 @@ export function changeKey(plane: Plane, session: DataSession): void {
 
 /** Sends a probe or a reply by one path, whatever the session's other packets leave by. */
 export function sendProbe(plane: Plane, session: DataSession, path: number, probe: Probe): void {
-  if (session.sealSlot < 0) return;
+  writeProbe(plane.view, PROBE_OFFSET, probe);
+  if (sendOwn(plane, session, path, PROBE_BYTES)) plane.counters.add(Counter.txProbes, 1);
+}
+
+/** Sends a plan by one path. */
+export function sendPlan(plane: Plane, session: DataSession, path: number, plan: Plan): void {
+  writePlan(plane.view, PROBE_OFFSET, plan);
+  if (sendOwn(plane, session, path, PLAN_BYTES)) plane.counters.add(Counter.txPlans, 1);
+}
+
+/** Sends what was written where probes are written; false when it cannot be sealed. */
+function sendOwn(plane: Plane, session: DataSession, path: number, bytes: number): boolean {
+  if (session.sealSlot < 0) return false;
   if (session.needsNewKey()) changeKey(plane, session);
-  const id = session.takeId(PROBE_BYTES);
+  const id = session.takeId(bytes);
   if (id === NO_ID) {
     plane.counters.add(Counter.txIdExhausted, 1);
-    return;
+    return false;
   }
   // What waits in the orders has its ids already: it leaves first.
   flushOrders(plane);
-  writeProbe(plane.view, PROBE_OFFSET, probe);
   const row = addOrder(plane, session, id, path);
   plane.orders[row + Word.start] = PROBE_OFFSET;
-  plane.orders[row + Word.length] = PROBE_BYTES;
+  plane.orders[row + Word.length] = bytes;
   flushOrders(plane);
-  plane.counters.add(Counter.txProbes, 1);
+  return true;
 }
 
 /** Sends a keepalive ping. */

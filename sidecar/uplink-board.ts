@@ -111,5 +111,6 @@ export class UplinkBoard {
 export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
   if (config === undefined) return PROBING_OF_ONE_PATH;
   const priorities = config.uplinks.map((uplink) => uplink.priority);
-  return { ...config.probe, policy: config.policy, copies: config.copies, priorities };
+  const { probe, policy, copies, parity } = config;
+  return { ...probe, policy, copies, priorities, ...(parity === undefined ? {} : { parity }) };
 }

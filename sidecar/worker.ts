@@ -23,10 +23,12 @@ import type { LaneConstructor } from "./native/native.ts";
 import { type Kernel, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
+import { expireBlocks } from "./parity-receive.ts";
 import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
+import { returnRoom } from "./planning.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
-import { receive } from "./receive.ts";
+import { receive, recoverLost } from "./receive.ts";
 import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
 import {
@@ -37,7 +39,15 @@ import {
   tellEvents,
 } from "./segment-events.ts";
 import { carryOutSegmentOrder } from "./segment-orders.ts";
-import { changeKey, send, sendExit, sendingCounter, sendPing, sendPlain } from "./send.ts";
+import {
+  changeKey,
+  closeDueBlocks,
+  send,
+  sendExit,
+  sendingCounter,
+  sendPing,
+  sendPlain,
+} from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
 import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
@@ -53,6 +63,7 @@ const SWEEP_TIMER = 0;
 const PROBE_TIMER: number = SESSIONS_MAX + 1;
 const CHANGES_TIMER: number = SESSIONS_MAX + 2;
 const REPORT_TIMER: number = SESSIONS_MAX + 3;
+const PARITY_TIMER: number = SESSIONS_MAX + 4;
 /** How often silence is looked for between two probes. */
 const LOOKS_PER_PROBE = 5;
 /** How often status hears of the paths. */
@@ -94,7 +105,7 @@ export class WorkerLoop {
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
     this.#usage = new UsageTable(data.usage, data.keyLimits);
-    this.#timers = new TimerTable(REPORT_TIMER + 1);
+    this.#timers = new TimerTable(PARITY_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
     const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
@@ -175,6 +186,8 @@ export class WorkerLoop {
     this.#takeTimers(nowMs);
     sendQueries(plane);
     sendStationQuestions(plane);
+    // A block that stays short is closed in time, whoever's it is.
+    if (plane.parity.isDue) this.#timers.set(PARITY_TIMER, plane.parity.dueMs);
   }
 
   #receiveAll(socketBits: number): void {
@@ -184,6 +197,7 @@ export class WorkerLoop {
       const count = receive(this.#plane, socket);
       if (count < 0 && count !== EAGAIN) this.#plane.counters.add(Counter.rxSocketError, 1);
     }
+    recoverLost(this.#plane);
   }
 
   #takeOrders(nowMs: number): void {
@@ -206,6 +220,7 @@ export class WorkerLoop {
       else if (timer === PROBE_TIMER) this.#probe(nowMs);
       else if (timer === CHANGES_TIMER) this.#takeChanges(nowMs);
       else if (timer === REPORT_TIMER) this.#report(nowMs);
+      else if (timer === PARITY_TIMER) closeDueBlocks(this.#plane);
       else this.#watch(timer, nowMs);
     }
   }
@@ -228,6 +243,7 @@ export class WorkerLoop {
 
   #report(nowMs: number): void {
     const plane = this.#plane;
+    expireBlocks(plane);
     for (let index = 1; index <= SESSIONS_MAX; index++) {
       const session = plane.sessions.at(index);
       if (session === undefined) continue;
@@ -315,6 +331,7 @@ export class WorkerLoop {
       }
       case "closeSession":
         plane.sessions.remove(order.index);
+        returnRoom(plane, order.index);
         plane.switching.closePort(order.index);
         plane.forwarding?.questions?.watch?.forgetPort(order.index);
         this.#timers.cancel(order.index);
@@ -353,13 +370,14 @@ export class WorkerLoop {
 
   #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
     const plane = this.#plane;
-    const { index, peerId } = order;
+    const { index } = order;
+    returnRoom(plane, index);
     plane.paths.set(order.path, (index * PATHS_MAX + order.uplink) * order.path.length);
     plane.traffic.clear(index);
     const usage = this.#usage.begin(index);
     const session = new DataSession({ ...order, nowMs, usage });
     this.#network.openPaths(session, order.uplink);
-    plane.sessions.put(session, order.isDialled ? peerId : -1);
+    plane.sessions.put(session, order.isDialled ? order.peerId : -1);
     plane.switching.openPort(index);
     delete this.#toldPaths[index];
     this.#timers.set(index, nowMs);

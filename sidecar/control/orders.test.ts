@@ -25,6 +25,7 @@ const orders: readonly Order[] = [
     pingIntervalMs: 10_000,
     timeoutMs: 60_000,
     hasProbes: true,
+    hasParity: true,
     uplink: 2,
   },
   { kind: "installKey", index: 2, keyId: 7, open: slot(1), seal: slot(2) },

@@ -33,6 +33,8 @@ export type Order =
       readonly path: readonly number[];
       /** Both ends are ours and understand probes. */
       readonly hasProbes: boolean;
+      /** Both ends understand plans and parity. */
+      readonly hasParity: boolean;
       /** The uplink that the session was begun on; 0 where there are none. */
       readonly uplink: number;
       readonly pingIntervalMs: number;

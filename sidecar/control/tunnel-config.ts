@@ -26,9 +26,22 @@ export interface TunnelConfig {
 
 /** Several ways out, and how they are used. */
 export interface UplinksConfig {
-  /** Failover: one at a time. Duplicate: every packet on each of `copies`, sealed once. */
-  readonly policy: "Failover" | "Duplicate";
+  /**
+   * Failover: one at a time. Duplicate: every packet on each of `copies`, sealed once. Fec: packets
+   * on each in turn, with parity.
+   */
+  readonly policy: "Failover" | "Duplicate" | "Fec";
   readonly copies: number;
+  /** With policy Fec. */
+  readonly parity?: {
+    readonly dataPackets: number;
+    /** For a full block, at most. */
+    readonly parityPackets: number;
+    /** A block is closed after this long even if it is short. */
+    readonly maxDelayMs: number;
+    /** Parity follows the measured loss. */
+    readonly isAdaptive: boolean;
+  };
   readonly probe: {
     readonly intervalMs: number;
     /** Intervals of silence after which a path is down. */

@@ -43,9 +43,21 @@ test("a metered uplink comes behind every other one; the defaults of the probes 
   });
 });
 
+test("parity is taken as it is asked for, and by its defaults", () => {
+  const fec = { dataPackets: 20, parityPackets: 4, maxDelayMs: 5, adaptive: false };
+  const parityOf = (spec: Record<string, unknown>): unknown => {
+    const config = uplinksOf(tunnel, documentsWith({ uplinks, policy: "Fec", ...spec }));
+    return config === undefined || Array.isArray(config) ? config : config.parity;
+  };
+  const asked = { dataPackets: 20, parityPackets: 4, maxDelayMs: 5, isAdaptive: false };
+  assert.deepEqual(parityOf({ fec }), asked);
+  const usual = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, isAdaptive: true };
+  assert.deepEqual(parityOf({}), usual);
+  assert.deepEqual(parityOf({ fec: {} }), usual);
+});
+
 test("what the data plane does not do yet is refused, each with its field", () => {
   const cases: readonly (readonly [string, Record<string, unknown>])[] = [
-    ["policy", { uplinks, policy: "Fec" }],
     ["policy", { uplinks, policy: "Balance" }],
     ["duplicate.classes", { uplinks, policy: "Duplicate", duplicate: { classes: ["EF"] } }],
     ["reorder", { uplinks, reorder: {} }],

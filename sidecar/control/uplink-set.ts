@@ -4,11 +4,13 @@
  */
 
 import type { UplinkSet, VpnTunnel } from "../../crds/types.ts";
+import { parityUsable } from "../native/native.ts";
+import { METERED_PRIORITY } from "../session/path-set.ts";
 import type { Documents } from "./documents.ts";
 import type { UplinkConfig, UplinksConfig } from "./tunnel-config.ts";
 
-/** A metered uplink comes behind every other one. */
-const METERED_PRIORITY = 10_000;
+/** The defaults of `spec.fec`, for a set without the block. */
+const FEC_DEFAULTS = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, adaptive: true } as const;
 
 /** The tunnel's uplinks; undefined when it names none; a list says what is wrong. */
 export function uplinksOf(
@@ -42,9 +44,11 @@ function configOf({ spec }: UplinkSet): UplinksConfig {
       : { ...base, interface: uplink.interface };
   });
   const { intervalMs, downAfter, upAfter } = spec.probe;
+  const { adaptive: isAdaptive, ...block } = spec.fec ?? FEC_DEFAULTS;
   return {
-    policy: spec.policy === "Duplicate" ? "Duplicate" : "Failover",
+    policy: spec.policy === "Balance" ? "Failover" : spec.policy,
     copies: spec.duplicate?.copies ?? uplinks.length,
+    ...(spec.policy === "Fec" ? { parity: { ...block, isAdaptive } } : {}),
     probe: { intervalMs, downAfter, upAfter },
     uplinks,
   };
@@ -53,7 +57,11 @@ function configOf({ spec }: UplinkSet): UplinksConfig {
 function refused({ metadata, spec }: UplinkSet): string[] {
   const subject = `UplinkSet ${metadata.namespace}/${metadata.name}`;
   const rows: readonly (readonly [boolean, string, string])[] = [
-    [spec.policy === "Fec", "policy", "Fec is not supported yet: use Duplicate or Failover"],
+    [
+      spec.policy === "Fec" && !parityUsable(),
+      "policy",
+      "Fec needs a processor with AVX2, which this machine has not: use Duplicate or Failover",
+    ],
     [spec.policy === "Balance", "policy", "Balance is not supported yet: use Failover"],
     [
       spec.duplicate?.classes !== undefined,

@@ -38,9 +38,15 @@ export class DataSession {
   readonly timeoutMs: number;
   /** Both ends are ours and understand probes. */
   readonly hasProbes: boolean;
+  /** Both ends understand plans and parity. */
+  readonly hasParity: boolean;
   readonly paths: PathSet = new PathSet();
   /** The path that the last packet came by. */
   lastPath = 0;
+  /** Plans sent at the beginning, and when the last one was (dialling end). */
+  plansSent = 0;
+  plannedMs = 0;
+  hasSaidNoRoom = false;
   /** Probe interval of the dialling end, as its probes say; 0 before the first. */
   probeIntervalMs = 0;
   /** 1 for the key ids whose packets carry epochs. */
@@ -83,6 +89,7 @@ export class DataSession {
     readonly pingIntervalMs: number;
     readonly timeoutMs: number;
     readonly hasProbes: boolean;
+    readonly hasParity?: boolean;
     readonly nowMs: number;
     readonly usage?: KeyUsage;
   }) {
@@ -91,6 +98,7 @@ export class DataSession {
     this.pingIntervalMs = options.pingIntervalMs;
     this.timeoutMs = options.timeoutMs;
     this.hasProbes = options.hasProbes;
+    this.hasParity = options.hasProbes && options.hasParity === true;
     this.lastHeardMs = options.nowMs;
     this.lastSentMs = options.nowMs;
     this.usage = options.usage ?? new KeyUsage();

@@ -14,8 +14,19 @@ export const PATHS_MAX = 8;
 /** What `find` and `best` return for none. */
 export const NO_PATH = -1;
 
+/** A path of this priority or more costs by the byte: it carries a share only when no other can. */
+export const METERED_PRIORITY = 10_000;
+
 /** How paths are used. */
-export type PathPolicy = "Failover" | "Duplicate";
+export type PathPolicy = "Failover" | "Duplicate" | "Fec";
+
+/** The blocks of policy Fec. */
+export interface ParitySettings {
+  readonly dataPackets: number;
+  readonly parityPackets: number;
+  readonly maxDelayMs: number;
+  readonly isAdaptive: boolean;
+}
 
 /** How the dialling end finds out that a path died or lives again. */
 export interface ProbeSettings {
@@ -32,6 +43,8 @@ export interface ProbingSettings extends ProbeSettings {
   readonly copies: number;
   /** Priority of each path; the least is wanted most. */
   readonly priorities: readonly number[];
+  /** With policy Fec. */
+  readonly parity?: ParitySettings;
 }
 
 /** What the dialling end does with a path, as its probes and answers say. */
@@ -88,18 +101,34 @@ class Path {
 
 /** The paths of one session. */
 export class PathSet {
-  /** Paths that every packet leaves by, `sendCount` of them. */
+  /** Paths that packets leave by, `sendCount` of them: every packet by each, unless `isSpread`. */
   readonly sendPaths: Int32Array = new Int32Array(PATHS_MAX);
   sendCount = 0;
+  /** Each packet leaves by one of the paths, in turn. */
+  isSpread = false;
+  #turn = 0;
   readonly #paths: readonly Path[] = Array.from({ length: PATHS_MAX }, () => new Path());
   #policy: PathPolicy = "Failover";
   #copies = PATHS_MAX;
 
   /** Sets how paths are used; `copies` bounds duplication. */
   setPolicy(policy: PathPolicy, copies: number): void {
+    const copiesMax = Math.max(1, Math.min(copies, PATHS_MAX));
+    if (policy === this.#policy && copiesMax === this.#copies) return;
     this.#policy = policy;
-    this.#copies = Math.max(1, Math.min(copies, PATHS_MAX));
+    this.#copies = copiesMax;
     this.#choose();
+  }
+
+  get policy(): PathPolicy {
+    return this.#policy;
+  }
+
+  /** With `isSpread`: which of `sendPaths` the next packet leaves by. */
+  takeTurn(): number {
+    // HOT PATH
+    this.#turn = this.#turn + 1 < this.sendCount ? this.#turn + 1 : 0;
+    return this.#turn;
   }
 
   /** Adds a path that may be sent on at once: the one that the session was begun on. */
@@ -307,12 +336,20 @@ export class PathSet {
     const alive = this.#ranked((state) => state.isUsable && state.isAlive && state.isWanted);
     const candidates = [alive, this.#ranked((state) => state.isUsable), this.#ranked(() => true)];
     const from = candidates.find((paths) => paths.length > 0) ?? [];
-    const count = this.#policy === "Duplicate" && from === alive ? this.#copies : 1;
-    const chosen = from.slice(0, count);
+    const chosen = from === alive ? this.#fromAlive(alive) : from.slice(0, 1);
+    this.isSpread = this.#policy === "Fec" && chosen.length > 1;
     this.sendCount = chosen.length;
     this.sendPaths.set(chosen);
     assert(this.sendCount <= PATHS_MAX, "no path is chosen twice");
     return before.length !== chosen.length || before.some((path, at) => path !== chosen[at]);
+  }
+
+  /** What the policy makes of the paths that work. */
+  #fromAlive(alive: readonly number[]): readonly number[] {
+    if (this.#policy === "Failover") return alive.slice(0, 1);
+    if (this.#policy === "Duplicate") return alive.slice(0, this.#copies);
+    const free = alive.filter((path) => this.#at(path).priority < METERED_PRIORITY);
+    return free.length > 0 ? free : alive;
   }
 
   /** Known paths that pass, the most wanted first; among equals the one in use stays. */

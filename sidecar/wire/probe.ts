@@ -19,7 +19,7 @@ const PROBE_VERSION = 1;
 export const ProbeType = { probe: 1, reply: 2, challenge: 3, answer: 4 } as const;
 
 /** What the dialling end does with a path, told with each probe so that answers go the same way. */
-export const ProbeFlag = { active: 1, duplicate: 2 } as const;
+export const ProbeFlag = { active: 1, duplicate: 2, spread: 4 } as const;
 
 const Offset = {
   version: 16,

@@ -91,7 +91,7 @@ test("a key exchange message never throws, and what is read lies inside the byte
     options: "V4,dev-type tap,tun-mtu 1532",
     username: "user",
     password: "password",
-    peerInfo: clientPeerInfo("1", ["AES-256-GCM"]),
+    peerInfo: clientPeerInfo("1", ["AES-256-GCM"], true),
   };
   const valid = [serialiseKeyMethod(message)];
   fc.assert(

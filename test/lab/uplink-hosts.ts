@@ -33,6 +33,8 @@ export const GATEWAY_ADDRESS = "203.0.113.1";
 /** The gateway's address on the segment. */
 export const SEGMENT_GATEWAY = "10.20.0.1";
 const PEER = "box";
+/** The blocks of policy Fec in the scenarios. */
+export const FEC = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, adaptive: false } as const;
 
 /** The two hosts. */
 export interface UplinkHosts {
@@ -145,7 +147,7 @@ export async function startUplinkTunnel(
 }
 
 /** The spec of an UplinkSet over the first `count` uplinks. */
-export function uplinkSetOf(count: number, policy: "Failover" | "Duplicate"): Fields {
+export function uplinkSetOf(count: number, policy: "Failover" | "Duplicate" | "Fec"): Fields {
   return {
     uplinks: UPLINKS.slice(0, count).map((uplink, index) => ({
       name: uplink.name,
@@ -154,6 +156,7 @@ export function uplinkSetOf(count: number, policy: "Failover" | "Duplicate"): Fi
     })),
     policy,
     ...(policy === "Duplicate" ? { duplicate: { copies: Math.max(2, count) } } : {}),
+    ...(policy === "Fec" ? { fec: FEC } : {}),
   };
 }
 
@@ -169,11 +172,12 @@ export interface Echoes {
 /** Echoes from the box to the gateway over the segment; `during` runs beside them. */
 export async function echo(
   hosts: UplinkHosts,
-  options: { readonly count: number; readonly intervalMs: number },
+  options: { readonly count: number; readonly intervalMs: number; readonly bytes?: number },
   during?: () => Promise<void>,
 ): Promise<Echoes> {
   const interval = (options.intervalMs / 1000).toFixed(4);
   const command = ["ping", "-n", "-D", "-W", "1", "-c", String(options.count), "-i", interval];
+  if (options.bytes !== undefined) command.push("-s", String(options.bytes));
   const times: number[] = [];
   const program = hosts.box.start([...command, SEGMENT_GATEWAY], {
     onLine: (line) => {

@@ -21,6 +21,8 @@ export interface ClientSettings {
   /** Inner MTU in bytes, or whatever the server says. */
   readonly mtu: "Auto" | number;
   readonly mtuBytesDefault: number;
+  /** This machine can compute parity. */
+  readonly hasParity?: boolean;
   readonly isIpv6: boolean;
   /** What this end carries: Ethernet frames (absent), or IP packets. */
   readonly device?: "tap" | "tun";
@@ -72,6 +74,7 @@ export class ClientRole implements SessionRole {
     }
     const { version, ciphers, isIpv6, mtu, mtuBytesDefault, credentials } = this.#settings;
     const { device = "tap" } = this.#settings;
+    const hasParity = this.#settings.hasParity === true;
     const mtuBytes = mtu === "Auto" ? mtuBytesDefault : mtu;
     const cipher = this.#cipher ?? ciphers[0] ?? "AES-256-GCM";
     key.writeKeyMethod({
@@ -81,7 +84,7 @@ export class ClientRole implements SessionRole {
       options: optionsString({ role: "client", device, mtuBytes, cipher, isIpv6 }),
       username: credentials?.current.username ?? "",
       password: credentials?.current.password ?? "",
-      peerInfo: clientPeerInfo(version, ciphers),
+      peerInfo: clientPeerInfo(version, ciphers, hasParity),
     });
   }
 

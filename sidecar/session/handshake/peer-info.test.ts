@@ -13,13 +13,14 @@ import {
 } from "./peer-info.ts";
 
 test("what this end announces is read back", () => {
-  assert.deepEqual(parsePeerInfo(clientPeerInfo("0.1.0", DATA_CIPHERS)), {
+  assert.deepEqual(parsePeerInfo(clientPeerInfo("0.1.0", DATA_CIPHERS, true)), {
     proto: CLIENT_PROTO,
     ciphers: [...DATA_CIPHERS],
     takesMtu: true,
     version: "fairlead-0.1.0",
     platform: "linux",
     hasProbes: true,
+    hasParity: true,
   });
 });
 
@@ -28,10 +29,13 @@ test("this end announces what it does: epoch keys and dynamic tls-crypt, but not
     [...value.toString(2)].reverse().flatMap((bit, at) => (bit === "1" ? [at] : []));
   assert.deepEqual(bits(CLIENT_PROTO), [1, 2, 3, 4, 7, 8, 9, 10]);
   assert.equal(CLIENT_PROTO & Proto.ncpP2p, 0);
-  assert.match(clientPeerInfo("1", ["AES-128-GCM"]), new RegExp(`^IV_MTU=${PUSHED_MTU_MAX}$`, "m"));
-  assert.match(clientPeerInfo("1", ["AES-128-GCM"]), /^IV_NCP=2$/m);
-  assert.match(clientPeerInfo("1", ["AES-128-GCM"]), /^IV_CIPHERS=AES-128-GCM$/m);
-  assert(clientPeerInfo("1", []).endsWith("\n"));
+  assert.match(
+    clientPeerInfo("1", ["AES-128-GCM"], false),
+    new RegExp(`^IV_MTU=${PUSHED_MTU_MAX}$`, "m"),
+  );
+  assert.match(clientPeerInfo("1", ["AES-128-GCM"], false), /^IV_NCP=2$/m);
+  assert.match(clientPeerInfo("1", ["AES-128-GCM"], false), /^IV_CIPHERS=AES-128-GCM$/m);
+  assert(clientPeerInfo("1", [], false).endsWith("\n"));
 });
 
 test("a stock client's peer-info is read (IV_VER 2.6, as in its own tests)", () => {
@@ -48,6 +52,7 @@ test("a stock client's peer-info is read (IV_VER 2.6, as in its own tests)", () 
     version: "2.6_git",
     platform: "mac",
     hasProbes: false,
+    hasParity: false,
   });
 });
 
@@ -59,6 +64,7 @@ test("a peer that says nothing is the oldest there is", () => {
     version: "",
     platform: "",
     hasProbes: false,
+    hasParity: false,
   };
   for (const text of [
     "",

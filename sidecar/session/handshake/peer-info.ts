@@ -36,6 +36,9 @@ const TAP_MTU_EXTRA = 32;
 /** Version of what two ends of ours do beyond OpenVPN: probes of paths. */
 export const EXTENSION_VERSION = 1;
 
+/** Version of plans and parity, an extension of its own: who does not know it is sent neither. */
+export const PARITY_VERSION = 1;
+
 /** What a peer said of itself. */
 export interface PeerInfo {
   readonly proto: number;
@@ -47,10 +50,16 @@ export interface PeerInfo {
   readonly platform: string;
   /** UV_FAIRLEAD: an end of ours, of a version that understands probes. */
   readonly hasProbes: boolean;
+  /** UV_FAIRLEAD_FEC: it understands plans and parity as well. */
+  readonly hasParity: boolean;
 }
 
 /** Peer-info of a dialling end. */
-export function clientPeerInfo(version: string, ciphers: readonly DataCipher[]): string {
+export function clientPeerInfo(
+  version: string,
+  ciphers: readonly DataCipher[],
+  hasParity: boolean,
+): string {
   const lines = [
     `IV_VER=fairlead-${version}`,
     "IV_PLAT=linux",
@@ -60,6 +69,7 @@ export function clientPeerInfo(version: string, ciphers: readonly DataCipher[]):
     `IV_CIPHERS=${ciphers.join(":")}`,
     `IV_PROTO=${CLIENT_PROTO}`,
     `UV_FAIRLEAD=${EXTENSION_VERSION}`,
+    ...(hasParity ? [`UV_FAIRLEAD_FEC=${PARITY_VERSION}`] : []),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -79,6 +89,7 @@ export function parsePeerInfo(text: string): PeerInfo {
     version: values.get("IV_VER") ?? "",
     platform: values.get("IV_PLAT") ?? "",
     hasProbes: values.get("UV_FAIRLEAD") === String(EXTENSION_VERSION),
+    hasParity: values.get("UV_FAIRLEAD_FEC") === String(PARITY_VERSION),
   };
 }
 

@@ -14,6 +14,7 @@ const nothing = {
   usesDynamicWrap: false,
   hasProbes: false,
   routes: [],
+  hasParity: false,
   ignored: [],
 };
 
@@ -40,12 +41,20 @@ const offer = fc
       hasKeyExport: fc.boolean(),
       hasProtocolFlags: fc.boolean(),
       hasProbes: fc.boolean(),
+      hasParity: fc.boolean(),
       pingSeconds: fc.integer({ min: 0, max: 600 }),
       pingRestartSeconds: fc.integer({ min: 0, max: 86400 }),
     },
     {
       requiredKeys: [
-        ...(["peerId", "cipher", "hasKeyExport", "hasProtocolFlags", "hasProbes"] as const),
+        ...([
+          "peerId",
+          "cipher",
+          "hasKeyExport",
+          "hasProtocolFlags",
+          "hasProbes",
+          "hasParity",
+        ] as const),
         ...(["pingSeconds", "pingRestartSeconds"] as const),
       ],
     },
@@ -70,6 +79,7 @@ test("what a server pushes is what its client takes", () => {
         usesKeyExport: sent.hasKeyExport,
         usesExitMessage: sent.hasProtocolFlags,
         hasProbes: sent.hasProbes,
+        hasParity: sent.hasParity,
       });
     }),
     { numRuns: 500 },

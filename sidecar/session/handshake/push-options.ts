@@ -6,7 +6,7 @@
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import { isIPv4, isIPv6 } from "../../wire/ip-text.ts";
 import { DATA_CIPHERS } from "./data-ciphers.ts";
-import { EXTENSION_VERSION } from "./peer-info.ts";
+import { EXTENSION_VERSION, PARITY_VERSION } from "./peer-info.ts";
 
 /** What a client takes from a PUSH_REPLY. */
 export interface PushedOptions {
@@ -32,6 +32,8 @@ export interface PushedOptions {
   readonly usesDynamicWrap: boolean;
   /** The server is an end of ours, of a version that understands probes. */
   readonly hasProbes: boolean;
+  /** It understands plans and parity as well. */
+  readonly hasParity: boolean;
   readonly pingSeconds?: number;
   readonly pingRestartSeconds?: number;
   readonly mtuBytes?: number;
@@ -132,6 +134,7 @@ const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boole
     number(bytes, { min: MTU_BYTES_MIN, max: MTU_BYTES_MAX }, (n) => (draft.mtuBytes = n)),
   "setenv-safe": (draft, [name, value]) => {
     draft.hasProbes ||= name === "FAIRLEAD" && value === String(EXTENSION_VERSION);
+    draft.hasParity ||= name === "FAIRLEAD_FEC" && value === String(PARITY_VERSION);
     return true;
   },
   "auth-token": (draft, [token = ""]) => {
@@ -159,6 +162,7 @@ export function parsePushReply(options: readonly string[]): PushedOptions {
     usesDynamicWrap: false,
     hasProbes: false,
     routes: [],
+    hasParity: false,
     ignored: [],
   };
   for (const option of options) {
@@ -208,6 +212,8 @@ export function pushedTo(options: {
   readonly hasEpochs?: boolean;
   /** The client is an end of ours. */
   readonly hasProbes: boolean;
+  /** Both ends understand plans and parity. */
+  readonly hasParity?: boolean;
   readonly mtuBytes?: number;
   readonly pingSeconds: number;
   readonly pingRestartSeconds: number;
@@ -238,6 +244,7 @@ export function pushedTo(options: {
     lines.push("key-derivation tls-ekm");
   }
   if (options.hasProbes) lines.push(`setenv-safe FAIRLEAD ${EXTENSION_VERSION}`);
+  if (options.hasParity === true) lines.push(`setenv-safe FAIRLEAD_FEC ${PARITY_VERSION}`);
   if (options.mtuBytes !== undefined) lines.push(`tun-mtu ${options.mtuBytes}`);
   return lines;
 }

@@ -1,0 +1,160 @@
+/**
+ * The plan: how the dialling end wants both ends to use the paths, and the rooms for parity that
+ * follow from it. One invariant: a listening end does what the newest authentic plan says and decides
+ * nothing; towards a peer that takes no plans both ends use one path at a time.
+ */
+
+import { Counter } from "./counters.ts";
+import type { ParityRoom } from "./parity-memory.ts";
+import type { Plane } from "./plane.ts";
+import { parityForLoss } from "./redundancy/parity-count.ts";
+import { sendPlan } from "./send.ts";
+import type { DataSession } from "./session/data-session.ts";
+import { PATHS_MAX, type ParitySettings, type PathPolicy } from "./session/path-set.ts";
+import { LOSS_UNKNOWN, type Plan, PlanPolicy, readPlan } from "./wire/redundancy.ts";
+
+/** The first plans leave with the first probes, as one may be lost; later ones so far apart. */
+const PLANS_AT_ONCE = 3;
+const PLAN_INTERVAL_MS = 1000;
+/** Another shape of blocks costs a matrix: a peer gets no more than one in this time. */
+const SHAPE_MS_MIN = 1000;
+/** What a plan says where its policy has no blocks. */
+const NO_PARITY: ParitySettings = {
+  dataPackets: 1,
+  parityPackets: 1,
+  maxDelayMs: 1,
+  isAdaptive: false,
+};
+const POLICY_NUMBERS: Readonly<Record<PathPolicy, number>> = {
+  Failover: PlanPolicy.failover,
+  Duplicate: PlanPolicy.duplicate,
+  Fec: PlanPolicy.fec,
+};
+const POLICIES: readonly PathPolicy[] = ["Failover", "Duplicate", "Fec"];
+
+/** A dialled session begins: the configured policy, as far as its peer goes along. */
+export function beginPlan(plane: Plane, session: DataSession): void {
+  const { policy, copies, parity } = plane.probing;
+  const isPossible = policy !== "Fec" || session.hasParity;
+  session.paths.setPolicy(isPossible ? policy : "Failover", copies);
+  if (policy === "Fec" && isPossible) takeRoom(plane, session, parity ?? NO_PARITY);
+}
+
+/** A dialling end's word to its peer, beside its probes: often enough that a lost one matters not. */
+export function tellPlan(plane: Plane, session: DataSession): void {
+  const { policy } = plane.probing;
+  if (!session.hasParity || session.sealSlot < 0 || policy !== "Fec") return;
+  const isEarly = session.plansSent < PLANS_AT_ONCE;
+  if (!isEarly && ((plane.nowMs - session.plannedMs) | 0) < PLAN_INTERVAL_MS) return;
+  session.plannedMs = plane.nowMs;
+  session.plansSent += isEarly ? 1 : 0;
+  const room = plane.parity.bySession[session.index];
+  for (const view of session.paths.views()) {
+    if (room !== undefined) room.lossPermille[view.path] = permille(view.lossOutPercent);
+    const back = permille(view.lossBackPercent);
+    if (view.isUsable) sendPlan(plane, session, view.path, planFor(plane, back));
+  }
+  if (room !== undefined) adapt(session, room);
+}
+
+/** A plan arrived on the session's last path. */
+export function takePlan(plane: Plane, session: DataSession, start: number, length: number): void {
+  const plan = plane.isDialling ? undefined : readPlan(plane.view, start, length);
+  const policy = plan === undefined ? undefined : POLICIES[plan.policy];
+  if (plan === undefined || policy === undefined) {
+    plane.counters.add(Counter.rxUnknownInner, 1);
+    return;
+  }
+  plane.counters.add(Counter.rxPlans, 1);
+  session.paths.setPolicy(policy, PATHS_MAX);
+  if (policy !== "Fec") {
+    returnRoom(plane, session.index);
+    return;
+  }
+  const { dataPackets, parityPackets, maxDelayMs, isAdaptive } = plan;
+  const room = takeRoom(plane, session, { dataPackets, parityPackets, maxDelayMs, isAdaptive });
+  if (room === undefined) return;
+  room.lossPermille[session.lastPath] = plan.lossPermille;
+  adapt(session, room);
+}
+
+/** The session is gone, or uses no parity any more. */
+export function returnRoom(plane: Plane, index: number): void {
+  const room = plane.parity.bySession[index];
+  if (room === undefined) return;
+  room.clear(0);
+  plane.parity.bySession[index] = undefined;
+}
+
+/** The session's room, with this shape; undefined when all rooms are taken. */
+function takeRoom(
+  plane: Plane,
+  session: DataSession,
+  settings: ParitySettings,
+): ParityRoom | undefined {
+  const { bySession, rooms } = plane.parity;
+  let room = bySession[session.index];
+  if (room === undefined) {
+    room = rooms.find((candidate) => candidate.session === 0);
+    if (room === undefined) {
+      if (!session.hasSaidNoRoom) plane.counters.add(Counter.fecNoRoom, 1);
+      session.hasSaidNoRoom = true;
+      return undefined;
+    }
+    room.clear(session.index);
+    bySession[session.index] = room;
+  }
+  room.isAdaptive = settings.isAdaptive;
+  if (isShape(room, settings)) return room;
+  const isSoon = ((plane.nowMs - room.shapedMs) | 0) < SHAPE_MS_MIN;
+  if (room.shape !== undefined && isSoon) return room;
+  room.clear(session.index);
+  room.shapedMs = plane.nowMs;
+  room.shape = settings;
+  room.parityCount = settings.parityPackets;
+  return room;
+}
+
+function isShape(room: ParityRoom, settings: ParitySettings): boolean {
+  const { shape } = room;
+  return (
+    shape !== undefined &&
+    shape.dataPackets === settings.dataPackets &&
+    shape.parityPackets === settings.parityPackets &&
+    shape.maxDelayMs === settings.maxDelayMs
+  );
+}
+
+/** Sets the parity of a full block: what was asked, or what the paths' loss needs of it. */
+function adapt(session: DataSession, room: ParityRoom): void {
+  const { shape, lossPermille } = room;
+  if (shape === undefined) return;
+  const { sendPaths, sendCount } = session.paths;
+  let sum = 0;
+  for (let at = 0; at < sendCount; at++) sum += lossPermille[sendPaths[at] as number] as number;
+  const mean = sum / Math.max(1, sendCount);
+  // As long as a path's loss is unknown, the mean is beyond any real one.
+  const isKnown = mean <= 1000;
+  room.parityCount =
+    room.isAdaptive && isKnown
+      ? parityForLoss(mean, shape.dataPackets, shape.parityPackets)
+      : shape.parityPackets;
+}
+
+function planFor(plane: Plane, lossPermille: number): Plan {
+  const { policy, copies, parity = NO_PARITY } = plane.probing;
+  return {
+    policy: POLICY_NUMBERS[policy],
+    copies,
+    ...parity,
+    reorderMs: 0,
+    classesHigh: -1,
+    classesLow: -1,
+    weight: 1,
+    lossPermille,
+  };
+}
+
+function permille(percent: number | undefined): number {
+  return percent === undefined ? LOSS_UNKNOWN : Math.round(percent * 10);
+}
