@@ -33,6 +33,7 @@ async function configs(): Promise<Configs> {
     remotes: [{ host: "192.0.2.1", port: 1194 }],
     order: "Random",
     device: "tap",
+    protocol: "Udp",
     interfaceName: "tb0",
     authorityPem: authority.certificatePem,
     pair,

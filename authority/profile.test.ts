@@ -14,6 +14,7 @@ const REQUEST: ProfileRequest = {
   ],
   order: "Listed",
   device: "tap",
+  protocol: "Udp",
   interfaceName: "tb0",
   authorityPem: "CA\n",
   pair: { certificatePem: "CERT\n", privateKeyPem: "KEY\n" },

@@ -16,6 +16,7 @@ export interface ProfileRequest {
   readonly peer: string;
   readonly remotes: readonly { readonly host: string; readonly port: number }[];
   readonly order: "Listed" | "Random";
+  readonly protocol: "Udp" | "Tcp";
   /** What the peer carries: Ethernet frames, or IP packets. */
   readonly device: "tap" | "tun";
   /** Name of the interface at the peer; absent: the system chooses. */
@@ -67,14 +68,15 @@ export function printProfile(request: ProfileRequest): string {
     "# This file holds the peer's private key: whoever has it is this peer.",
     "client",
     ...deviceLines(request),
-    "proto udp",
+    `proto ${request.protocol === "Tcp" ? "tcp" : "udp"}`,
     ...request.remotes.map((remote) => `remote ${remote.host} ${remote.port}`),
     ...(request.order === "Random" ? ["remote-random"] : []),
     "nobind",
     "connect-timeout 10",
     "connect-retry 1 10",
     "persist-tun",
-    "explicit-exit-notify 1",
+    // By TCP the end of the connection says it.
+    ...(request.protocol === "Tcp" ? [] : ["explicit-exit-notify 1"]),
     "remote-cert-tls server",
     ...(request.asksUserPass === true ? ["auth-user-pass"] : []),
     `verify-x509-name ${quoted(request.serverName)} name`,

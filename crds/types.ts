@@ -332,7 +332,7 @@ export interface VpnTunnel {
        */
       copyDscp?: boolean;
       /**
-       * Outer protocol. Absent: Udp.
+       * What carries the packets. Tcp is for networks that block UDP: what is lost is sent again in order, so everything behind it waits. A dialling tunnel without this field follows its profile, else Udp.
        */
       protocol?: "Udp" | "Tcp";
       /**

@@ -10,7 +10,7 @@ import type { VpnTunnel } from "./types.ts";
 
 /** A field that stops the tunnel. */
 export interface Unsupported {
-  /** `spec.transport.protocol`. */
+  /** `spec.transport.copyDscp`. */
   readonly field: string;
   readonly reason: string;
 }
@@ -24,11 +24,6 @@ const ROWS: readonly Row[] = [
     field: "spec.uplinks",
     reason: "a listening tunnel answers on the path it was reached by: remove it",
     isAsked: ({ spec }) => spec.uplinks !== undefined && spec.listen !== undefined,
-  },
-  {
-    field: "spec.transport.protocol",
-    reason: "TCP is not supported yet: remove it, UDP is used",
-    isAsked: ({ spec }) => spec.transport.protocol === "Tcp",
   },
   {
     field: "spec.transport.fragmentBytes",

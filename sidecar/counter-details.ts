@@ -69,7 +69,10 @@ export const COUNTER_DETAILS = {
   txNoKey: ["packets", "Packets dropped: the session has no key to send with yet."],
   txIdExhausted: ["packets", "Packets dropped: the key's packet ids are used up."],
   txNoPath: ["packets", "Packets dropped: no uplink is usable, or the peer has no address yet."],
-  txSocketFull: ["packets", "Packets dropped: the socket's buffer is full (EAGAIN, ENOBUFS)."],
+  txSocketFull: [
+    "packets",
+    "Packets dropped: the socket's buffer is full (EAGAIN, ENOBUFS); with TCP, a slow reader's.",
+  ],
   txSocketError: ["packets", "Packets dropped: the kernel refused to send them."],
   txTooBig: ["packets", "Packets dropped: longer than the path takes (EMSGSIZE)."],
   txSealFailed: ["packets", "Packets dropped: they could not be sealed."],
@@ -105,6 +108,12 @@ export const COUNTER_DETAILS = {
     "packets",
     "Control packets of live sessions dropped: more than a session sends in any handshake.",
   ],
+  rxConnectionsEnded: ["events", "TCP connections that the other end closed or that failed."],
+  rxConnectionsDropped: [
+    "events",
+    "TCP connections closed because no session came of them in time, or to make room.",
+  ],
+  txNoConnection: ["packets", "Packets dropped: their TCP connection is over."],
   rxProbes: ["packets", "Probes and replies to probes received."],
   txProbes: ["packets", "Probes and replies to probes sent."],
   rxOtherAddress: [

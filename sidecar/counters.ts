@@ -136,6 +136,10 @@ export const Counter = {
   fecEncodeFailed: 112,
   fecRecoverFailed: 113,
   fecNoRoom: 114,
+
+  rxConnectionsEnded: 115,
+  rxConnectionsDropped: 116,
+  txNoConnection: 117,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

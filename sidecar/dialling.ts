@@ -24,6 +24,7 @@ import {
   pathTo,
   remoteText,
 } from "./uplink/address-words.ts";
+import { connectionText } from "./uplink/connection-text.ts";
 import type { UsableUplink } from "./uplink-board.ts";
 import { EARLY_PACKET_ID_FIRST } from "./wire/early-negotiation.ts";
 
@@ -35,6 +36,10 @@ const NO_ANSWER_MS = 30_000;
 const UNRESOLVED_MS = 5000;
 const RETRY_MS_FIRST = 500;
 const RETRY_MS_MAX = 15_000;
+
+/** Sockets of the lane, where routing finds the way. */
+const DATAGRAM_SOCKET = 0;
+const STREAM_SOCKET = 1;
 
 /** What the dialling end is made with. */
 export interface DiallingOptions {
@@ -59,6 +64,7 @@ interface Candidate {
   readonly name: string;
   readonly row: Int32Array;
   readonly uplink: number;
+  readonly isStream: boolean;
 }
 
 /** How one attempt went: the end of a session that was up, or why there never was one. */
@@ -134,6 +140,14 @@ export class Dialling {
     this.#sessionEnded("peerSilent", "nothing was heard of the server");
   }
 
+  /** A TCP connection is over; errno 0: the server closed it. */
+  disconnected(row: Int32Array, errno: number): void {
+    const session = this.#session;
+    if (session === undefined || !isSameRemoteRow(session.row, row)) return;
+    const cause = errno === 0 && session.isUp ? "peerLeft" : "connectionLost";
+    this.#sessionEnded(cause, `${remoteText(row)}: ${connectionText(errno)}`);
+  }
+
   exited(): void {
     this.#sessionEnded("peerLeft", "the server ends the session");
   }
@@ -198,11 +212,15 @@ export class Dialling {
     const remotes = role.order === "Random" ? shuffled(role.remotes) : role.remotes;
     const candidates: Candidate[] = [];
     const unresolved: string[] = [];
-    for (const { host, port } of remotes) {
+    for (const { host, port, protocol } of remotes) {
+      const isStream = protocol === "Tcp";
       try {
         for (const { address } of await lookup(host, { all: true })) {
-          const name = host === address ? `${host}:${port}` : `${host}:${port} (${address})`;
-          candidates.push(...this.#ways({ name, row: pathTo({ address, port }), uplink: 0 }));
+          const plain = host === address ? `${host}:${port}` : `${host}:${port} (${address})`;
+          const name = isStream ? `${plain} by TCP` : plain;
+          const row = pathTo({ address, port });
+          row[PathWord.socket] = isStream ? STREAM_SOCKET : DATAGRAM_SOCKET;
+          candidates.push(...this.#ways({ name, row, uplink: 0, isStream }));
         }
       } catch (error) {
         if (!(error instanceof Error) || !("code" in error)) throw error;
@@ -220,7 +238,7 @@ export class Dialling {
       const row = Int32Array.from(candidate.row);
       row[PathWord.socket] = socket;
       row.set(addressWords(address), PathWord.localIp);
-      return { name: `${candidate.name} by ${name}`, row, uplink };
+      return { ...candidate, name: `${candidate.name} by ${name}`, row, uplink };
     });
   }
 
@@ -248,6 +266,7 @@ export class Dialling {
       sessionId: randomBytes(8),
       firstPacketId: this.#options.wrap.wrappedKey === undefined ? 1 : EARLY_PACKET_ID_FIRST,
       isDialled: true,
+      isStream: candidate.isStream,
       uplink: candidate.uplink,
       context,
       events: {
@@ -267,6 +286,7 @@ export class Dialling {
             mtuBytesDefault: this.#options.mtuBytesDefault,
             hasParity: parityUsable(),
             isIpv6: remoteText(candidate.row).startsWith("["),
+            isStream: candidate.isStream,
             ...(this.#credentials === undefined ? {} : { credentials: this.#credentials }),
           },
           events,
@@ -279,7 +299,8 @@ export class Dialling {
 
   #checkAnswer(session: PeerSession, candidate: Candidate): void {
     if (this.#session !== session || session.control.remoteSessionId !== undefined) return;
-    const message = `no answer from ${candidate.name}: is the address right, is UDP let through, and do both ends have the same tls-crypt or tls-auth key?`;
+    const protocol = candidate.isStream ? "TCP" : "UDP";
+    const message = `no answer from ${candidate.name}: is the address right, is ${protocol} let through, and do both ends have the same tls-crypt or tls-auth key?`;
     this.#finish?.({ wasUp: false, failure: new TunnelError("noAnswer", message) });
   }
 

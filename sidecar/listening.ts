@@ -28,7 +28,8 @@ import {
 } from "./session/handshake/server-role.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
 import type { WrapFinder } from "./session/handshake/wrap-finder.ts";
-import { addressWords, remoteText } from "./uplink/address-words.ts";
+import { addressWords, isSameRemoteRow, remoteText } from "./uplink/address-words.ts";
+import { connectionText } from "./uplink/connection-text.ts";
 
 /** A refused peer's session is kept this long, so that it surely hears why. */
 const REFUSED_LINGER_MS = 5000;
@@ -151,6 +152,15 @@ export class Listening {
     if (session !== undefined) this.#end(session, "peerSilent", "nothing was heard of it");
   }
 
+  /** A TCP connection is over; errno 0: the peer closed it. */
+  disconnected(row: Int32Array, errno: number): void {
+    for (const session of this.#sessions.values()) {
+      if (!isSameRemoteRow(session.row, row)) continue;
+      this.#end(session, errno === 0 ? "peerLeft" : "connectionLost", connectionText(errno));
+      return;
+    }
+  }
+
   exited(index: number): void {
     const session = this.#sessions.get(index);
     if (session !== undefined) this.#end(session, "peerLeft", "it ends the session");
@@ -200,6 +210,7 @@ export class Listening {
       remoteSessionId,
       firstPacketId: FIRST_PACKET_ID_AFTER_GREETING,
       isDialled: false,
+      isStream: this.#options.role.protocol === "Tcp",
       context,
       events: {
         established: (agreement) => this.#established(session, agreement),
@@ -229,6 +240,7 @@ export class Listening {
       ciphers: config.security.dataCiphers,
       mtuBytes,
       device: config.device.kind,
+      isStream: this.#options.role.protocol === "Tcp",
       isIpv6: row[2] !== addressWords("0.0.0.0")[2],
       peerId: index,
       offersEpochs: this.#options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,

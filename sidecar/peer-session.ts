@@ -74,6 +74,7 @@ export class PeerSession {
   readonly #context: PeerContext;
   readonly #role: DrivenRole;
   readonly #isDialled: boolean;
+  readonly #isStream: boolean;
   readonly #wrap: ControlWrap;
   readonly #uplink: number;
   readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
@@ -89,6 +90,8 @@ export class PeerSession {
     readonly remoteSessionId?: Buffer;
     readonly firstPacketId: number;
     readonly isDialled: boolean;
+    /** `row` is a TCP connection, which is this session's alone. */
+    readonly isStream: boolean;
     /** Number of the uplink that `row` leaves by; absent: 0. */
     readonly uplink?: number;
     readonly context: PeerContext;
@@ -100,6 +103,7 @@ export class PeerSession {
     this.row = options.row;
     this.#context = context;
     this.#isDialled = options.isDialled;
+    this.#isStream = options.isStream;
     this.#wrap = options.wrap;
     this.#uplink = options.uplink ?? 0;
     this.control = new ControlSession({
@@ -145,7 +149,8 @@ export class PeerSession {
       return false;
     }
     // Only what the wrapping authenticated moves the answers; a dialling end chose its path.
-    if (this.#wrap.isAuthenticated && !this.#isDialled) this.row = row;
+    const isFixed = this.#isDialled || this.#isStream;
+    if (this.#wrap.isAuthenticated && !isFixed) this.row = row;
     return true;
   }
 
@@ -187,6 +192,9 @@ export class PeerSession {
     if (this.agreement !== undefined && !this.#isCutOff) {
       this.#context.plane.order({ kind: "closeSession", index: this.index });
     }
+    if (this.#isStream) {
+      this.#context.plane.order({ kind: "disconnect", path: Array.from(this.row) });
+    }
     this.#context.schedule(this.index, Infinity);
   }
 
@@ -223,6 +231,7 @@ export class PeerSession {
       index: this.index,
       peerId: agreement.peerId,
       isDialled: this.#isDialled,
+      isStream: this.#isStream,
       path: Array.from(this.row),
       hasProbes: pushed?.hasProbes ?? agreement.peerInfo?.hasProbes ?? false,
       hasParity: parityUsable() && (pushed?.hasParity ?? agreement.peerInfo?.hasParity ?? false),

@@ -53,6 +53,7 @@ export interface Peer {
 /** How a plane is made. */
 export interface PlaneWish {
   readonly isDialling?: boolean;
+  readonly isStream?: boolean;
   readonly ringBytes?: number;
   readonly frameBytesMax?: number;
   /** Policy Fec with these blocks. */
@@ -81,6 +82,7 @@ export class PlaneHarness {
     this.#hasParity = wish.hasParity ?? parity !== undefined;
     this.plane = createPlane(Lane, {
       isDialling: wish.isDialling ?? false,
+      isStream: wish.isStream ?? false,
       forwarding: new Forwarding({ portsMax: PORTS_MAX, counters }),
       router: undefined,
       stations: undefined,

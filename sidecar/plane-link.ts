@@ -42,6 +42,7 @@ export interface PlaneEvents {
 export type PlaneOptions = Pick<
   WorkerData,
   | "isDialling"
+  | "isStream"
   | "link"
   | "segment"
   | "routing"

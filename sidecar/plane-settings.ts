@@ -29,6 +29,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
   return {
     ...handles,
     isDialling: role.kind === "dial",
+    isStream: role.kind === "listen" && role.protocol === "Tcp",
     link,
     segment,
     routing:

@@ -65,6 +65,8 @@ const AROUND_BYTES: number = PARITY_AROUND_BYTES + 2 * DATA_V2_EPOCH_BYTES;
 export interface Plane {
   readonly lane: Lane;
   readonly isDialling: boolean;
+  /** A listening end by TCP: a session's connection is its only path. */
+  readonly isStream: boolean;
   readonly slab: Uint8Array;
   readonly view: DataView;
   readonly slotBytes: number;
@@ -126,6 +128,7 @@ export function createPlane(
   options: Pick<
     Plane,
     | "isDialling"
+    | "isStream"
     | "forwarding"
     | "router"
     | "stations"

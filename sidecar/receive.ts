@@ -97,9 +97,8 @@ function prepare(plane: Plane, index: number): void {
   // HOT PATH
   const { received, view, counters } = plane;
   const row = index * DESCRIPTOR_WORDS;
-  if (received[row + Word.verdict] === Verdict.malformed) {
-    received[row + Word.verdict] = Verdict.none;
-    counters.add(Counter.rxMalformed, 1);
+  if (received[row + Word.verdict] !== Verdict.none) {
+    takeNoPacket(plane, index);
     return;
   }
   const start = received[row + Word.start] as number;
@@ -151,6 +150,19 @@ function prepare(plane: Plane, index: number): void {
   received[row + Word.verdict] = Verdict.open;
   if (plane.parity.isRecovering || plane.parity.bySession[session.index] === undefined) return;
   keepAside(plane, index, start, length);
+}
+
+/** A row that holds no packet: one that did not fit, or the end of a TCP connection. */
+function takeNoPacket(plane: Plane, index: number): void {
+  const { received, arrivals, counters } = plane;
+  const row = index * DESCRIPTOR_WORDS;
+  const isEnd = received[row + Word.verdict] === Verdict.ended;
+  received[row + Word.verdict] = Verdict.none;
+  counters.add(isEnd ? Counter.rxConnectionsEnded : Counter.rxMalformed, 1);
+  // Of a stranger's connection nobody needs to hear.
+  if (!isEnd || received[row + Word.idHigh] === 0) return;
+  const path = Array.from(arrivals.subarray(row, row + DESCRIPTOR_WORDS));
+  notice(plane, { kind: "disconnected", path, errno: received[row + Word.idLow] as number });
 }
 
 /** Cipher's answer, replay, path, switch: takes in what is authentic. */
@@ -238,8 +250,10 @@ function followPath(plane: Plane, index: number, session: DataSession, isNewest:
     }
     return;
   }
-  // The server's other address may answer; where we send to is not its choice.
+  // The server's other address may answer; where we send to is not its choice. A TCP connection is
+  // its session's only path.
   if (plane.isDialling) plane.counters.add(Counter.rxOtherAddress, 1);
+  else if (plane.isStream) plane.counters.add(Counter.rxOtherAddress, 1);
   else if (isNewest) openPath(plane, index, session);
 }
 

@@ -35,6 +35,7 @@ function open(routing: Partial<RoutingConfig> = {}, peers: readonly PeerConfig[]
   };
   const role: ListenConfig = {
     kind: "listen",
+    protocol: "Udp",
     port: 1194,
     peers,
     segment4: { address: "10.20.0.0", prefixBits: 24 },

@@ -14,13 +14,15 @@
  */
 
 import { captureFrame } from "./capture-tap.ts";
+import { splitControl } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
 import { FRAMES_PER_TURN_MAX, ORDERS_MAX, WRITES_MAX } from "./limits.ts";
-import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
+import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Verdict, Word } from "./native/layout.ts";
 import { notice } from "./notices.ts";
 import type { ParityRoom } from "./parity-memory.ts";
 import { encodeBlock, messageBytes, messageStart, protect, rearmParity } from "./parity-send.ts";
 import {
+  CONTROL_PATH_ROW,
   OCC_EXIT_BYTES,
   OCC_OFFSET,
   ownFrameStart,
@@ -45,6 +47,7 @@ const EAGAIN = -11;
 const ENOBUFS = -105;
 const EMSGSIZE = -90;
 const EBADF = -9;
+const ENOTCONN = -107;
 const ENOKEY = -126;
 
 /** One turn over the tap: how many frames there were, or -errno. */
@@ -280,6 +283,20 @@ export function sendPlain(plane: Plane, path: number, start: number, length: num
   return orders[Word.verdict] as number;
 }
 
+/** Sends a control datagram of the main thread, which has the row of its path in front. */
+export function sendControl(plane: Plane, record: Uint8Array): void {
+  const parts = splitControl(record);
+  if (parts === undefined) {
+    plane.counters.add(Counter.ringOrderUnknown, 1);
+    return;
+  }
+  plane.paths.set(parts.row, CONTROL_PATH_ROW * parts.row.length);
+  plane.slab.set(parts.datagram, HEADROOM_BYTES);
+  const verdict = sendPlain(plane, CONTROL_PATH_ROW, HEADROOM_BYTES, parts.datagram.length);
+  const isSent = verdict === Verdict.done;
+  plane.counters.add(isSent ? Counter.txControlPackets : sendingCounter(verdict), 1);
+}
+
 /** Writes what was asked for to the tap. */
 export function flushWrites(plane: Plane): void {
   // HOT PATH
@@ -336,6 +353,8 @@ export function sendingCounter(errno: number): Counter {
       return Counter.txTooBig;
     case EBADF:
       return Counter.txNoPath;
+    case ENOTCONN:
+      return Counter.txNoConnection;
     case ENOKEY:
       return Counter.txSealFailed;
     default:

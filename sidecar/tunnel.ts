@@ -15,7 +15,7 @@ import type { CaptureFilter, Notice } from "./control/orders.ts";
 import type { PeerStatus, TunnelStatus } from "./control/status.ts";
 import type { TunnelConfig } from "./control/tunnel-config.ts";
 import { Dialling } from "./dialling.ts";
-import { SESSIONS_MAX, SOCKET_BUFFER_BYTES } from "./limits.ts";
+import { SESSIONS_MAX } from "./limits.ts";
 import { Listening, serverTimeoutMs } from "./listening.ts";
 import { loginsOf } from "./logins.ts";
 import * as native from "./native/native.ts";
@@ -35,7 +35,7 @@ import { MainTimer, TimerTable } from "./timer-table.ts";
 import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
 import { TunnelRoutes } from "./tunnel-routes.ts";
-import { openOnPort } from "./uplink/open-socket.ts";
+import { openSockets } from "./uplink/open-socket.ts";
 import { UplinkBoard } from "./uplink-board.ts";
 
 /** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
@@ -90,7 +90,7 @@ export class Tunnel {
     this.#board = new UplinkBoard(config.uplinks, this.log);
     this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
     try {
-      const sockets = config.uplinks === undefined ? [this.#openSocket()] : [];
+      const sockets = config.uplinks === undefined ? this.#openSockets() : [];
       this.#device = Device.open(deviceAtOpening(config), this.name, this.#mtuBytes);
       this.#undo.push(() => this.#device.close());
       this.#timer = this.#createTimer(context.clock);
@@ -186,14 +186,10 @@ export class Tunnel {
     return namesOf(this.#peers(this.#context.clock.nowMs()));
   }
 
-  #openSocket(): number {
-    const { role } = this.#config;
-    const port = role.kind === "listen" ? role.port : (role.localPort ?? 0);
-    const handle = openOnPort(native.udpOpen, port, SOCKET_BUFFER_BYTES);
-    this.#undo.push(() => {
-      native.handleClose(handle);
-    });
-    return handle;
+  #openSockets(): number[] {
+    const handles = openSockets(native, this.#config.role);
+    this.#undo.push(() => handles.forEach(native.handleClose));
+    return handles;
   }
 
   #createTimer(clock: Pick<Clock, "nowMs">): MainTimer {
@@ -324,6 +320,9 @@ export class Tunnel {
       case "conflict":
       case "storm":
         this.#segment.take(notice, this.names());
+        return;
+      case "disconnected":
+        end.disconnected(Int32Array.from(notice.path), notice.errno);
         return;
       case "exited":
         end.exited(notice.index);

@@ -28,6 +28,8 @@ export interface RoutingSettings {
 /** `workerData` of the data path's thread. */
 export interface WorkerData {
   readonly isDialling: boolean;
+  /** A listening end by TCP. */
+  readonly isStream: boolean;
   readonly link: "Segment" | "TwoPeer";
   readonly segment: SegmentConfig | undefined;
   /** IP packets are routed; undefined: frames are switched. */

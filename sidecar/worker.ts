@@ -9,7 +9,8 @@ import { randomInt } from "node:crypto";
 import { SharedRing } from "./buffer/shared-ring.ts";
 import type { CaptureMemory } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
-import { decodeOrder, type Order, OrderRecord, splitControl } from "./control/orders.ts";
+import { closeConnection, sweepConnections } from "./connections.ts";
+import { decodeOrder, type Order, OrderRecord } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
 import { carryOutKeyOrder } from "./key-orders.ts";
 import {
@@ -18,13 +19,13 @@ import {
   STATION_SWEEP_ROWS,
   WAIT_MS_MAX,
 } from "./limits.ts";
-import { HEADROOM_BYTES, LANE_SOCKETS_MAX, Ready, Verdict } from "./native/layout.ts";
+import { LANE_SOCKETS_MAX, Ready } from "./native/layout.ts";
 import type { LaneConstructor } from "./native/native.ts";
 import { type Kernel, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { expireBlocks } from "./parity-receive.ts";
-import { CONTROL_PATH_ROW, createPlane, type Plane } from "./plane.ts";
+import { createPlane, type Plane } from "./plane.ts";
 import { returnRoom } from "./planning.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
@@ -39,15 +40,7 @@ import {
   tellEvents,
 } from "./segment-events.ts";
 import { carryOutSegmentOrder } from "./segment-orders.ts";
-import {
-  changeKey,
-  closeDueBlocks,
-  send,
-  sendExit,
-  sendingCounter,
-  sendPing,
-  sendPlain,
-} from "./send.ts";
+import { changeKey, closeDueBlocks, send, sendControl, sendExit, sendPing } from "./send.ts";
 import { DataSession } from "./session/data-session.ts";
 import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
@@ -113,6 +106,7 @@ export class WorkerLoop {
     tables({ stations: stations?.memory, groups: groups?.memory });
     this.#plane = createPlane(createLane, {
       isDialling: data.isDialling,
+      isStream: data.isStream,
       ...createSwitching(data, segment, counters),
       stations,
       own,
@@ -204,7 +198,7 @@ export class WorkerLoop {
     for (let count = 0; count < ORDERS_PER_TURN_MAX; count++) {
       const record = this.#orders.take();
       if (record === undefined) return;
-      if (record.kind === OrderRecord.sendControl) this.#sendControl(record.payload);
+      if (record.kind === OrderRecord.sendControl) sendControl(this.#plane, record.payload);
       else if (record.kind === OrderRecord.json) this.#carryOut(decodeOrder(record.payload), nowMs);
       else this.#plane.counters.add(Counter.ringOrderUnknown, 1);
     }
@@ -260,6 +254,7 @@ export class WorkerLoop {
   #sweep(nowMs: number): void {
     const { forwarding, switching } = this.#plane;
     switching.sweep(STATION_SWEEP_ROWS);
+    if (this.#plane.isStream) sweepConnections(this.#plane);
     sendLoopProbes(this.#plane);
     guardLoops(this.#plane);
     tellAddressConflict(this.#plane);
@@ -299,20 +294,6 @@ export class WorkerLoop {
       }
     }
     this.#timers.set(index, dueMs);
-  }
-
-  #sendControl(payload: Uint8Array): void {
-    const plane = this.#plane;
-    const parts = splitControl(payload);
-    if (parts === undefined) {
-      plane.counters.add(Counter.ringOrderUnknown, 1);
-      return;
-    }
-    plane.paths.set(parts.row, CONTROL_PATH_ROW * parts.row.length);
-    plane.slab.set(parts.datagram, HEADROOM_BYTES);
-    const verdict = sendPlain(plane, CONTROL_PATH_ROW, HEADROOM_BYTES, parts.datagram.length);
-    const isSent = verdict === Verdict.done;
-    plane.counters.add(isSent ? Counter.txControlPackets : sendingCounter(verdict), 1);
   }
 
   #carryOut(order: Order, nowMs: number): void {
@@ -359,6 +340,9 @@ export class WorkerLoop {
       case "takeRoutes":
         takeRoutes(router, this.#posted.routes?.());
         return;
+      case "disconnect":
+        closeConnection(this.#plane, order.path);
+        return;
       case "stop":
         this.#isStopped = true;
         return;
@@ -372,7 +356,9 @@ export class WorkerLoop {
     const plane = this.#plane;
     const { index } = order;
     returnRoom(plane, index);
-    plane.paths.set(order.path, (index * PATHS_MAX + order.uplink) * order.path.length);
+    const pathRow = index * PATHS_MAX + order.uplink;
+    plane.paths.set(order.path, pathRow * order.path.length);
+    if (order.isStream) plane.lane.streamKeep(pathRow);
     plane.traffic.clear(index);
     const usage = this.#usage.begin(index);
     const session = new DataSession({ ...order, nowMs, usage });

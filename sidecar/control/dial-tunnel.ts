@@ -8,7 +8,13 @@ import type { LoadOptions, TunnelOutcome, TunnelWithPeers } from "./loaded.ts";
 import { type ProfileSettings, readProfile } from "./profile-config.ts";
 import { switchedOrRouted } from "./routing-config.ts";
 import { secretText } from "./secret-lookup.ts";
-import type { DeviceConfig, DialConfig, TransportConfig, TunnelConfig } from "./tunnel-config.ts";
+import type {
+  DeviceConfig,
+  DialConfig,
+  RemoteConfig,
+  TransportConfig,
+  TunnelConfig,
+} from "./tunnel-config.ts";
 import { uplinksOf } from "./uplink-set.ts";
 
 /** A profile and where it came from. */
@@ -50,6 +56,11 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
   if (kind !== undefined) return { ok: false, problems: [kind] };
   const uplinks = uplinksOf(tunnel, documents);
   if (Array.isArray(uplinks)) return { ok: false, problems: uplinks };
+  if (uplinks !== undefined && remotesOf(tunnel, settings).some(isTcp)) {
+    const problem =
+      "spec.uplinks: a TCP connection goes by one path only: remove spec.uplinks, or dial UDP remotes only (spec.transport.protocol: Udp)";
+    return { ok: false, problems: [problem] };
+  }
   if (settings.needsUserPass && userPass === undefined) {
     const problem =
       "spec.security.userPassSecretRef: the profile asks for a username and a password: name a Secret with the keys username and password";
@@ -60,7 +71,7 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
     name: tunnel.metadata.name,
     role: {
       ...settings.role,
-      remotes: dial.remotes ?? settings.role.remotes,
+      remotes: remotesOf(tunnel, settings),
       order: dial.order ?? settings.role.order,
       ...(userPass === undefined ? {} : { userPass }),
     },
@@ -81,6 +92,18 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
   };
   const notes = [...reading.notes.map((note) => `profile ${note}`), ...dialNotes(own.written)];
   return { ok: true, config, notes: [...notes, ...expiryNotes(settings)] };
+}
+
+/** The resource's remotes, else the profile's; a protocol that the resource names counts for all. */
+function remotesOf({ spec }: VpnTunnel, settings: ProfileSettings): readonly RemoteConfig[] {
+  const { remotes } = settings.role;
+  const protocol = spec.transport.protocol;
+  const usual = protocol ?? remotes[0]?.protocol ?? "Udp";
+  return (spec.dial?.remotes ?? remotes).map((remote) => ({
+    protocol: usual,
+    ...remote,
+    ...(protocol === undefined ? {} : { protocol }),
+  }));
 }
 
 /** A tunnel from a profile alone (`--profile`). */
@@ -188,6 +211,10 @@ function mergedTransport(own: TunnelWithPeers, settings: ProfileSettings): Trans
     ...(written("keepalive") ? { keepalive: transport.keepalive } : {}),
     ...Object.fromEntries(Object.entries(renewalOf(transport)).filter(([field]) => written(field))),
   };
+}
+
+function isTcp({ protocol }: RemoteConfig): boolean {
+  return protocol === "Tcp";
 }
 
 function said(settings: ProfileSettings): Partial<TransportConfig> {

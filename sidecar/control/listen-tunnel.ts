@@ -70,6 +70,7 @@ export async function loadListenTunnel(
   const role: ListenConfig = {
     kind: "listen",
     port: listen?.port ?? 0,
+    protocol: transport.protocol ?? "Udp",
     peers: given.peers.map(({ peer }) => peerConfig(peer, given.addresses4, given.addresses6)),
     ...(tunnel.spec.addresses?.dhcp === true ? { pushesDhcp: true } : {}),
     ...segments(tunnel),

@@ -110,7 +110,7 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
     tunnel("c", { listen: { port: 0 }, colour: "red" }),
     tunnel("d", {
       listen: {},
-      transport: { protocol: "Tcp", copyDscp: true },
+      transport: { fragmentBytes: 1372, copyDscp: true },
       uplinks: { name: "x" },
     }),
     tunnel("e", { dial: { profileSecretRef: { name: "none" } } }),
@@ -127,7 +127,7 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
   );
   assert.match(
     problemsOf(loaded, "d"),
-    /spec\.transport\.protocol: TCP[\s\S]*spec\.transport\.copyDscp/,
+    /spec\.transport\.fragmentBytes: [\s\S]*spec\.transport\.copyDscp/,
   );
   assert.match(problemsOf(loaded, "e"), /profileSecretRef: there is no Secret lab\/none/);
   assert.deepEqual(loaded.problems, []);
@@ -137,7 +137,6 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
 const LACKING: readonly (readonly [string, Fields])[] = [
   ["spec.routes.masquerade", { mode: "Routed", routes: { masquerade: true } }],
   ["spec.uplinks", { uplinks: { name: "x" } }],
-  ["spec.transport.protocol", { transport: { protocol: "Tcp" } }],
   ["spec.transport.fragmentBytes", { transport: { fragmentBytes: 1372 } }],
   ["spec.transport.copyDscp", { transport: { copyDscp: true } }],
   ["spec.security.issuerRef", { security: { issuerRef: { name: "x" } } }],

@@ -149,7 +149,11 @@ function refuseSharing(tunnels: readonly LoadedTunnel[]): LoadedTunnel[] {
 function sharedThings(config: TunnelConfig): [string, string][] {
   const things: [string, string][] = [];
   if (config.role.kind === "listen") {
-    things.push([`UDP port ${config.role.port}`, "give one of them another spec.listen.port"]);
+    const protocol = config.role.protocol.toUpperCase();
+    things.push([
+      `${protocol} port ${config.role.port}`,
+      "give one of them another spec.listen.port",
+    ]);
   }
   if (config.device.name !== undefined) {
     things.push([

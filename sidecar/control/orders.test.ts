@@ -21,6 +21,7 @@ const orders: readonly Order[] = [
     index: 1,
     peerId: 0xff_ffff,
     isDialled: true,
+    isStream: false,
     path,
     pingIntervalMs: 10_000,
     timeoutMs: 60_000,

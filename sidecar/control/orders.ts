@@ -29,6 +29,8 @@ export type Order =
       readonly index: number;
       readonly peerId: number;
       readonly isDialled: boolean;
+      /** Its packets go by a TCP connection. */
+      readonly isStream: boolean;
       /** A row of the path table. */
       readonly path: readonly number[];
       /** Both ends are ours and understand probes. */
@@ -70,6 +72,8 @@ export type Order =
   | { readonly kind: "closeSession"; readonly index: number }
   /** Control packets with this session id are a live session's; index 0 withdraws it. */
   | { readonly kind: "knowSession"; readonly sessionId: string; readonly index: number }
+  /** Closes the TCP connection that a session had. */
+  | { readonly kind: "disconnect"; readonly path: readonly number[] }
   /** Sends OpenVPN's exit notification of old inside the data channel. */
   | { readonly kind: "sendExit"; readonly index: number }
   | {
@@ -115,6 +119,8 @@ export type Notice =
   /** An authenticated packet came by another path: answer there. */
   | { readonly kind: "floated"; readonly index: number; readonly path: readonly number[] }
   | { readonly kind: "silent"; readonly index: number }
+  /** A session's TCP connection is over; errno 0: the other end closed it. */
+  | { readonly kind: "disconnected"; readonly path: readonly number[]; readonly errno: number }
   | { readonly kind: "exited"; readonly index: number }
   | { readonly kind: "needsKey"; readonly index: number }
   /** The other end sends in this epoch now, or we do. */

@@ -48,7 +48,7 @@ test("the profile of a peer dials back to the same tunnel", async (context) => {
   const config = configOf(loaded, "b");
   assert.deepEqual(config.role, {
     kind: "dial",
-    remotes: [{ host: "192.0.2.1", port: 1194 }],
+    remotes: [{ host: "192.0.2.1", port: 1194, protocol: "Udp" }],
     order: "Random",
   });
   assert.deepEqual(config.device, {
@@ -108,7 +108,7 @@ test("what is written in the resource wins over the profile", async (context) =>
   const config = configOf(loaded, "b");
   assert.deepEqual(config.role, {
     kind: "dial",
-    remotes: [{ host: "x", port: 7 }],
+    remotes: [{ host: "x", port: 7, protocol: "Udp" }],
     order: "Random",
     userPass: { username: "me", password: "secret " },
   });

@@ -120,6 +120,7 @@ function printed(made: {
     })),
     order: listen?.order ?? "Listed",
     device: tunnel.spec.mode === "Routed" ? "tun" : "tap",
+    protocol: transport.protocol ?? "Udp",
     ...(workloads?.interface === undefined ? {} : { interfaceName: workloads.interface }),
     authorityPem: credentials.authorityPem,
     pair,

@@ -11,6 +11,7 @@ import { COMPRESSION_REASON } from "./profile-directives.ts";
 import type { ProfileDraft } from "./profile-draft.ts";
 import { APPLY_SECURITY } from "./profile-security.ts";
 import { type Apply, numberWord, placeOf, refuse } from "./profile-words.ts";
+import type { OuterProtocol } from "./tunnel-config.ts";
 
 /** Remotes of one profile; OpenVPN's own limit is the same. */
 const REMOTES_MAX = 64;
@@ -40,12 +41,14 @@ export const APPLY: Readonly<Record<string, Apply>> = {
     else refuse(draft, directive, "is tap or tun");
   },
   proto: (draft, directive) => {
-    if (isUdp(directive.words[0])) return;
-    refuse(draft, directive, "tcp is not supported yet: ask for a profile with proto udp");
+    const protocol = protocolOf(directive.words[0]);
+    if (protocol === undefined) refuse(draft, directive, PROTOCOL_WORDS);
+    else draft.protocol = protocol;
   },
   "proto-force": (draft, directive) => {
-    if (isUdp(directive.words[0])) return;
-    refuse(draft, directive, "tcp is not supported yet: ask for a profile with proto udp");
+    const protocol = protocolOf(directive.words[0]);
+    if (protocol === undefined) refuse(draft, directive, PROTOCOL_WORDS);
+    else draft.forcedProtocol = placeOf(protocol, directive);
   },
   remote: (draft, directive) => applyRemote(draft, directive),
   connection: applyConnection,
@@ -167,26 +170,35 @@ export const APPLY: Readonly<Record<string, Apply>> = {
   },
 };
 
-function isUdp(word: string | undefined): boolean {
-  return word !== undefined && ["udp", "udp4", "udp6"].includes(word.toLowerCase());
+const PROTOCOL_WORDS = "is udp or tcp, such as proto udp";
+
+/** Undefined for what a dialling end cannot be; the family is what the address says. */
+function protocolOf(word: string | undefined): OuterProtocol | undefined {
+  const match = /^(?:(udp)[46]?|tcp[46]?(?:-client)?)$/.exec(word?.toLowerCase() ?? "");
+  if (match === null) return undefined;
+  return match[1] === undefined ? "Tcp" : "Udp";
 }
 
-function applyRemote(draft: ProfileDraft, directive: Directive, portDefault?: number): void {
+function applyRemote(draft: ProfileDraft, directive: Directive): void {
   const [host = "", portWord, proto] = directive.words;
+  const protocol = protocolOf(proto);
   if (!/^[0-9A-Za-z:._%-]{1,253}$/.test(host)) {
     refuse(draft, directive, "needs a host name or address, such as remote vpn.example.org 1194");
     return;
   }
-  const port = portWord === undefined ? portDefault : Number(portWord);
+  const port = portWord === undefined ? undefined : Number(portWord);
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
     refuse(draft, directive, "needs a port from 1 to 65535");
-  } else if (proto !== undefined && !isUdp(proto)) {
-    draft.skippedRemotes = true;
-    draft.notes.push(`line ${directive.line}: this remote is left out: TCP is not supported yet`);
+  } else if (proto !== undefined && protocol === undefined) {
+    refuse(draft, directive, "has a protocol that is not udp or tcp");
   } else if (draft.remotes.length >= REMOTES_MAX) {
     refuse(draft, directive, `is one too many: at most ${REMOTES_MAX} are tried`);
   } else {
-    draft.remotes.push(port === undefined ? { host } : { host, port });
+    draft.remotes.push({
+      host,
+      ...(port === undefined ? {} : { port }),
+      ...(protocol === undefined ? {} : { protocol }),
+    });
   }
 }
 
@@ -212,12 +224,14 @@ function applyConnection(draft: ProfileDraft, directive: Directive): void {
   }
   const port = Number((named.get("rport") ?? named.get("port"))?.words[0] ?? Number.NaN);
   const proto = named.get("proto")?.words[0];
-  const words = [...remote.words];
-  if (words.length === 2 && proto !== undefined) words.push(proto);
-  const isTcp = words[2] === undefined && proto !== undefined && !isUdp(proto);
-  const placed = { ...remote, words, line: directive.line + remote.line };
-  if (isTcp) applyRemote(draft, { ...placed, words: [words[0] ?? "", "1194", proto ?? ""] });
-  else applyRemote(draft, placed, Number.isInteger(port) ? port : undefined);
+  const [host = "", portWord = Number.isInteger(port) ? String(port) : undefined] = remote.words;
+  const placed = { ...remote, line: directive.line + remote.line };
+  const protocol = remote.words[2] ?? proto;
+  if (protocol === undefined) {
+    applyRemote(draft, { ...placed, words: portWord === undefined ? [host] : [host, portWord] });
+  } else {
+    applyRemote(draft, { ...placed, words: [host, portWord ?? "1194", protocol] });
+  }
   for (const item of inner) {
     if (["remote", "proto", "port", "rport", "nobind"].includes(item.name)) continue;
     draft.notes.push(

@@ -63,7 +63,7 @@ test("a plain profile is a dialling tunnel with OpenVPN's defaults", () => {
   const read = settings();
   assert.deepEqual(read.role, {
     kind: "dial",
-    remotes: [{ host: "vpn.example.org", port: 1194 }],
+    remotes: [{ host: "vpn.example.org", port: 1194, protocol: "Udp" }],
     order: "Listed",
   });
   assert.deepEqual(read.device, { kind: "tap", multicastRoutes: [] });
@@ -83,16 +83,28 @@ test("remotes are read with ports, protocols, connection blocks and order", () =
     "<connection>\nremote d 7 udp4\n</connection>",
     "<connection>\nremote e\nport 8\nproto udp\n</connection>",
     "<connection>\nremote f 9\nproto tcp-client\n</connection>",
+    "<connection>\nremote g\nproto tcp4\n</connection>",
     "remote-random",
   );
   assert.equal(read.role.order, "Random");
   assert.deepEqual(
-    read.role.remotes.map(({ host, port }) => `${host}:${port}`),
-    ["a:443", "b:1195", "d:7", "e:8", "vpn.example.org:1195"],
+    read.role.remotes.map(({ host, port, protocol }) => `${host}:${port} ${protocol}`),
+    [
+      "a:443 Udp",
+      "b:1195 Udp",
+      "c:1 Tcp",
+      "d:7 Udp",
+      "e:8 Udp",
+      "f:9 Tcp",
+      "g:1194 Tcp",
+      "vpn.example.org:1195 Udp",
+    ],
   );
-  const onlyTcp = profile("remote x 1 tcp").replace("remote vpn.example.org\n", "");
-  const reading = readProfile(onlyTcp);
-  assert.match(reading.ok ? "" : reading.problems.join(), /every remote is TCP/);
+  const protocols = (...lines: string[]): string[] =>
+    settings(...lines).role.remotes.map(({ host, protocol }) => `${host} ${protocol}`);
+  assert.deepEqual(protocols("proto tcp", "remote a 1 udp"), ["a Udp", "vpn.example.org Tcp"]);
+  assert.deepEqual(protocols("proto-force tcp", "remote a 1 tcp6"), ["a Tcp"]);
+  assert.match(problems("proto-force tcp")[0] ?? "", /line 1: proto-force leaves no remote/);
 });
 
 test("device, addresses and transport", () => {
@@ -188,7 +200,9 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["comp-lzo no", /compression/],
   ["up /etc/up.sh", /run no programs/],
   ["plugin x.so", /run no programs/],
-  ["proto tcp-client", /tcp is not supported yet/],
+  ["proto tcp-server", /is udp or tcp/],
+  ["proto sctp", /is udp or tcp/],
+  ["remote x 1 tls", /protocol that is not udp or tcp/],
   ["tls-crypt-v2 x", /this needs a file on disk.*<tls-crypt-v2>/],
   ["secret k", /static-key tunnels/],
   ["fragment 1300", /not supported yet/],

@@ -19,6 +19,7 @@ import type {
   DataCipher,
   DeviceConfig,
   DialConfig,
+  RemoteConfig,
   SecurityConfig,
 } from "./tunnel-config.ts";
 
@@ -114,12 +115,11 @@ function takeDirective(
 /** What only the whole file shows. */
 function checkWhole(draft: ProfileDraft): void {
   const { problems } = draft;
-  if (draft.remotes.length === 0 && !draft.skippedRemotes) {
+  if (draft.remotes.length === 0) {
     problems.push("no remote: add a line such as remote vpn.example.org 1194");
-  } else if (draft.remotes.length === 0) {
-    problems.push(
-      "every remote is TCP, which is not supported yet: ask for a UDP address of the server",
-    );
+  } else if (remotesOf(draft).length === 0) {
+    const { line } = draft.forcedProtocol ?? { line: 0 };
+    problems.push(`line ${line}: proto-force leaves no remote: remove it, or add a remote for it`);
   }
   checkDevice(draft);
   if (draft.caPem === undefined && draft.peerFingerprints.length === 0) {
@@ -203,13 +203,11 @@ function checkWrap(draft: ProfileDraft): void {
 }
 
 function settingsOf(draft: ProfileDraft): ProfileSettings {
-  const port = draft.remotePort ?? PORT_DEFAULT;
-  const remotes = draft.remotes.map((remote) => ({ host: remote.host, port: remote.port ?? port }));
   const keepalive = keepaliveOf(draft);
   return {
     role: {
       kind: "dial",
-      remotes,
+      remotes: remotesOf(draft),
       order: draft.isRandom ? "Random" : "Listed",
       ...(draft.localPort === undefined || draft.isUnbound ? {} : { localPort: draft.localPort }),
       ...(draft.userPass === undefined ? {} : { userPass: draft.userPass }),
@@ -241,6 +239,14 @@ function routesOf(draft: ProfileDraft): ProfileRoutes {
     takesPushed: !draft.leavesRoutes,
     areSet: !draft.setsNoRoutes,
   };
+}
+
+function remotesOf(draft: ProfileDraft): readonly RemoteConfig[] {
+  const { remotePort, protocol, forcedProtocol } = draft;
+  const usual = { port: remotePort ?? PORT_DEFAULT, protocol };
+  const remotes = draft.remotes.map((remote) => ({ ...usual, ...remote }));
+  if (forcedProtocol === undefined) return remotes;
+  return remotes.filter((remote) => remote.protocol === forcedProtocol.value);
 }
 
 /** `tap` and `tun` let the system choose; anything else, `tap3` included, is a name. */

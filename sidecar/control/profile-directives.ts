@@ -22,7 +22,8 @@ export interface DirectiveRule {
 const SCRIPT = "profiles run no programs: remove the line and do its work outside";
 const SERVER = "this belongs to a server's file: use the client's";
 const PROCESS = "how the program runs is not a matter of the profile";
-const PROXY = "proxies are not supported: reach the server directly and remove the line";
+const PROXY =
+  "proxies are not supported: remove the line, let a program such as socat carry TCP through the proxy, and dial that (docs/guides/tcp.md)";
 const TOKEN = "keys on tokens and in system stores are not supported: inline the key as <key>";
 const COMPRESSION =
   "compression leaks what is encrypted (VORACLE) and is not supported: remove the line here and comp-lzo or compress at the server";

@@ -3,7 +3,7 @@
  * replaces an earlier one, as in OpenVPN, except those that add to a list.
  */
 
-import type { DataCipher } from "./tunnel-config.ts";
+import type { DataCipher, OuterProtocol } from "./tunnel-config.ts";
 
 /** A value and the line that gave it. */
 export interface Placed<Value> {
@@ -15,9 +15,15 @@ export interface Placed<Value> {
 export interface ProfileDraft {
   readonly notes: string[];
   readonly problems: string[];
-  readonly remotes: { readonly host: string; readonly port?: number }[];
-  /** A remote was left out because it is TCP. */
-  skippedRemotes: boolean;
+  readonly remotes: {
+    readonly host: string;
+    readonly port?: number;
+    readonly protocol?: OuterProtocol;
+  }[];
+  /** Of the remotes that name none. */
+  protocol: OuterProtocol;
+  /** Remotes of the other protocol are left out. */
+  forcedProtocol?: Placed<OuterProtocol>;
   isRandom: boolean;
   remotePort?: number;
   localPort?: number;
@@ -74,7 +80,7 @@ export function newDraft(): ProfileDraft {
     notes: [],
     problems: [],
     remotes: [],
-    skippedRemotes: false,
+    protocol: "Udp",
     isRandom: false,
     isUnbound: false,
     multicastRoutes: [],

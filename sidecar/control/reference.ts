@@ -137,7 +137,7 @@ const FORMS: readonly string[] = [
   "`dev`, `dev-type`: tap (`mode: Bridged`) or tun (`mode: Routed`).",
   "`route`, `route-ipv6`: of a tap, multicast networks only; of a tun, all but `net_gateway` and `remote_host`.",
   "`route-nopull`: no pushed route is taken; `route-noexec`: no route is set at all.",
-  "`proto`, `proto-force`: udp; tcp is refused for now, and a `remote` with tcp is left out with a note.",
+  "`proto`, `proto-force`: udp or tcp; a `remote` may name its own, and remotes of both are tried in turn.",
   "`compress migrate` has no effect; every other `compress` and `comp-lzo`, `comp-lzo no` included, is refused: even that adds a framing byte to each packet, and compression leaks what is encrypted.",
   "`route`, `route-ipv6`: multicast networks are routed into the segment; others are ignored with a note. `route 224.0.0.0 224.0.0.0 …` means 224.0.0.0/4.",
   "`verify-x509-name NAME name`: the common name; the other types are refused.",

@@ -62,8 +62,9 @@ export type UplinkConfig = { readonly name: string; readonly priority: number } 
 /** We are the OpenVPN server of this tunnel. */
 export interface ListenConfig {
   readonly kind: "listen";
-  /** UDP port, 1 to 65535. */
+  /** 1 to 65535. */
   readonly port: number;
+  readonly protocol: OuterProtocol;
   readonly peers: readonly PeerConfig[];
   /** Peers without an address are told to ask the segment's own DHCP server. */
   readonly pushesDhcp?: boolean;
@@ -106,10 +107,20 @@ export interface PushedRoutesConfig {
   readonly within?: readonly string[];
 }
 
+/** What carries the tunnel's packets. */
+export type OuterProtocol = "Udp" | "Tcp";
+
+/** One address to dial. */
+export interface RemoteConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: OuterProtocol;
+}
+
 /** We are the OpenVPN client of this tunnel. */
 export interface DialConfig {
   readonly kind: "dial";
-  readonly remotes: readonly { readonly host: string; readonly port: number }[];
+  readonly remotes: readonly RemoteConfig[];
   readonly order: "Listed" | "Random";
   /** UDP source port to keep; absent: the kernel chooses (`nobind`). */
   readonly localPort?: number;

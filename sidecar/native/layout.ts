@@ -59,6 +59,11 @@ export const Verdict = {
   keyStale: 4,
   malformed: 5,
   done: 6,
+  /**
+   * A TCP connection is over: `PathWord` says which, `Word.idLow` the errno, 0 for a plain end,
+   * `Word.idHigh` whether it was a session's or dialled.
+   */
+  ended: 7,
 } as const;
 
 /**
@@ -98,6 +103,10 @@ export const BATCH_MAX = 256;
 export const PARITY_DATA_MAX = 64;
 /** Parity packets of one block at most. */
 export const PARITY_MAX = 32;
+/** TCP connections of one listening or dialling socket of a lane. */
+export const CONNECTIONS_MAX = 1536;
+/** Those among them that no session has: the oldest gives way to the next. */
+export const UNPROVEN_MAX = 256;
 
 /** Bytes that stay free in front of what a read writes into a slot, for headers put there later. */
 export const HEADROOM_BYTES = 128;

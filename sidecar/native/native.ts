@@ -59,6 +59,16 @@ export interface UdpWish {
   readonly sendBufferBytes: number;
 }
 
+/** TCP as a carrier of packets: a socket to listen with, or the place of one that dials. */
+export interface TcpWish {
+  /** To listen on, with any address; 0 lets the kernel choose. Absent: to dial. */
+  readonly port?: number;
+  /** 6 carries IPv4 as well. */
+  readonly family: 4 | 6;
+  /** Send buffer of each connection: what waits for a slow reader; 0 leaves the kernel's default. */
+  readonly sendBufferBytes: number;
+}
+
 /** Ciphers of the data channel, by their names in OpenVPN. */
 export type Cipher = "AES-256-GCM" | "AES-128-GCM" | "CHACHA20-POLY1305";
 
@@ -87,6 +97,15 @@ export interface Lane {
   /** The socket's index in this lane, or -errno. It stays open until detached and closed. */
   attachSocket(handle: number): number;
   attachTap(handle: number): number;
+  /**
+   * Marks the TCP connection that row `path` of the path table names as a session's: nobody ends it
+   * to make room. 0, ENOTCONN when it is not there, EBADF for a socket that has no connections.
+   */
+  streamKeep(path: number): number;
+  /** Closes it; no row tells of that. */
+  streamClose(path: number): number;
+  /** Ends TCP connections that are nobody's after so long; how many, with those that made room. */
+  streamSweep(ageMsMax: number): number;
   detachSocket(index: number): number;
   detachTap(index: number): number;
   /**
@@ -95,14 +114,19 @@ export interface Lane {
    * with an error counts as ready, and reading it gives the error.
    */
   wait(timeoutMs: number): number;
-  /** Datagrams received (BATCH_MAX at most), -EAGAIN for none; see `layout.ts` for the rows. */
+  /**
+   * Datagrams received (BATCH_MAX at most), -EAGAIN for none; see `layout.ts` for the rows. A TCP
+   * socket gives packets in the same way, and a row with the verdict `ended` for a connection that
+   * is over; a packet that a row has no room for is `malformed`.
+   */
   udpReceive(socket: number, first: number, count: number): number;
   /** Opens rows of `received` whose verdict is `open`, in place; how many were opened. */
   openBatch(first: number, count: number): number;
   /**
    * Seals and sends rows 0 to count - 1 of `orders`; how many left. Each row's verdict becomes
    * `done` or -errno: ENOKEY (126) for a key that is not in the table, EBADF for a socket that is not
-   * attached, EMSGSIZE above 65535 bytes. EAGAIN says the socket's buffer is full, and is then
+   * attached, EMSGSIZE above 65535 bytes. By TCP an address that has no connection is dialled, or is
+   * ENOTCONN at a listening socket; a packet leaves whole or not at all. EAGAIN says the socket's buffer is full, and is then
    * the verdict of all later rows for that socket. Order is kept per socket. A row that differs
    * from the one before it only by its path (and traffic class) sends the same bytes, sealed once.
    */
@@ -218,6 +242,7 @@ interface Addon {
   handleClose(handle: number): number;
   tapOpen(name: string, isTap: boolean): TapOpenResult;
   udpOpen(wish: UdpWish): UdpOpenResult;
+  tcpOpen(wish: TcpWish): UdpOpenResult;
   keyInstall(wish: KeyWish): number;
   keyRemove(slot: number): number;
   links(): Result & { readonly links: readonly Link[] };
@@ -289,6 +314,11 @@ export function tapOpen(wish: TapWish): TapOpenResult {
 /** Opens a UDP socket that tells where datagrams arrive. */
 export function udpOpen(wish: UdpWish): UdpOpenResult {
   return addon.udpOpen(wish);
+}
+
+/** Opens a TCP socket for packets; a lane that it is attached to accepts or dials. */
+export function tcpOpen(wish: TcpWish): UdpOpenResult {
+  return addon.tcpOpen(wish);
 }
 
 /** Puts a key into its slot, in place of what was there; 0 or errno. */

@@ -20,8 +20,8 @@ test("docs/interop.md is about the cells that there are", () => {
   const document = readFileSync(join(import.meta.dirname, "../../docs/interop.md"), "utf8");
   const rows = document.split("\n").filter((line) => line.startsWith("| 2."));
   assert.deepEqual(
-    rows.map((row) => row.split(" | ").slice(2, 5)),
-    coverCells().map(({ wrap, tls, cipher }) => [wrap, tls, cipher]),
+    rows.map((row) => row.split(" | ").slice(2, 6)),
+    coverCells().map(({ device, wrap, tls, cipher }) => [device, wrap, tls, cipher]),
     "run ./fairlead test interop and commit what it writes",
   );
   for (const text of EXCLUSIONS) assert(document.includes(`- ${text}\n`), text);

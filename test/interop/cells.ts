@@ -11,11 +11,13 @@ export interface Cell {
   readonly release: OpenvpnRelease;
   /** What we are. */
   readonly role: "server" | "client";
+  /** Ethernet frames, or IP packets. */
+  readonly device: "tap" | "tun";
   readonly wrap: Wrap;
   readonly tls: "1.2" | "1.3";
   readonly cipher: "AES-256-GCM" | "AES-128-GCM" | "CHACHA20-POLY1305";
   /** What carries the packets. */
-  readonly underlay: "IPv4" | "IPv6";
+  readonly underlay: "IPv4" | "IPv6" | "TCP";
   /** Which end asks for new keys; alternates. */
   readonly renewer: "ours" | "stock";
   /** Which end says goodbye; alternates. */
@@ -24,18 +26,24 @@ export interface Cell {
 
 /** Combinations that are not there, and why: the same text stands in docs/interop.md. */
 export const EXCLUSIONS: readonly string[] = [
-  "Routed (tun): in tests of its own, test/interop/routed.netns.test.ts, with both releases and roles.",
+  "Moving with TCP: a connection belongs to its two addresses; the end that dials comes back with a new session.",
   "Epoch data keys with 2.6: it has none. With 2.7 they are always used: it offers no option against them.",
 ];
+
+/** The session survives that its client goes on from another address. */
+export function canMove({ underlay }: Pick<Cell, "underlay">): boolean {
+  return underlay !== "TCP";
+}
 
 /** Every value of every column. */
 const COLUMNS = {
   release: ["2.6", "2.7"],
   role: ["server", "client"],
+  device: ["tap", "tun"],
   wrap: ["tls-crypt-v2", "tls-crypt", "tls-auth", "none"],
   tls: ["1.2", "1.3"],
   cipher: ["AES-256-GCM", "AES-128-GCM", "CHACHA20-POLY1305"],
-  underlay: ["IPv4", "IPv6"],
+  underlay: ["IPv4", "IPv6", "TCP"],
 } as const satisfies Readonly<Partial<Record<keyof Cell, readonly unknown[]>>>;
 
 /** The golden section: turns by it never come back to the same place soon. */
@@ -79,8 +87,8 @@ export function pairsOf(cell: Cell): readonly string[] {
 
 /** The cell's values, for a test's name. */
 export function cellName(cell: Cell): string {
-  const { release, wrap, tls, underlay, cipher, renewer, leaver } = cell;
-  return `${roleText(cell)} ${release}: ${wrap}, TLS ${tls}, ${cipher}, ${underlay}; ${renewer} renews, ${leaver} leaves`;
+  const { release, device, wrap, tls, underlay, cipher, renewer, leaver } = cell;
+  return `${roleText(cell)} ${release}: ${device}, ${wrap}, TLS ${tls}, ${cipher}, ${underlay}; ${renewer} renews, ${leaver} leaves`;
 }
 
 /** Who is what. */

@@ -39,6 +39,8 @@ export interface LinkOptions {
   readonly family?: 4 | 6;
   /** Ethernet frames (tap, absent), or IP packets. */
   readonly device?: "tap" | "tun";
+  /** What carries the packets; UDP unless said otherwise. */
+  readonly protocol?: "Udp" | "Tcp";
   /** Lines for the stock end's configuration. */
   readonly stockLines?: readonly string[];
   /** Lines for the profile that our dialling end reads. */
@@ -96,13 +98,14 @@ async function serve(
   { server, client, folder }: Place,
   stack: AsyncDisposableStack,
 ): Promise<Ends> {
-  const { release, wrap = "tls-crypt", family = 4, stockLines = [], transport } = options;
+  const { release, wrap = "tls-crypt", family = 4, stockLines = [] } = options;
   const { device = "tap", peer } = options;
   const controlWrap = CONTROL_WRAPS[wrap];
+  const transport = { ...options.transport, protocol: options.protocol ?? "Udp" };
   const documents = listenDocuments({
     peers: [PEER],
     advertise: [{ host: serverAddress(family) }],
-    ...(transport === undefined ? {} : { transport }),
+    transport,
     security: { controlWrap, dataCiphers: ALL_CIPHERS },
     spec: modeOf(options),
     ...(peer === undefined ? {} : { peerSpec: peer }),
@@ -149,7 +152,8 @@ async function dial(
     wrap,
     wrapKey: wrapKeys[use],
   });
-  const proto = family === 4 ? "proto udp4" : "proto udp6";
+  const isTcp = options.protocol === "Tcp";
+  const proto = `proto ${isTcp ? "tcp" : "udp"}${family}${isTcp ? "-server" : ""}`;
   const stock = stack.use(
     await OpenvpnPeer.start({
       namespace: server,
@@ -163,7 +167,7 @@ async function dial(
   const profile = stockClientConfig(
     await keys(PEER, "client"),
     [remote],
-    [...dev, ...profileLines],
+    [...dev, ...(isTcp ? ["proto tcp"] : []), ...profileLines],
   );
   const { transport } = options;
   const documents = dialDocuments({

@@ -6,7 +6,15 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder } from "../support/scratch.ts";
-import { allCells, type Cell, cellName, EXCLUSIONS, formatText, roleText } from "./cells.ts";
+import {
+  allCells,
+  type Cell,
+  canMove,
+  cellName,
+  EXCLUSIONS,
+  formatText,
+  roleText,
+} from "./cells.ts";
 
 /** What became of a cell. */
 export interface CellResult {
@@ -68,8 +76,8 @@ goes on from another address where the transport can ("moves"), and ends with a 
 end hears within two seconds. These ${results.length} cells are a pairwise cover: every two values that can go together
 do. \`./fairlead test interop full\` runs the full product of ${allCells().length}.
 
-| stock | roles | wrapping | TLS | cipher | data packets | underlay | moves | keys asked for by | goodbye by | result |
-|---|---|---|---|---|---|---|---|---|---|---|
+| stock | roles | carries | wrapping | TLS | cipher | data packets | underlay | moves | keys asked for by | goodbye by | result |
+|---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join("\n")}
 
 Not in the product:
@@ -81,9 +89,10 @@ ${EXCLUSIONS.map((text) => `- ${text}`).join("\n")}
 const CARRIED = "10 MB each way (compared by hash)";
 
 function rowOf(cell: Cell, isPassed: boolean): string {
-  const { release, wrap, tls, cipher, underlay, renewer, leaver } = cell;
+  const { release, device, wrap, tls, cipher, underlay, renewer, leaver } = cell;
   const values = [
-    ...[release, roleText(cell), wrap, tls, cipher, formatText(cell), underlay, "yes"],
+    ...[release, roleText(cell), device, wrap, tls, cipher, formatText(cell), underlay],
+    canMove(cell) ? "yes" : "no",
     ...[renewer, leaver, isPassed ? "passed" : "**failed**"],
   ];
   return `| ${values.join(" | ")} |`;

@@ -34,7 +34,7 @@ export const GATEWAY_ADDRESS = "203.0.113.1";
 export const SEGMENT_GATEWAY = "10.20.0.1";
 const PEER = "box";
 /** The blocks of policy Fec in the scenarios. */
-export const FEC = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, adaptive: false } as const;
+const FEC = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, adaptive: false } as const;
 
 /** The two hosts. */
 export interface UplinkHosts {

@@ -177,7 +177,7 @@ export class PlanesSimulation {
     const [gateway] = this.#machines;
     const hosts = (gateway?.addressesHeld ?? []).map((one) => gateway?.textOf(one) ?? "");
     const peers = clients.map((name) => ({ name, commonName: name, stations: [], networks: [] }));
-    const remotes = hosts.map((host) => ({ host, port: PORT }));
+    const remotes = hosts.map((host) => ({ host, port: PORT, protocol: "Udp" as const }));
     const ownPort = chance.is(0.5) ? {} : { localPort: PORT_OF_CLIENTS + number };
     const hasUplinkSet = number !== GATEWAY && (machine.uplinks.length > 1 || chance.is(0.5));
     return {
@@ -185,7 +185,7 @@ export class PlanesSimulation {
       name: number === GATEWAY ? "gateway" : `box-${number}`,
       role:
         number === GATEWAY
-          ? { kind: "listen", port: PORT, peers }
+          ? { kind: "listen", port: PORT, protocol: "Udp", peers }
           : { kind: "dial", remotes, order: "Random", ...ownPort },
       link: this.#isTwoPeer ? "TwoPeer" : "Segment",
       device: { kind: "tap", multicastRoutes: [], mtu: 1500 },

@@ -114,6 +114,9 @@ export class StandInLane implements Lane {
   readonly attachWatch = (): number => 0;
   readonly attachTap = (): number => 0;
   readonly detachTap = (): number => 0;
+  readonly streamKeep = (): number => 0;
+  readonly streamClose = (): number => 0;
+  readonly streamSweep = (): number => 0;
 
   attachSocket(handle: number): number {
     const index = this.#sockets.indexOf(0);

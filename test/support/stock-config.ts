@@ -22,9 +22,9 @@ export function stockServerConfig(keys: StockKeys, extra: readonly string[] = []
     "dev tap0",
     "dev-type tap",
     "port 1194",
-    "multihome",
+    // Neither is for TCP.
+    ...(hasTcp(extra) ? [] : ["multihome", "explicit-exit-notify 1"]),
     "client-to-client",
-    "explicit-exit-notify 1",
     "keepalive 1 5",
     "dh none",
     ...extra,
@@ -42,14 +42,17 @@ export function stockClientConfig(
     "client",
     "dev tap0",
     "dev-type tap",
-    "proto udp",
+    ...(hasTcp(extra) ? [] : ["proto udp", "explicit-exit-notify 1"]),
     ...remotes.map((remote) => `remote ${remote} 1194`),
     "nobind",
-    "explicit-exit-notify 1",
     "remote-cert-tls server",
     ...extra,
     ...keyLines(keys, 1),
   ].join("\n");
+}
+
+function hasTcp(lines: readonly string[]): boolean {
+  return lines.some((line) => line.startsWith("proto tcp"));
 }
 
 function keyLines(keys: StockKeys, direction: 0 | 1): readonly string[] {

@@ -44,6 +44,7 @@ export function profileText(input: ProfileInput): string {
     remotes: input.remotes,
     order: listen?.order ?? "Listed",
     device: tunnel.spec.mode === "Routed" ? "tun" : "tap",
+    protocol: transport.protocol ?? "Udp",
     ...(workloads?.interface === undefined ? {} : { interfaceName: workloads.interface }),
     authorityPem: input.authorityPem,
     pair: keys.pair,

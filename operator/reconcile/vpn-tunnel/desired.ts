@@ -123,7 +123,9 @@ function services(tunnel: VpnTunnel): readonly DesiredObject[] {
   const type = service?.type ?? "LoadBalancer";
   if (port === undefined || type === "None") return [headless];
   const nodePort = service?.nodePort === undefined ? {} : { nodePort: service.nodePort };
-  const ports = [{ name: "openvpn", port, targetPort: port, protocol: "UDP", ...nodePort }];
+  const ports = [
+    { name: "openvpn", port, targetPort: port, protocol: outerProtocol(tunnel), ...nodePort },
+  ];
   // Local keeps the peer's address; the standby is not ready, so nothing is sent to it.
   const external = type === "ClusterIP" ? {} : { externalTrafficPolicy: "Local" };
   const front = child(tunnel, SERVICE, { spec: { type, selector, ports, ...external } });
@@ -132,9 +134,14 @@ function services(tunnel: VpnTunnel): readonly DesiredObject[] {
   return [headless, { ...front, metadata: { ...front.metadata, annotations } }];
 }
 
+function outerProtocol({ spec }: VpnTunnel): "UDP" | "TCP" {
+  return spec.transport.protocol === "Tcp" ? "TCP" : "UDP";
+}
+
 function networkPolicy(tunnel: VpnTunnel): DesiredObject {
   const port = tunnel.spec.listen?.port;
-  const ingress = port === undefined ? [] : [{ ports: [{ port, protocol: "UDP" }] }];
+  const ingress =
+    port === undefined ? [] : [{ ports: [{ port, protocol: outerProtocol(tunnel) }] }];
   const podSelector = { matchLabels: gatewaySelector(tunnel.metadata.name) };
   return child(tunnel, NETWORK_POLICY, {
     spec: { podSelector, policyTypes: ["Ingress"], ingress },

@@ -60,7 +60,8 @@ export function gatewayPodSpec(tunnel: VpnTunnel, image: GatewayImage): object {
 
 function container(tunnel: VpnTunnel, image: GatewayImage): object {
   const { name, namespace } = tunnel.metadata;
-  const { gateway, listen } = tunnel.spec;
+  const { gateway, listen, transport } = tunnel.spec;
+  const protocol = transport.protocol === "Tcp" ? "TCP" : "UDP";
   return {
     name: "gateway",
     image: image.reference,
@@ -73,7 +74,7 @@ function container(tunnel: VpnTunnel, image: GatewayImage): object {
     ],
     ...(listen === undefined
       ? {}
-      : { ports: [{ name: "openvpn", containerPort: listen.port, protocol: "UDP" }] }),
+      : { ports: [{ name: "openvpn", containerPort: listen.port, protocol }] }),
     ...(gateway?.resources === undefined ? {} : { resources: gateway.resources }),
     readinessProbe: {
       exec: { command: ["test", "-e", "/run/fairlead/active"] },

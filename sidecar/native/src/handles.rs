@@ -23,6 +23,16 @@ pub enum Kind {
     SocketV4,
     /// A UDP socket of address family AF_INET6, which may also carry IPv4.
     SocketV6,
+    /// A listening TCP socket; each connection gets a send buffer of this size.
+    StreamListener {
+        buffer_bytes: i32,
+    },
+    /// The place of a socket that dials by TCP.
+    StreamDialler {
+        buffer_bytes: i32,
+    },
+    /// All connections of a listener or dialler in a lane.
+    Stream,
 }
 
 /// An open descriptor and its kind.

@@ -6,17 +6,19 @@ use crate::boundary::{Errno, checked, count, guard_count, guard_errno, integer};
 use crate::handles::{self, Handle, Kind};
 use crate::keys::Held;
 use crate::layout::size::{LANE_SOCKETS_MAX, LANE_TAPS_MAX};
-use crate::layout::{CHANGES_SHIFT, ready, verdict, word};
+use crate::layout::{CHANGES_SHIFT, path_word, ready, verdict, word};
 use crate::netlink;
 use crate::open::open_row;
 use crate::receive::{Receiver, Request};
-use crate::send::{Sender, Sockets, Sources};
-use crate::slab::{SharedBytes, SharedWords, Slab, Table};
+use crate::send::{Sender, Sockets, Sources, remote_of};
+use crate::slab::{Row, SharedBytes, SharedWords, Slab, Table};
+use crate::stream::{Hub, Rows, Streams};
 use crate::tap;
 use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, epoll_event};
 use napi::{Error, Result};
 use napi_derive::napi;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Descriptors one lane can wait for: the control eventfd, sockets, taps, the netlink watch.
 const EVENTS_MAX: usize = 2 + LANE_SOCKETS_MAX + LANE_TAPS_MAX;
@@ -35,6 +37,7 @@ pub struct Lane {
     control: Option<Handle>,
     changes: Option<Handle>,
     sockets: Sockets,
+    streams: Streams,
     taps: [Option<Handle>; LANE_TAPS_MAX],
     receiver: Receiver,
     sender: Sender,
@@ -110,6 +113,7 @@ impl Lane {
             control: None,
             changes: None,
             sockets: Default::default(),
+            streams: Default::default(),
             taps: Default::default(),
             receiver: Receiver::new(),
             sender: Sender::new(),
@@ -152,10 +156,13 @@ impl Lane {
     pub fn attach_socket(&mut self, handle: f64) -> i32 {
         guard_count(|| {
             let handle = handles::get(integer(handle)?)?;
-            if !matches!(handle.kind, Kind::SocketV4 | Kind::SocketV6) {
-                return Err(libc::EBADF);
+            if matches!(handle.kind, Kind::SocketV4 | Kind::SocketV6) {
+                return attach(&self.epoll, &mut self.sockets, handle, ready::SOCKET_SHIFT);
             }
-            attach(&self.epoll, &mut self.sockets, handle, ready::SOCKET_SHIFT)
+            let hub = Hub::new(handle)?;
+            let index = attach(&self.epoll, &mut self.sockets, hub.handle(), ready::SOCKET_SHIFT)?;
+            self.streams[index] = Some(Box::new(hub));
+            Ok(index)
         })
     }
 
@@ -172,7 +179,12 @@ impl Lane {
 
     #[napi]
     pub fn detach_socket(&mut self, index: f64) -> i32 {
-        guard_errno(|| detach(&self.epoll, &mut self.sockets, count(index)?))
+        guard_errno(|| {
+            let index = count(index)?;
+            detach(&self.epoll, &mut self.sockets, index)?;
+            self.streams[index] = None;
+            Ok(())
+        })
     }
 
     #[napi]
@@ -185,20 +197,23 @@ impl Lane {
     pub fn wait(&mut self, timeout_ms: f64) -> i32 {
         guard_count(|| {
             let mut events = [epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
+            let pending = self.pending();
+            let timeout_ms = if pending == 0 { integer(timeout_ms)? } else { 0 };
             // SAFETY: the array has room for the events said; the descriptor is open.
             let result = unsafe {
                 libc::epoll_wait(
                     self.epoll.as_raw_fd(),
                     events.as_mut_ptr(),
                     EVENTS_MAX as i32,
-                    integer(timeout_ms)?,
+                    timeout_ms,
                 )
             };
             let filled = match checked(result.into()) {
                 Err(libc::EINTR) => 0,
                 other => other?,
             };
-            let mask = events.iter().take(filled).fold(0, |mask, event| mask | 1usize << event.u64);
+            let mask =
+                events.iter().take(filled).fold(pending, |mask, event| mask | 1usize << event.u64);
             if mask & ready::CONTROL as usize != 0 {
                 self.drain_control();
             }
@@ -209,6 +224,21 @@ impl Lane {
             }
             Ok(mask)
         })
+    }
+
+    /// Bits of the streams that have packets which no descriptor tells of.
+    fn pending(&self) -> usize {
+        let bit = |index: usize| 1 << (ready::SOCKET_SHIFT + index);
+        let has = |hub: &Option<Box<Hub>>| hub.as_ref().is_some_and(|hub| hub.has_pending());
+        (0..LANE_SOCKETS_MAX).filter(|index| has(&self.streams[*index])).map(bit).sum()
+    }
+
+    /// The stream that a row of the path table names, and the row.
+    fn stream_of(&mut self, path: f64) -> core::result::Result<(&mut Hub, Row<'_>), Errno> {
+        let row = self.paths.row(count(path)?)?;
+        let socket = usize::try_from(row.get(path_word::SOCKET)).map_err(|_| libc::EBADF)?;
+        let hub = self.streams.get_mut(socket).and_then(Option::as_mut).ok_or(libc::EBADF)?;
+        Ok((hub, row))
     }
 
     /// Sets the control eventfd back to 0, so that it is silent until the next kick.
@@ -227,6 +257,19 @@ impl Lane {
         guard_count(|| {
             let socket = count(socket)?;
             let handle = self.sockets.get(socket).and_then(Option::as_ref).ok_or(libc::EBADF)?;
+            if let Some(hub) = &mut self.streams[socket] {
+                let (first, count) = (count(first)?, count(count_max)?);
+                let (slab, received, arrivals) = (&self.slab, &self.received, &self.arrivals);
+                return hub.receive(Rows {
+                    slab,
+                    received,
+                    arrivals,
+                    socket,
+                    first,
+                    count,
+                    used: 0,
+                });
+            }
             let request = Request {
                 descriptor: handle.descriptor.as_fd(),
                 socket,
@@ -261,7 +304,31 @@ impl Lane {
                 paths: &self.paths,
                 sockets: &self.sockets,
             };
-            self.sender.send(&sources, count(row_count)?)
+            self.sender.send(&sources, &mut self.streams, count(row_count)?)
+        })
+    }
+
+    #[napi]
+    pub fn stream_keep(&mut self, path: f64) -> i32 {
+        guard_errno(|| {
+            let (hub, row) = self.stream_of(path)?;
+            hub.keep(&remote_of(row)?)
+        })
+    }
+
+    #[napi]
+    pub fn stream_close(&mut self, path: f64) -> i32 {
+        guard_errno(|| {
+            let (hub, row) = self.stream_of(path)?;
+            hub.close(&remote_of(row)?)
+        })
+    }
+
+    #[napi]
+    pub fn stream_sweep(&mut self, age_ms_max: f64) -> i32 {
+        guard_count(|| {
+            let age_max = Duration::from_millis(count(age_ms_max)? as u64);
+            Ok(self.streams.iter_mut().flatten().map(|hub| hub.sweep(age_max)).sum())
         })
     }
 

@@ -46,6 +46,7 @@ pub mod verdict {
         KEY_STALE = "keyStale": i32 = 4;
         MALFORMED = "malformed": i32 = 5;
         DONE = "done": i32 = 6;
+        ENDED = "ended": i32 = 7;
     }
 }
 
@@ -88,6 +89,8 @@ pub mod size {
         BATCH_MAX = "BATCH_MAX": usize = 256;
         PARITY_DATA_MAX = "PARITY_DATA_MAX": usize = 64;
         PARITY_MAX = "PARITY_MAX": usize = 32;
+        CONNECTIONS_MAX = "CONNECTIONS_MAX": usize = 1536;
+        UNPROVEN_MAX = "UNPROVEN_MAX": usize = 256;
     }
 }
 

@@ -10,6 +10,8 @@ mod address;
 mod batch;
 mod boundary;
 mod control_message;
+#[cfg(test)]
+mod dice;
 mod handles;
 mod keys;
 mod lane;
@@ -21,6 +23,7 @@ mod receive;
 mod seal;
 mod send;
 mod slab;
+mod stream;
 mod tap;
 mod udp;
 
@@ -125,6 +128,36 @@ pub fn udp_open(wish: UdpWish) -> OpenResult {
         Ok(Ok((handle, port))) => OpenResult { handle, port: port.into(), ..OpenResult::default() },
         Ok(Err(failure)) => OpenResult::failed(&failure),
         Err(errno) => OpenResult::failed(&Failure { errno, operation: "udpOpen" }),
+    }
+}
+
+/// What a TCP socket shall be; see `stream::Wish`.
+#[napi(object)]
+pub struct TcpWish {
+    /// Absent: to dial.
+    pub port: Option<f64>,
+    pub family: f64,
+    pub send_buffer_bytes: f64,
+}
+
+#[napi]
+pub fn tcp_open(wish: TcpWish) -> OpenResult {
+    let opened = guard(|| {
+        let family = integer(wish.family)?;
+        if family != 4 && family != 6 {
+            return Err(libc::EAFNOSUPPORT);
+        }
+        let port = match wish.port {
+            None => None,
+            Some(port) => Some(u16::try_from(integer(port)?).map_err(|_| libc::EINVAL)?),
+        };
+        let send_buffer_bytes = integer(wish.send_buffer_bytes)?;
+        Ok(stream::open(&stream::Wish { port, is_v6: family == 6, send_buffer_bytes }))
+    });
+    match opened {
+        Ok(Ok((handle, port))) => OpenResult { handle, port: port.into(), ..OpenResult::default() },
+        Ok(Err(failure)) => OpenResult::failed(&failure),
+        Err(errno) => OpenResult::failed(&Failure { errno, operation: "tcpOpen" }),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::layout::size::{BATCH_MAX, LANE_SOCKETS_MAX};
 use crate::layout::{path_word, verdict, word};
 use crate::seal::{Header, seal, sealed_bytes};
 use crate::slab::{Range, Row, Slab, Table};
+use crate::stream::{Leaving, Streams};
 use libc::{MSG_DONTWAIT, mmsghdr};
 use std::os::fd::AsRawFd;
 
@@ -33,12 +34,23 @@ pub struct Sources<'a> {
     pub sockets: &'a Sockets,
 }
 
+/// The far end of a path.
+pub fn remote_of(path: Row<'_>) -> Result<Endpoint, Errno> {
+    Ok(Endpoint {
+        ip: path.ip(path_word::REMOTE_IP),
+        port: u16::try_from(path.get(path_word::REMOTE_PORT)).map_err(|_| libc::EINVAL)?,
+        scope: path.get(path_word::REMOTE_SCOPE).cast_unsigned(),
+    })
+}
+
 /// Messages that wait for one socket.
 struct Queue {
     headers: Box<[mmsghdr]>,
     /// The order each message is of.
     rows: Box<[usize]>,
     count: usize,
+    /// The same for a stream, whose packets need no header.
+    leaving: Vec<Leaving>,
 }
 
 /// The words that decide what a sealed packet's bytes are.
@@ -58,8 +70,12 @@ pub struct Sender {
 
 impl Sender {
     pub fn new() -> Self {
-        let queue =
-            || Queue { headers: headers(), rows: vec![0; BATCH_MAX].into_boxed_slice(), count: 0 };
+        let queue = || Queue {
+            headers: headers(),
+            rows: vec![0; BATCH_MAX].into_boxed_slice(),
+            count: 0,
+            leaving: Vec::new(),
+        };
         Self {
             batch: Batch::new(),
             queues: (0..LANE_SOCKETS_MAX).map(|_| queue()).collect(),
@@ -72,19 +88,24 @@ impl Sender {
     }
 
     /// Seals and sends the first `count` orders; the number that left.
-    pub fn send(&mut self, sources: &Sources<'_>, count: usize) -> Result<usize, Errno> {
+    pub fn send(
+        &mut self,
+        sources: &Sources<'_>,
+        streams: &mut Streams,
+        count: usize,
+    ) -> Result<usize, Errno> {
         sources.orders.check(0, count)?;
         let mut sent = 0;
         for index in 0..count {
             if self.queued == BATCH_MAX || self.used + PACKET_BYTES_MAX > OUTPUT_BYTES {
-                sent += self.flush(sources)?;
+                sent += self.flush(sources, streams)?;
             }
             let row = sources.orders.row(index)?;
             if let Err(errno) = self.enqueue(sources, row, index) {
                 row.set(word::VERDICT, -errno);
             }
         }
-        sent += self.flush(sources)?;
+        sent += self.flush(sources, streams)?;
         Ok(sent)
     }
 
@@ -94,11 +115,16 @@ impl Sender {
         let path = sources.paths.row(path)?;
         let socket = usize::try_from(path.get(path_word::SOCKET)).map_err(|_| libc::EBADF)?;
         let handle = sources.sockets.get(socket).and_then(Option::as_ref).ok_or(libc::EBADF)?;
-        let remote = Endpoint {
-            ip: path.ip(path_word::REMOTE_IP),
-            port: u16::try_from(path.get(path_word::REMOTE_PORT)).map_err(|_| libc::EINVAL)?,
-            scope: path.get(path_word::REMOTE_SCOPE).cast_unsigned(),
-        };
+        let remote = remote_of(path)?;
+        if handle.kind == Kind::Stream {
+            let range = self.packet(sources.slab, row)?;
+            if range.length == 0 || range.length > PACKET_BYTES_MAX {
+                return Err(libc::EMSGSIZE);
+            }
+            self.queues[socket].leaving.push(Leaving { remote, range, order });
+            self.queued += 1;
+            return Ok(());
+        }
         let local = Local {
             ip: path.ip(path_word::LOCAL_IP),
             interface: path.get(path_word::INTERFACE_INDEX).cast_unsigned(),
@@ -171,13 +197,19 @@ impl Sender {
     }
 
     /// Sends all queues and empties output memory; the number of messages that left.
-    fn flush(&mut self, sources: &Sources<'_>) -> Result<usize, Errno> {
+    fn flush(&mut self, sources: &Sources<'_>, streams: &mut Streams) -> Result<usize, Errno> {
         self.held.release();
         self.last = None;
         self.used = 0;
         self.queued = 0;
         let mut sent = 0;
-        for (queue, socket) in self.queues.iter_mut().zip(sources.sockets) {
+        for ((queue, socket), stream) in
+            self.queues.iter_mut().zip(sources.sockets).zip(streams.iter_mut())
+        {
+            if let Some(hub) = stream {
+                sent += hub.send(&queue.leaving, sources.orders)?;
+                queue.leaving.clear();
+            }
             let count = std::mem::take(&mut queue.count);
             if let Some(handle) = socket {
                 sent += queue.send(handle, sources.orders, count)?;

@@ -26,6 +26,8 @@ export interface ClientSettings {
   readonly isIpv6: boolean;
   /** What this end carries: Ethernet frames (absent), or IP packets. */
   readonly device?: "tap" | "tun";
+  /** The packets travel by TCP. */
+  readonly isStream?: boolean;
   /** Absent: nothing but the certificate is shown. */
   readonly credentials?: Credentials;
 }
@@ -73,7 +75,7 @@ export class ClientRole implements SessionRole {
       return;
     }
     const { version, ciphers, isIpv6, mtu, mtuBytesDefault, credentials } = this.#settings;
-    const { device = "tap" } = this.#settings;
+    const { device = "tap", isStream = false } = this.#settings;
     const hasParity = this.#settings.hasParity === true;
     const mtuBytes = mtu === "Auto" ? mtuBytesDefault : mtu;
     const cipher = this.#cipher ?? ciphers[0] ?? "AES-256-GCM";
@@ -81,7 +83,7 @@ export class ClientRole implements SessionRole {
       preMaster: randomBytes(48),
       random1: randomBytes(32),
       random2: randomBytes(32),
-      options: optionsString({ role: "client", device, mtuBytes, cipher, isIpv6 }),
+      options: optionsString({ role: "client", device, mtuBytes, cipher, isIpv6, isStream }),
       username: credentials?.current.username ?? "",
       password: credentials?.current.password ?? "",
       peerInfo: clientPeerInfo(version, ciphers, hasParity),

@@ -101,13 +101,18 @@ export function optionsString(options: {
   readonly mtuBytes: number;
   readonly cipher: DataCipher;
   readonly isIpv6: boolean;
+  /** The packets travel by TCP. */
+  readonly isStream?: boolean;
 }): string {
   const { device = "tap" } = options;
+  const family = options.isIpv6 ? "v6" : "v4";
+  const proto =
+    options.isStream === true ? `TCP${family}_${options.role.toUpperCase()}` : `UDP${family}`;
   return [
     "V4",
     `dev-type ${device}`,
     `tun-mtu ${options.mtuBytes + (device === "tap" ? TAP_MTU_EXTRA : 0)}`,
-    `proto ${options.isIpv6 ? "UDPv6" : "UDPv4"}`,
+    `proto ${proto}`,
     `cipher ${options.cipher}`,
     "auth [null-digest]",
     `keysize ${options.cipher === "AES-128-GCM" ? 128 : 256}`,

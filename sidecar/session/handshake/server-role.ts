@@ -32,6 +32,8 @@ export interface ServerSettings {
   readonly isIpv6: boolean;
   /** What this end carries: Ethernet frames (absent), or IP packets. */
   readonly device?: "tap" | "tun";
+  /** The packets travel by TCP. */
+  readonly isStream?: boolean;
   readonly peerId: number;
   /** Undefined when the name may connect, else why not. */
   readonly refusalOf: (commonName: string | undefined) => string | undefined;
@@ -180,7 +182,7 @@ export class ServerRole implements SessionRole {
   }
 
   #writeKeyMethod(key: KeyNegotiation, cipher: DataCipher | undefined): void {
-    const { mtuBytes, isIpv6, ciphers, device = "tap" } = this.#settings;
+    const { mtuBytes, isIpv6, isStream = false, ciphers, device = "tap" } = this.#settings;
     key.writeKeyMethod({
       random1: randomBytes(32),
       random2: randomBytes(32),
@@ -190,6 +192,7 @@ export class ServerRole implements SessionRole {
         mtuBytes,
         cipher: cipher ?? ciphers[0] ?? "AES-256-GCM",
         isIpv6,
+        isStream,
       }),
       username: "",
       password: "",

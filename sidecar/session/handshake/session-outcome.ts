@@ -24,6 +24,8 @@ export type EndCause =
   | "peerLeft"
   | "peerRestarts"
   | "peerSilent"
+  /** Its TCP connection failed. */
+  | "connectionLost"
   /** A newer session of the same peer took over. */
   | "replaced"
   | "stopped";
