@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
 import pino from "pino";
 import { ApiClient } from "../operator/api/api-client.ts";
-import { SECRET } from "../operator/api/object.ts";
+import { type OwnerReference, SECRET } from "../operator/api/object.ts";
 import { SYSTEM_CLOCK } from "../operator/clock.ts";
 import { LeaseElection } from "../operator/leader/lease-election.ts";
 import type { SecretObject } from "../operator/reconcile/secret-data.ts";
@@ -65,6 +65,7 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
     identity: process.env["POD_NAME"] ?? `process-${process.pid}`,
     times: ELECTION_TIMES,
     yieldsOnlyToAnother: true,
+    owners: () => files.owners,
   });
   await Promise.race([files.first, aborted(stop.signal)]);
   log.info("standing by");
@@ -139,6 +140,8 @@ class Files {
   readonly documents: string;
   readonly state: string;
   isFollowed = false;
+  /** The Secret's, and so the tunnel's: what this gateway makes is deleted with it. */
+  owners: readonly OwnerReference[] = [];
   readonly #flags: GatewayFlags;
   readonly #changed: () => void;
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers<void>();
@@ -157,6 +160,10 @@ class Files {
   }
 
   take(secret: SecretObject): void {
+    // Without blockOwnerDeletion, which would need a right on the tunnel.
+    this.owners = (secret.metadata.ownerReferences ?? []).map(({ apiVersion, kind, name, uid }) => {
+      return { apiVersion, kind, name, uid };
+    });
     this.#writing = this.#writing.then(async () => {
       const { namespace, tunnel } = this.#flags;
       await mkdir(this.documents, { recursive: true, mode: 0o700 });

@@ -6,7 +6,7 @@
  */
 import type { Api } from "../api/api-client.ts";
 import { ApiError, ApiUnreachableError, hasStatus } from "../api/api-error.ts";
-import { type KubeObject, LEASE, pathOf } from "../api/object.ts";
+import { type KubeObject, LEASE, type OwnerReference, pathOf } from "../api/object.ts";
 import type { Clock } from "../clock.ts";
 
 /** How fast, and how patient. `renewDeadlineMs` is below `leaseMs`, or two could lead at once. */
@@ -37,6 +37,8 @@ export interface ElectionOptions {
    * server: it ends only when it reads that another one has taken over.
    */
   readonly yieldsOnlyToAnother?: true;
+  /** With whom a Lease that is made here is deleted; absent: nobody deletes it. */
+  readonly owners?: () => readonly OwnerReference[];
   readonly troubled: (error: unknown) => void;
 }
 
@@ -176,11 +178,12 @@ export class LeaseElection {
   }
 
   async #create(spec: NonNullable<LeaseObject["spec"]>): Promise<void> {
-    const { api, name, namespace, times } = this.#options;
+    const { api, name, namespace, owners, times } = this.#options;
+    const ownerReferences = owners?.() ?? [];
     const body = {
       apiVersion: LEASE.apiVersion,
       kind: "Lease",
-      metadata: { name, namespace },
+      metadata: { name, namespace, ...(ownerReferences.length > 0 && { ownerReferences }) },
       spec,
     };
     const path = pathOf(LEASE, { namespace });
