@@ -55,6 +55,8 @@ export interface DiallingOptions {
   /** Usable uplinks, the most wanted first; undefined where routing finds the way. */
   readonly uplinks: () => readonly UsableUplink[] | undefined;
   readonly established: (agreement: Agreement) => void;
+  /** The server changed what it pushed. */
+  readonly updated: (agreement: Agreement) => void;
   /** It was up and is not any more. */
   readonly lost: () => void;
   readonly failed: (error: TunnelError) => void;
@@ -271,6 +273,7 @@ export class Dialling {
       context,
       events: {
         established: (agreement) => this.#established(agreement, candidate),
+        updated: (agreement) => this.#options.updated(agreement),
         renegotiated: () => log.debug("key renewed"),
         notice: (message) => log.info({ message }, "message from the server"),
         ended: (cause, message, retryMs) => this.#sessionEnded(cause, message, retryMs),

@@ -214,6 +214,7 @@ export class Listening {
       context,
       events: {
         established: (agreement) => this.#established(session, agreement),
+        updated: () => undefined,
         renegotiated: () => this.#logOf(session).debug("key renewed"),
         notice: (message) => this.#logOf(session).info({ message }, "message from the peer"),
         ended: (cause, message) => this.#ended(session, cause, message),

@@ -21,6 +21,7 @@ import type { TlsEngineFactory } from "./session/handshake/tls-engine.ts";
 /** What a session tells the end that it belongs to. */
 export interface PeerEvents {
   readonly established: (agreement: Agreement) => void;
+  readonly updated: (agreement: Agreement) => void;
   readonly renegotiated: () => void;
   readonly notice: (message: string) => void;
   readonly ended: SessionEvents["ended"];
@@ -212,6 +213,10 @@ export class PeerSession {
       established: (agreement) => {
         this.#open(agreement);
         events.established(agreement);
+      },
+      updated: (agreement) => {
+        this.agreement = agreement;
+        events.updated(agreement);
       },
       renegotiated: events.renegotiated,
       notice: events.notice,

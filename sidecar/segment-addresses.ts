@@ -53,6 +53,8 @@ export class SegmentAddresses {
   readonly #options: SegmentAddressesOptions;
   /** The address that is asked for or used, by whichever way it came. */
   #wanted: Prefix | undefined;
+  /** What the server pushed last, by family. */
+  readonly #pushed = new Map<4 | 6, Prefix>();
   /** MAC address of who answered for it. */
   #takenBy: string | undefined;
   #isAsking = false;
@@ -69,11 +71,13 @@ export class SegmentAddresses {
     }
   }
 
-  /** The session is up: the segment can be asked. */
+  /** The session is up, or the server pushes anew: the segment can be asked. */
   established({ pushed }: Pick<Agreement, "pushed">): void {
     const { config, device } = this.#options;
     // A bridged end is a switch, not a station: an address would be its LAN's affair.
     if (config.device.bridge !== undefined) return;
+    if (config.device.address4 === undefined) this.#keepPushed(4, pushed?.address4);
+    if (config.device.address6 === undefined) this.#keepPushed(6, pushed?.address6);
     const asksDhcp =
       isAsked(config) && (config.device.usesDhcp === true || pushed?.usesDhcp === true);
     const address4 = config.device.address4 ?? pushed?.address4;
@@ -112,6 +116,19 @@ export class SegmentAddresses {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#dhcp?.stop();
+  }
+
+  /** An address that the server does not push any more leaves before another one comes. */
+  #keepPushed(family: 4 | 6, pushed: Prefix | undefined): void {
+    const { device, plane } = this.#options;
+    const former = this.#pushed.get(family);
+    if (former?.address === pushed?.address && former?.prefixBits === pushed?.prefixBits) return;
+    if (pushed === undefined) this.#pushed.delete(family);
+    else this.#pushed.set(family, pushed);
+    if (former === undefined) return;
+    if (this.#wanted?.address === former.address) this.#wanted = undefined;
+    device.removeAddress(former);
+    plane.order({ kind: "forgetAddress", address: [...addressWords(former.address)] });
   }
 
   #use(prefix: Prefix): void {

@@ -273,6 +273,7 @@ export class Tunnel {
       keepsTrying: this.#context.keepsTrying,
       uplinks: () => this.#board.usable(),
       established: (agreement) => this.#takePushed(agreement),
+      updated: (agreement) => this.#takePushed(agreement),
       lost: () => undefined,
       failed: (error) => this.#fail(error),
     });

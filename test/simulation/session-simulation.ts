@@ -210,6 +210,7 @@ export class SessionSimulation {
         keys.installed.delete(keyId);
       },
       established: () => undefined,
+      updated: () => undefined,
       renegotiated: () => {
         this.#renewals += 1;
       },

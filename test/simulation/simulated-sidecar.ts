@@ -224,6 +224,7 @@ export class SimulatedSidecar {
       keepsTrying: true,
       uplinks: () => this.#board.usable(),
       established: () => undefined,
+      updated: () => undefined,
       lost: () => undefined,
       failed: (error) => {
         this.failure = error;

@@ -23,6 +23,7 @@ function client(): Said {
     retireKey: () => undefined,
     established: () => assert.fail("nothing was agreed"),
     renegotiated: () => undefined,
+    updated: () => assert.fail("nothing was agreed"),
     notice: (message) => words.push(message),
     ended: (cause, message, retryMs) => {
       words.push(`${cause}: ${message}`);

@@ -168,8 +168,32 @@ test("a reply in several parts is joined, and its last part counts", async () =>
   const routes = Array.from({ length: 90 }, (_, index) => `route 10.0.${index}.0 255.255.255.0`);
   const { cause, pair } = await outcome(pushing(...routes, ...usable));
   assert.equal(cause, undefined);
-  assert.equal(pair.clientLog.agreement?.pushed?.ignored.length, routes.length);
+  assert.equal(pair.clientLog.agreement?.pushed?.routes.length, routes.length);
   assert.equal(pair.clientLog.agreement?.peerId, 3);
+});
+
+test("PUSH_UPDATE changes what was agreed, in parts too, and what cannot change ends the session", async () => {
+  const pair = new SessionPair({
+    client: configOf(identities, "client"),
+    server: configOf(identities, "server"),
+  });
+  assert(await pair.run(() => pair.isUp));
+  const before = pair.clientLog.events.length;
+  pair.server?.sendText("PUSH_UPDATE,ifconfig 10.20.0.9 255.255.255.0,push-continuation 2");
+  await pair.pass(1000);
+  assert.equal(pair.clientLog.events.length, before, "nothing before the last part");
+  pair.server?.sendText("PUSH_UPDATE,tun-mtu 1400,?block-local,push-continuation 1");
+  assert(await pair.run(() => pair.clientLog.events.includes("updated")));
+  const { pushed, remoteMtuBytes, peerId } = pair.clientLog.agreement ?? {};
+  assert.deepEqual(pushed?.address4, { address: "10.20.0.9", prefixBits: 24 });
+  assert.deepEqual([remoteMtuBytes, peerId], [1400, 5]);
+  assert.match(pair.clientLog.events.at(-2) ?? "", /^notice the server changes ifconfig/);
+  pair.server?.sendText("PUSH_UPDATE,ifconfig 10.20.0.10 255.255.255.0,cipher AES-128-GCM");
+  assert(await pair.run(() => pair.hasEnded));
+  assert.equal(pair.clientLog.cause, "peerRestarts");
+  assert.match(pair.clientLog.reason, /cannot change in a session \(cipher AES-128-GCM\)/);
+  assert.equal(pair.clientLog.agreement?.pushed?.address4?.address, "10.20.0.9");
+  pair.close();
 });
 
 test("a server that pushes without end is left", async () => {

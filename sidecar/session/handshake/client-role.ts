@@ -11,7 +11,8 @@ import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
 import { clientPeerInfo, optionsString, parseOptionsString } from "./peer-info.ts";
 import { type PushedOptions, parsePushReply } from "./push-options.ts";
-import type { SessionEvents } from "./session-outcome.ts";
+import { readPushUpdate } from "./push-update.ts";
+import type { Agreement, SessionEvents } from "./session-outcome.ts";
 import type { SessionRole } from "./session-role.ts";
 
 /** What the dialling end is set to. */
@@ -54,6 +55,7 @@ export class ClientRole implements SessionRole {
   readonly #events: SessionEvents;
   #pushOptions: string[] = [];
   #pushed: PushedOptions | undefined;
+  #agreement: Agreement | undefined;
   #cipher: DataCipher | undefined;
   #first: KeyNegotiation | undefined;
   #pushRequestDueMs = Infinity;
@@ -107,6 +109,9 @@ export class ClientRole implements SessionRole {
     switch (word) {
       case "PUSH_REPLY":
         this.#takePush(rest === "" ? [] : rest.split(","));
+        return;
+      case "PUSH_UPDATE":
+        this.#takeUpdate(rest === "" ? [] : rest.split(","));
         return;
       case "AUTH_FAILED":
         this.#takeAuthFailed(rest);
@@ -192,7 +197,7 @@ export class ClientRole implements SessionRole {
     this.#pushOptions = [];
     this.#takeToken(pushed);
     const mtuBytes = pushed.mtuBytes ?? remoteMtuBytes;
-    this.#events.established({
+    this.#agreement = {
       cipher,
       tlsVersion: key.peer?.protocol ?? "unknown",
       commonName: key.peer?.commonName,
@@ -202,9 +207,43 @@ export class ClientRole implements SessionRole {
       peerId: pushed.peerId,
       pushed,
       ...(mtuBytes === undefined ? {} : { remoteMtuBytes: mtuBytes }),
-    });
+    };
+    this.#events.established(this.#agreement);
     if (pushed.usesDynamicWrap) this.#session.deriveDynamicWrap(key);
     this.#deriveKeys(key, cipher, pushed);
+  }
+
+  /** The server changes what it pushed; what cannot change here takes a new session. */
+  #takeUpdate(options: readonly string[]): void {
+    if (this.#pushed === undefined || this.#agreement === undefined) return;
+    this.#pushOptions.push(...options);
+    if (this.#pushOptions.length > PUSH_OPTIONS_MAX) {
+      this.#events.ended("protocolError", "the server pushes more than 1000 options");
+      return;
+    }
+    if (options.includes("push-continuation 2")) return;
+    const { pushed, taken, ignored, refused } = readPushUpdate(this.#pushed, this.#pushOptions);
+    this.#pushOptions = [];
+    const mtuBytes = pushed.mtuBytes ?? this.#agreement.remoteMtuBytes;
+    const { mtu } = this.#settings;
+    const isFixed = mtu !== "Auto" && mtuBytes !== undefined && mtuBytes !== mtu;
+    if (refused.length > 0 || isFixed) {
+      const what = printable(isFixed ? `tun-mtu ${mtuBytes}` : refused.join(", "));
+      const message = `the server changes what cannot change in a session (${what}): connecting again`;
+      this.#events.ended("peerRestarts", message);
+      return;
+    }
+    this.#pushed = pushed;
+    this.#agreement = {
+      ...this.#agreement,
+      pushed,
+      ...(mtuBytes === undefined ? {} : { remoteMtuBytes: mtuBytes }),
+    };
+    const [changed, without] = [taken, ignored].map(
+      (list) => printable(list.join(", ")) || "nothing",
+    );
+    this.#events.notice(`the server changes ${changed}; without meaning here: ${without}`);
+    this.#events.updated(this.#agreement);
   }
 
   /** In place of the password, here and in the next session: another one with each key. */

@@ -340,8 +340,8 @@ function rewriting(from: string, to: string): (factory: TlsEngineFactory) => Tls
 for (const tlsVersionMax of ["1.2", "1.3"] as const) {
   test(`without key export both ends expand the same keys (TLS ${tlsVersionMax})`, async () => {
     const client = configOf(identities, "client", { tlsVersionMax });
-    // 1950 is everything this client announces, 1942 the same without bit 3 (tls-ekm).
-    const pair = pairOf({ client, alterClientTls: rewriting("IV_PROTO=1950", "IV_PROTO=1942") });
+    // 6046 is everything this client announces, 6038 the same without bit 3 (tls-ekm).
+    const pair = pairOf({ client, alterClientTls: rewriting("IV_PROTO=6046", "IV_PROTO=6038") });
     await bringUp(pair);
     assert.equal(pair.clientLog.agreement?.pushed?.usesKeyExport, false);
     pair.server?.renegotiate(pair.nowMs);
@@ -352,9 +352,9 @@ for (const tlsVersionMax of ["1.2", "1.3"] as const) {
 }
 
 test("what keys were made of is overwritten once they are installed", async () => {
-  // 1942 is 1950 without bit 3: the random halves of both ends make the keys.
+  // 6038 is 6046 without bit 3: the random halves of both ends make the keys.
   const written: Buffer[] = [];
-  const alter = rewriting("IV_PROTO=1950", "IV_PROTO=1942");
+  const alter = rewriting("IV_PROTO=6046", "IV_PROTO=6038");
   const keeping = (factory: TlsEngineFactory): TlsEngineFactory => {
     return alter((role, handlers) => {
       const engine = factory(role, handlers);
@@ -385,8 +385,8 @@ test("what keys were made of is overwritten once they are installed", async () =
 });
 
 test("a client that asks for its options later gets them too", async () => {
-  // 1946 is 1950 without bit 2: the server waits for PUSH_REQUEST.
-  const pair = pairOf({ alterClientTls: rewriting("IV_PROTO=1950", "IV_PROTO=1946") });
+  // 6042 is 6046 without bit 2: the server waits for PUSH_REQUEST.
+  const pair = pairOf({ alterClientTls: rewriting("IV_PROTO=6046", "IV_PROTO=6042") });
   await bringUp(pair);
   pair.close();
 });

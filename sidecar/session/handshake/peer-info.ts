@@ -4,7 +4,7 @@
  */
 import type { DataCipher } from "../../control/tunnel-config.ts";
 
-/** Bits of IV_PROTO (ssl.h), bit 1 to bit 10. */
+/** Bits of IV_PROTO (ssl.h), bit 1 to bit 12. */
 export const Proto = {
   dataV2: 2,
   requestPush: 4,
@@ -15,6 +15,7 @@ export const Proto = {
   authFailedTemporarily: 256,
   dynamicTlsCrypt: 512,
   epoch: 1024,
+  pushUpdate: 4096,
 } as const;
 
 /** What a client announces in IV_PROTO here. */
@@ -26,7 +27,8 @@ export const CLIENT_PROTO: number =
   Proto.exitNotify |
   Proto.authFailedTemporarily |
   Proto.dynamicTlsCrypt |
-  Proto.epoch;
+  Proto.epoch |
+  Proto.pushUpdate;
 
 /** Largest inner MTU that a server may push to us, bytes. */
 export const PUSHED_MTU_MAX = 9000;

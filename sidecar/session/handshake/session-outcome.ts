@@ -63,6 +63,8 @@ export interface SessionEvents {
   readonly retireKey: (keyId: number) => void;
   /** Agreed; the first keys follow at once. */
   readonly established: (agreement: Agreement) => void;
+  /** The server changed what it pushed; the session goes on. */
+  readonly updated: (agreement: Agreement) => void;
   readonly renegotiated: () => void;
   /** A line for the user that changes nothing. */
   readonly notice: (message: string) => void;

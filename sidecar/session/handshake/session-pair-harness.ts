@@ -69,6 +69,10 @@ export class EndLog implements SessionEvents {
     this.agreement = agreement;
     this.events.push("established");
   };
+  readonly updated = (agreement: Agreement): void => {
+    this.agreement = agreement;
+    this.events.push("updated");
+  };
   readonly renegotiated = (): void => {
     this.events.push("renegotiated");
   };
