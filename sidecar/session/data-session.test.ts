@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import packetIds from "../../test/vectors/packet-ids.json" with { type: "json" };
 import { DataSession, KEY_IDS } from "./data-session.ts";
 import { NO_ID } from "./key-usage.ts";
 
@@ -49,6 +50,13 @@ test("ids run from 1 and each is given once", () => {
     [1, 2, 3].map(() => target.takeId(100)),
     [1, 2, 3],
   );
+});
+
+test("the first and the last short packet id are stock's, and nothing comes behind", () => {
+  const { short, shortLast } = packetIds;
+  assert.equal(sessionAt(1).takeId(1), short.id);
+  const target = sessionAt(shortLast);
+  assert.deepEqual([target.takeId(1), target.takeId(1)], [shortLast, NO_ID]);
 });
 
 test("ids are given up to 2^32-1, then never again", () => {

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import vectors from "../../../test/vectors/control-packets.json" with { type: "json" };
+import packetIds from "../../../test/vectors/packet-ids.json" with { type: "json" };
 import tlsCrypt from "../../../test/vectors/tls-crypt.json" with { type: "json" };
 import type { ControlWrapConfig } from "../../control/tunnel-config.ts";
 import { parseControlPacket } from "../../wire/control-packet.ts";
@@ -20,6 +21,26 @@ function stockConfig(kind: string): ControlWrapConfig {
   if (kind === "TlsAuth") return { kind, key: staticKey, direction: 0, digest: "SHA1" };
   return { kind: "None" };
 }
+
+test("a packet id is written and read as stock's known answer, under each wrapping", () => {
+  const { id, timeSeconds, bytes } = packetIds.long;
+  const key = Buffer.alloc(256, 3);
+  for (const config of [
+    { kind: "TlsCrypt", key },
+    { kind: "TlsAuth", key, digest: "SHA1" },
+    { kind: "TlsAuth", key, digest: "SHA256" },
+    { kind: "TlsAuth", key, digest: "SHA512" },
+  ] as const) {
+    const datagram = createControlWrap(config, "client").wrap(header, body, { id, timeSeconds });
+    // Behind the header, or behind header and HMAC.
+    const macBytes =
+      config.kind === "TlsCrypt" ? 0 : { SHA1: 20, SHA256: 32, SHA512: 64 }[config.digest];
+    const at = header.length + macBytes;
+    assert.equal(datagram.toString("hex", at, at + bytes.length / 2), bytes);
+    const read = createControlWrap(config, "server").unwrap(datagram)?.packetId;
+    assert.deepEqual(read, { id, timeSeconds });
+  }
+});
 
 for (const vector of vectors.packets) {
   test(`a stock client's packet unwraps at the server's end: ${vector.name}`, () => {

@@ -13,6 +13,13 @@ test("the label expansion gives the known answer", () => {
   assert.equal(bytes.toString("hex"), output);
 });
 
+test("a data key and its IV are the known answer", () => {
+  const { secret, key, implicitIv } = epochs.dataKey;
+  const from = Buffer.from(secret, "hex");
+  assert.equal(expandLabel(from, "data_key", key.length / 2).toString("hex"), key);
+  assert.equal(expandLabel(from, "data_iv", implicitIv.length / 2).toString("hex"), implicitIv);
+});
+
 test("the data packet's known answer is sealed with the key of its epoch", () => {
   const material = Buffer.from(vectors.keyMaterial, "hex");
   const packetId = Buffer.from(vectors.epoch.packetId, "hex");
