@@ -31,11 +31,6 @@ const ROWS: readonly Row[] = [
     isAsked: ({ spec }) => spec.transport.fragmentBytes !== undefined,
   },
   {
-    field: "spec.transport.copyDscp",
-    reason: "copying DSCP is not supported yet: remove it",
-    isAsked: ({ spec }) => spec.transport.copyDscp === true,
-  },
-  {
     field: "spec.routes.masquerade",
     reason: "masquerading is not supported yet: remove it, and give the networks routes back",
     isAsked: ({ spec }) => spec.routes?.masquerade === true,

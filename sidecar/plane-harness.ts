@@ -60,6 +60,7 @@ export interface PlaneWish {
   readonly parity?: ParitySettings;
   /** Peers understand plans and parity. */
   readonly hasParity?: boolean;
+  readonly dscpFrom?: Plane["dscpFrom"];
 }
 
 /** A plane, its socket, and the far ends of its paths. */
@@ -94,6 +95,7 @@ export class PlaneHarness {
       replay: this.#replay,
       mss: undefined,
       probing: parity === undefined ? probing : { ...probing, policy: "Fec", parity },
+      dscpFrom: wish.dscpFrom ?? "nothing",
       own: createOwnStation(1),
       address4: undefined,
       frameBytesMax: wish.frameBytesMax ?? 1518,

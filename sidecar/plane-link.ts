@@ -51,6 +51,7 @@ export type PlaneOptions = Pick<
   | "socketHandles"
   | "replay"
   | "mss"
+  | "dscpFrom"
   | "probing"
   | "uplinks"
   | "frameBytesMax"

@@ -54,6 +54,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
             overheadBytes: DATA_V2_EPOCH_BYTES,
             device: device.kind,
           }),
+    dscpFrom: transport.copyDscp !== true ? "nothing" : device.kind === "tun" ? "packet" : "frame",
     keyLimits: {
       packets: limitOf(transport.renegotiatePackets),
       bytes: limitOf(transport.renegotiateBytes),

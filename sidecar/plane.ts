@@ -37,6 +37,7 @@ import {
 } from "./wire/mss-clamp.ts";
 import { PROBE_BYTES } from "./wire/probe.ts";
 import { PARITY_AROUND_BYTES, PLAN_BYTES } from "./wire/redundancy.ts";
+import { NO_CLASS } from "./wire/traffic-class.ts";
 
 /** Row of the path table that a control packet's path is written to, behind the sessions' rows. */
 export const CONTROL_PATH_ROW: number = (SESSIONS_MAX + 1) * PATHS_MAX;
@@ -107,12 +108,16 @@ export interface Plane {
   /** MSS to clamp to; undefined: off. */
   readonly mss: MssMaxima | undefined;
   readonly clampMss: typeof clampFrameMss;
+  /** What DSCP is copied from to the packets around; "packet" without frames. */
+  readonly dscpFrom: "nothing" | "frame" | "packet";
   /** How a dialling end probes its paths. */
   readonly probing: ProbingSettings;
   /** Who watches; nobody as a rule. */
   readonly captures: CaptureTap[];
   /** The turn's time, set once before its first packet. */
   nowMs: number;
+  /** Of the packets being sealed; -1 leaves the socket's default. */
+  trafficClass: number;
   orderCount: number;
   writeCount: number;
   /** Whether this turn has written a frame to the tap. */
@@ -142,6 +147,7 @@ export function createPlane(
     | "replay"
     | "mss"
     | "probing"
+    | "dscpFrom"
     | "frameBytesMax"
   >,
 ): Plane {
@@ -185,6 +191,7 @@ export function createPlane(
     captures: [],
     controlTokens: new ControlTokens(),
     nowMs: 0,
+    trafficClass: NO_CLASS,
     orderCount: 0,
     writeCount: 0,
     hasWritten: false,

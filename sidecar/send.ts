@@ -41,6 +41,7 @@ import type { Answers } from "./switch/switching.ts";
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
 import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
 import { PLAN_BYTES, type Plan, writePlan } from "./wire/redundancy.ts";
+import { NO_CLASS, trafficClassOf } from "./wire/traffic-class.ts";
 
 /** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
 const EAGAIN = -11;
@@ -127,9 +128,14 @@ function sendTo(plane: Plane, index: number, start: number, length: number): voi
     plane.counters.add(Counter.txNoSession, 1);
     return;
   }
+  const { dscpFrom, view } = plane;
+  if (dscpFrom !== "nothing") {
+    plane.trafficClass = trafficClassOf(view, start, start + length, dscpFrom === "frame");
+  }
+  const isSealed = sealFor(plane, session, start, length);
+  plane.trafficClass = NO_CLASS;
   const room = plane.parity.bySession[index];
-  if (room?.shape === undefined) sealFor(plane, session, start, length);
-  else if (sealFor(plane, session, start, length)) join(plane, session, room);
+  if (isSealed && room?.shape !== undefined) join(plane, session, room);
 }
 
 /** The packet in the last order joins its session's parity block. */
@@ -208,7 +214,7 @@ function addOrder(plane: Plane, session: DataSession, id: number, path: number):
   orders[row + Word.path] = session.index * PATHS_MAX + path;
   orders[row + Word.copy] = 0;
   orders[row + Word.segmentBytes] = 0;
-  orders[row + Word.trafficClass] = -1;
+  orders[row + Word.trafficClass] = plane.trafficClass;
   plane.orderCount += 1;
   return row;
 }
@@ -278,7 +284,7 @@ export function sendPlain(plane: Plane, path: number, start: number, length: num
   orders[Word.key] = -1;
   orders[Word.path] = path;
   orders[Word.segmentBytes] = 0;
-  orders[Word.trafficClass] = -1;
+  orders[Word.trafficClass] = NO_CLASS;
   plane.lane.send(1);
   return orders[Word.verdict] as number;
 }

@@ -50,6 +50,8 @@ export interface WorkerData {
   readonly socketHandles: readonly number[];
   readonly replay: { readonly packets: number; readonly seconds: number };
   readonly mss: MssMaxima | undefined;
+  /** What DSCP is copied from. */
+  readonly dscpFrom: "nothing" | "frame" | "packet";
   readonly probing: ProbingSettings;
   /** Ways out of a dialling end, each with a socket that the worker opens; empty: `socketHandles`. */
   readonly uplinks: readonly UplinkConfig[];

@@ -118,6 +118,7 @@ export class WorkerLoop {
       strangers: new SharedRing(data.strangers),
       replay: data.replay,
       mss: data.mss,
+      dscpFrom: data.dscpFrom,
       probing: data.probing,
       frameBytesMax: data.frameBytesMax,
     });

@@ -208,6 +208,7 @@ function mergedTransport(own: TunnelWithPeers, settings: ProfileSettings): Trans
     ...said(settings),
     ...(written("mssFixBytes") ? { mssFixBytes: transport.mssFixBytes } : {}),
     ...(written("replayWindow") ? { replayWindow: transport.replayWindow } : {}),
+    ...(transport.copyDscp === undefined ? {} : { copyDscp: transport.copyDscp }),
     ...(written("keepalive") ? { keepalive: transport.keepalive } : {}),
     ...Object.fromEntries(Object.entries(renewalOf(transport)).filter(([field]) => written(field))),
   };

@@ -75,14 +75,14 @@ export async function loadListenTunnel(
     ...(tunnel.spec.addresses?.dhcp === true ? { pushesDhcp: true } : {}),
     ...segments(tunnel),
   };
-  const { mssFixBytes, replayWindow, keepalive } = transport;
+  const { mssFixBytes, replayWindow, keepalive, copyDscp = false } = transport;
   const config = {
     ...identity,
     role,
     link: tunnel.spec.link,
     device: deviceOf(tunnel),
     ...switchedOrRouted(tunnel, new Set(given.addresses4.values())),
-    transport: { mssFixBytes, replayWindow, keepalive, ...renewalOf(transport) },
+    transport: { mssFixBytes, replayWindow, keepalive, copyDscp, ...renewalOf(transport) },
     security: {
       ...securityOf(tunnel, credentials),
       dataCiphers: security.dataCiphers,

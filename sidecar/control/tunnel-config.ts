@@ -171,6 +171,8 @@ export interface TransportConfig {
   readonly mssFixBytes: number;
   readonly replayWindow: { readonly packets: "Auto" | number; readonly seconds: number };
   readonly keepalive: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
+  /** Copies the DSCP of packets to those around them. */
+  readonly copyDscp?: boolean;
   /** Seconds between renegotiations; 0: never by time. */
   readonly renegotiateSeconds: number;
   /** Bytes and packets of both directions after which a key is changed; 0: only by its cipher. */
