@@ -349,6 +349,7 @@ export class Forwarding implements Switching {
     // HOT PATH
     const from = this.table?.movedFrom ?? NO_PORT;
     this.guard?.moved(from, port);
+    this.snooping?.stationMoved(from);
     const { move } = this.events;
     move.count += 1;
     move.high = high & 0xffff;

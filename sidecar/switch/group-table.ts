@@ -12,6 +12,7 @@ import {
   Group,
   MEMBER_WORDS,
   Member,
+  NO_ROW,
   RUNNING,
   SOURCE_WORDS,
   Source,
@@ -48,6 +49,20 @@ export class GroupTable extends GroupRows {
       member = this.members[at + Member.next] as number;
     }
     return count;
+  }
+
+  /** Group of a membership if it is in use and behind this port, else NO_ROW. */
+  groupOf(member: number, port: number): number {
+    const at = member * MEMBER_WORDS;
+    if (!this.isUsed(at) || this.members[at + Member.port] !== port) return NO_ROW;
+    return this.members[at + Member.group] as number;
+  }
+
+  /** Writes a group's address; returns its VLAN. */
+  readGroup(group: number, into: Int32Array): number {
+    const at = group * GROUP_WORDS + Group.address;
+    for (let word = 0; word < ADDRESS_WORDS; word++) into[word] = this.groups[at + word] as number;
+    return (this.groups[group * GROUP_WORDS + Group.key] as number) & 0xfff;
   }
 
   /** Carries a record of a report out on a membership; returns what is to be asked (`Ask`). */

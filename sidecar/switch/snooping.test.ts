@@ -325,6 +325,31 @@ test("nothing is learnt from a truncated or forged message, and no bytes make th
   );
 });
 
+test("a host that moves without a leave: its old place is asked, and loses the group within a second", () => {
+  const bench = new Bench().at(SETTLED_MS);
+  bench.queries();
+  bench.send(1, igmp3([JOIN]));
+  bench.send(2, igmp3([JOIN]));
+  const mac = "02:00:00:00:00:09";
+  bench.at(SETTLED_MS + 100);
+  assert(bench.queries().some((text) => text.startsWith("4 port 1 3 v3")));
+  assert.deepEqual(bench.send(3, groupData("239.1.2.3", { mac })), [1, 2]);
+  bench.at(SETTLED_MS + 100 + QUESTION_MS);
+  assert.deepEqual(bench.send(3, groupData("239.1.2.3", { mac })), [2]);
+});
+
+test("a host that stays where another moved from answers, and keeps the group", () => {
+  const bench = new Bench().at(SETTLED_MS);
+  bench.send(1, igmp3([JOIN]));
+  bench.send(1, igmp3([JOIN], { mac: "02:00:00:00:00:05" }));
+  bench.send(2, igmp3([JOIN]));
+  bench.at(SETTLED_MS + 100);
+  bench.send(1, igmp3([{ kind: 2, group: JOIN.group }], { mac: "02:00:00:00:00:05" }));
+  bench.at(SETTLED_MS + 100 + QUESTION_MS);
+  const mac = "02:00:00:00:00:09";
+  assert.deepEqual(bench.send(3, groupData("239.1.2.3", { mac })), [1, 2]);
+});
+
 test("settings change while frames flow: memberships stay, who asks and what is unknown change", () => {
   const bench = new Bench({ querier: "Never" }).at(SETTLED_MS);
   assert.deepEqual(bench.queries(), []);

@@ -7,6 +7,7 @@
 import { Counter, type Counters } from "../counters.ts";
 import {
   ADDRESS_WORDS,
+  familyOf,
   GroupKind,
   GroupMessage,
   GroupRefusal,
@@ -77,6 +78,8 @@ export class Snooping {
   #settings: SnoopingSettings;
   readonly #portQueriesLeft: Uint8Array;
   readonly #portQueryMs: Int32Array;
+  /** A port that a station left for another since the last tick. */
+  #movedFrom: number = NO_ROW;
 
   constructor(options: SnoopingOptions) {
     this.#options = options;
@@ -148,6 +151,12 @@ export class Snooping {
     for (const querier of this.#queriers) querier.forgetPort(port, nowMs);
   }
 
+  /** A station was seen elsewhere: what it had joined here is asked about, at the next tick. */
+  stationMoved(from: number): void {
+    // HOT PATH
+    if (from > 0) this.#movedFrom = from;
+  }
+
   /** Lets times run out: call every 100 ms. Queries to be sent are in `questions`. */
   tick(nowMs: number, rowsMax: number): void {
     for (const querier of this.#queriers) {
@@ -161,6 +170,7 @@ export class Snooping {
       this.#portQueryMs[port] = (nowMs + PORT_QUERY_INTERVAL_MS) | 0;
       this.#askPort(port);
     }
+    if (this.#movedFrom !== NO_ROW) this.#askLeft(this.#movedFrom, nowMs);
     this.questions.tick(nowMs);
     const ended = this.#options.table.sweep(nowMs, rowsMax);
     if (ended > 0) this.#options.counters.add(Counter.switchGroupsAged, ended);
@@ -329,6 +339,21 @@ export class Snooping {
   #askPort(port: number): void {
     for (const querier of this.#queriers) {
       this.questions.general(placeOf(querier, port), STARTUP_RESPONSE_MS);
+    }
+  }
+
+  /** As if every group of the port had been left: who is still there answers the questions. */
+  #askLeft(port: number, nowMs: number): void {
+    this.#movedFrom = NO_ROW;
+    const { table } = this.#options;
+    if (table.portMemberCount(port) === 0) return;
+    for (let member = 0; member < table.options.membersMax; member++) {
+      const group = table.groupOf(member, port);
+      if (group === NO_ROW) continue;
+      const vlan = table.readGroup(group, this.#group);
+      const querier = this.#querier(vlan, familyOf(this.#group));
+      this.#sources.count = 0;
+      if (querier !== undefined) this.#apply(RecordKind.toInclude, querier, port, nowMs);
     }
   }
 

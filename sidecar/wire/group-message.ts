@@ -105,3 +105,8 @@ export function floatCode(code: number, mantissaBits: 4 | 12): number {
   const mantissa = (code & ((1 << mantissaBits) - 1)) | (1 << mantissaBits);
   return mantissa << (((code >>> mantissaBits) & 7) + 3);
 }
+
+/** The family of an address in four words. */
+export function familyOf(address: Int32Array): 4 | 6 {
+  return address[0] === 0 && address[1] === 0 && address[2] === 0xffff ? 4 : 6;
+}

@@ -39,7 +39,14 @@ export async function startFairleadSegment(
   const options = { folder: join(folder, "gateway") };
   const gatewayFile = join(folder, "gateway.yaml");
   await writeFile(gatewayFile, (await readFile(GATEWAY_FILE, "utf8")) + GUEST);
-  const gateway = stack.use(await startFairlead(topology.gateway, [gatewayFile], options));
+  const start = (): Promise<FairleadPeer> =>
+    startFairlead(topology.gateway, [gatewayFile], options);
+  const gateway = await start();
+  // Whichever process is the gateway in the end.
+  const current = { gateway, start };
+  stack.defer(async () => {
+    await current.gateway.stop();
+  });
   await gateway.waitUntilUp();
   const boxProfile = await printProfile(BOX_PEER, gatewayFile, options);
   stack.use(await BOX_STARTERS[boxKind](topology, join(folder, "box"), boxProfile));
@@ -52,7 +59,7 @@ export async function startFairleadSegment(
   return new FairleadSegment({
     topology,
     folder,
-    gateway,
+    current,
     right,
     broken,
     stack: stack.move(),
@@ -63,7 +70,7 @@ export async function startFairleadSegment(
 interface Parts {
   readonly topology: Topology;
   readonly folder: string;
-  readonly gateway: FairleadPeer;
+  readonly current: { gateway: FairleadPeer; readonly start: () => Promise<FairleadPeer> };
   /** The workload's files, with and without multicast routes. */
   readonly right: readonly string[];
   readonly broken: readonly string[];
@@ -97,7 +104,17 @@ export class FairleadSegment implements Segment {
 
   /** The gateway's own status of the tunnel. */
   async status(): Promise<TunnelStatus | undefined> {
-    return await this.#parts.gateway.tunnel();
+    return await this.#parts.current.gateway.tunnel();
+  }
+
+  /** Another process takes the gateway over, and the peers come back; resolves when they are there. */
+  async restartGateway(): Promise<void> {
+    const { current } = this.#parts;
+    await current.gateway.stop();
+    current.gateway = await current.start();
+    for (const peer of [BOX_PEER, WORKLOAD_PEER, "guest"]) {
+      await current.gateway.waitForPeer(peer, 60_000);
+    }
   }
 
   /** The client file of the guest, for a stock OpenVPN. */
@@ -108,7 +125,7 @@ export class FairleadSegment implements Segment {
   }
 
   async blocks(): Promise<readonly Block[]> {
-    const tunnel = await this.#parts.gateway.tunnel();
+    const tunnel = await this.#parts.current.gateway.tunnel();
     return tunnel === undefined
       ? []
       : [peerBlock(tunnel), stationBlock(tunnel), counterBlock(tunnel)];

@@ -5,8 +5,9 @@
 import { Network, sweepNamespaces } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
-import { startFairleadSegment } from "./fairlead-segment.ts";
+import { type FairleadSegment, startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
+import { Guest } from "./guest.ts";
 import { LabContext } from "./lab-context.ts";
 import type { LabResult } from "./lab-result.ts";
 import { runS0 } from "./scenario-s0.ts";
@@ -14,6 +15,7 @@ import { runS1 } from "./scenario-s1.ts";
 import { runS2 } from "./scenario-s2.ts";
 import { runS3 } from "./scenario-s3.ts";
 import { runGroups } from "./scenario-s3-groups.ts";
+import { runLife } from "./scenario-s3-life.ts";
 import { runS4 } from "./scenario-s4.ts";
 import { Screen } from "./screen.ts";
 import type { PeerKind, Segment } from "./segment.ts";
@@ -91,8 +93,16 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
     const result = await runS3(context, options.seconds);
     if (options.peer === "openvpn-only") return result;
     screen.step("S3, who gets a group: a stock client joins, leaves and never joined");
-    const groups = await runGroups(context, network, scratch.path);
-    return Object.assign(result, { groups, pass: result.pass && groups.pass });
+    const folder = scratch.path;
+    const profile = await (segment as FairleadSegment).guestProfile();
+    await using guest = await Guest.start(network, topology, { folder, profile });
+    const groups = await runGroups(context, guest);
+    screen.step(
+      "S3, daily life: discovery, DHCP, a receiver that moves, a gateway that is restarted",
+    );
+    const life = await runLife(context, guest, { network, folder });
+    const pass = result.pass && groups.pass && life.pass;
+    return Object.assign(result, { groups, life, pass });
   }
   return await showTraffic(context, options.seconds);
 }

@@ -9,7 +9,7 @@ import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import type { FairleadSegment } from "./fairlead-segment.ts";
-import { Capture, Guest } from "./guest.ts";
+import { Capture, type Guest } from "./guest.ts";
 import type { LabContext } from "./lab-context.ts";
 import { startStockSegment } from "./stock-segment.ts";
 import { buildTopology, LAB } from "./topology.ts";
@@ -60,6 +60,7 @@ const CASES: readonly JoinCase[] = [
     force: ["net.ipv4.conf", "force_igmp_version=2"],
   },
   { protocol: "MLDv2", group: { family: 6, address: "ff15::1:302", port: 5112 } },
+  { protocol: "MLDv2, ff3x", group: { family: 6, address: "ff3e::8000:303", port: 5113 } },
   {
     protocol: "MLDv1",
     group: { family: 6, address: "ff15::1:301", port: 5111 },
@@ -68,16 +69,10 @@ const CASES: readonly JoinCase[] = [
 ];
 
 /** Runs it with the workload attached. */
-export async function runGroups(
-  context: LabContext,
-  network: Network,
-  folder: string,
-): Promise<GroupFigures> {
+export async function runGroups(context: LabContext, guest: Guest): Promise<GroupFigures> {
   await ensureCommands(["tcpdump", "iperf", "smcroutectl"]);
   const segment = context.segment as FairleadSegment;
-  const { topology, screen } = context;
-  const profile = await segment.guestProfile();
-  await using guest = await Guest.start(network, topology, { folder, profile });
+  const { screen } = context;
   // Until hosts have answered the first query, groups are flooded.
   await waitFor("somebody to ask for memberships", async () =>
     ((await segment.status())?.queriers.length ?? 0) > 0 ? true : undefined,

@@ -147,6 +147,7 @@ const LAB_RUNS = [
   ["S0", "openvpn", "4"],
   ["S1", "fairlead", "6"],
   ["S2", "fairlead", "3"],
+  ["S2", "openvpn", "3"],
   ["S3", "fairlead", "3"],
   ["S3", "openvpn", "3"],
   ["S3", "openvpn-only", "3"],
