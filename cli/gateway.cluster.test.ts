@@ -13,6 +13,9 @@ import { readProcesses } from "./status.ts";
 
 const ROOT: string = join(import.meta.dirname, "..");
 
+/** Where the replicas hear each other. */
+const BEAT_PORTS: readonly number[] = [21_294, 21_295];
+
 let plane: ControlPlane;
 let operator: Program;
 let scratch: Scratch;
@@ -57,6 +60,8 @@ function runFolder(index: number): string {
 function startGateway(index: number): Program {
   const command = [join(ROOT, "node_modules/.bin/node"), join(ROOT, "cli/main.ts"), "gateway"];
   const flags = ["--namespace", "default", "--tunnel", "g", "--run", runFolder(index)];
+  const [own, other] = index === 0 ? BEAT_PORTS : [...BEAT_PORTS].reverse();
+  flags.push("--heartbeat-port", String(own), "--replica", `127.0.0.1:${other}`);
   const environment = { POD_NAME: `g-gateway-${index}` };
   const gateway = Program.start([...command, ...flags, "--kubeconfig", account], { environment });
   gateways.push(gateway);
@@ -131,14 +136,16 @@ test("the active replica reports the data plane, once", async () => {
   );
 });
 
-test("a killed replica is followed by the other, and the client comes back", async () => {
+test("a killed replica is followed by the other long before its Lease runs out, and the client comes back", async (context) => {
   const index = (await peerOf(0)) === undefined ? 1 : 0;
   const other = gateways[1 - index];
   const startedMs = performance.now();
   gateways[index]?.signal("SIGKILL");
   await other?.waitForOutput(/this replica is active/);
   const tookMs = performance.now() - startedMs;
-  assert(tookMs < 10_000, `${tookMs} ms`);
+  context.diagnostic(`the other replica is active after ${tookMs.toFixed(0)} ms`);
+  // Three seconds on an idle machine; the Lease is good for twenty-five.
+  assert(tookMs < 12_000, `${tookMs} ms`);
   await waitFor(
     () => `the session at the other replica: ${logs()}`,
     async () => (await peerOf(1 - index))?.state === "Up",

@@ -8,16 +8,20 @@ import { join } from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
 import pino from "pino";
 import { ApiClient } from "../operator/api/api-client.ts";
-import { type OwnerReference, SECRET } from "../operator/api/object.ts";
+import { LEASE, type OwnerReference, SECRET } from "../operator/api/object.ts";
 import { SYSTEM_CLOCK } from "../operator/clock.ts";
 import { LeaseElection } from "../operator/leader/lease-election.ts";
-import type { SecretObject } from "../operator/reconcile/secret-data.ts";
+import { type SecretObject, secretTextOf } from "../operator/reconcile/secret-data.ts";
 import { Informer } from "../operator/watch/informer.ts";
+import type { ClaimObject } from "../operator/world.ts";
+import { loadTunnels } from "../sidecar/control/load-tunnels.ts";
 import { runSidecar } from "../sidecar/main.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { writeGatewayFiles } from "./gateway-files.ts";
+import { type HeartbeatOptions, Heartbeats } from "./gateway-heartbeats.ts";
 import { GatewayReporter } from "./gateway-reporter.ts";
 import { packageVersion } from "./package-version.ts";
+import { UsageError } from "./process-state.ts";
 import { readProcesses } from "./status.ts";
 
 /** The options as commander hands them over. */
@@ -26,10 +30,16 @@ export interface GatewayFlags {
   readonly tunnel: string;
   readonly kubeconfig?: string;
   readonly run: string;
+  readonly heartbeatPort: string;
+  readonly replica?: readonly string[];
 }
 
-/** A standby takes over when the Lease has not changed for so long; renewals are every two seconds. */
-const ELECTION_TIMES = { leaseMs: 6_000, renewDeadlineMs: 4_000, retryMs: 1_000 };
+/**
+ * Renewals are rare: a thousand tunnels write a hundred times a second. Heartbeats tell a standby
+ * within two seconds; only without them does it wait until the Lease has run out.
+ */
+const ELECTION_TIMES = { leaseMs: 25_000, renewDeadlineMs: 20_000, retryMs: 10_000 };
+const HEARTBEAT_KEY = "heartbeat.key";
 const STDERR = 2;
 /** What the readiness probe looks for, so that the Service leads to the active replica alone. */
 const ACTIVE_FILE = "active";
@@ -59,15 +69,10 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
   informer.onChange((_, { current }) => {
     if (current !== undefined) files.take(current);
   });
-  const watched = informer.run(stop.signal);
-  const election = new LeaseElection({
-    ...{ api, clock: SYSTEM_CLOCK, namespace: flags.namespace, name, troubled },
-    identity: process.env["POD_NAME"] ?? `process-${process.pid}`,
-    times: ELECTION_TIMES,
-    yieldsOnlyToAnother: true,
-    owners: () => files.owners,
-  });
+  const { election, standing } = stand(flags, { api, files, log, stop });
+  const watched = Promise.all([informer.run(stop.signal), ...standing]);
   await Promise.race([files.first, aborted(stop.signal)]);
+  if (!stop.signal.aborted) await warmUp(files, log);
   log.info("standing by");
   const isWon = await election.win(stop.signal);
   const status = isWon
@@ -77,6 +82,77 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
   await watched;
   api.close();
   return status;
+}
+
+/** Reads everything once before it counts: modules, schemas and keys cost most of a second. */
+async function warmUp(files: Files, log: pino.Logger): Promise<void> {
+  const load = { paths: [files.documents], stateDirectory: files.state, wallMs: Date.now() };
+  const { problems, tunnels } = await loadTunnels(load);
+  for (const { place, text } of problems) log.warn({ place }, text);
+  for (const one of tunnels) if (!one.ok) log.warn({ problems: one.problems }, "cannot be started");
+}
+
+/** The election, and what makes it fast: heartbeats, and a watch of the Lease. */
+function stand(
+  flags: GatewayFlags,
+  { api, files, log, stop }: Omit<Parts, "election">,
+): { readonly election: LeaseElection; readonly standing: readonly Promise<void>[] } {
+  const { namespace, tunnel } = flags;
+  const name = `${tunnel}-gateway`;
+  const clock = SYSTEM_CLOCK;
+  const identity = process.env["POD_NAME"] ?? `process-${process.pid}`;
+  const troubled = (error: unknown): void => {
+    log.warn({ cause: String(error) }, "the Lease could not be read or written");
+  };
+  const heartbeats: Heartbeats = new Heartbeats({
+    ...{ clock, identity, ...placesOf(flags) },
+    key: () => files.heartbeatKey,
+    transition: () => election.transition,
+    silent: () => {
+      log.info("the active replica is silent");
+      election.nudge();
+    },
+    // Also without the API server: whoever took over did so by the Lease.
+    overtaken: () => {
+      log.warn("another replica forwards since a later take-over: this one ends");
+      process.kill(process.pid, "SIGTERM");
+    },
+    troubled: (error) => log.warn({ cause: String(error) }, "no heartbeats: the Lease decides"),
+  });
+  const election = new LeaseElection({
+    ...{ api, clock, namespace, name, identity, times: ELECTION_TIMES, troubled },
+    yieldsOnlyToAnother: true,
+    owners: () => files.owners,
+    isHolderSilent: () => heartbeats.isActiveSilent,
+  });
+  // Given back or taken: either is known at once, not at the next renewal.
+  const lease = new Informer({
+    ...{
+      api,
+      clock,
+      selection: { kind: LEASE, namespace, fieldSelector: `metadata.name=${name}` },
+    },
+    troubled: (_, error) => troubled(error),
+  });
+  lease.onChange((_, { current }) => {
+    const { holderIdentity } = (current as ClaimObject | undefined)?.spec ?? {};
+    if (holderIdentity === "" || (election.isLeader && holderIdentity !== identity)) {
+      election.nudge();
+    }
+  });
+  return { election, standing: [heartbeats.run(stop.signal), lease.run(stop.signal)] };
+}
+
+function placesOf(flags: GatewayFlags): Pick<HeartbeatOptions, "port" | "replicas"> {
+  const port = Number(flags.heartbeatPort);
+  const replicas = (flags.replica ?? []).map((text) => {
+    const [host = "", other] = text.split(":");
+    return { host, port: other === undefined ? port : Number(other) };
+  });
+  if ([port, ...replicas.map((one) => one.port)].every((one) => one > 0 && one <= 65_535)) {
+    return { port, replicas };
+  }
+  throw new UsageError("--heartbeat-port is a port, and --replica a name or name:port");
 }
 
 interface Parts {
@@ -142,6 +218,8 @@ class Files {
   isFollowed = false;
   /** The Secret's, and so the tunnel's: what this gateway makes is deleted with it. */
   owners: readonly OwnerReference[] = [];
+  /** What the replicas' heartbeats are signed with. */
+  heartbeatKey: string | undefined;
   readonly #flags: GatewayFlags;
   readonly #changed: () => void;
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers<void>();
@@ -164,6 +242,7 @@ class Files {
     this.owners = (secret.metadata.ownerReferences ?? []).map(({ apiVersion, kind, name, uid }) => {
       return { apiVersion, kind, name, uid };
     });
+    this.heartbeatKey = secretTextOf(secret, HEARTBEAT_KEY) ?? this.heartbeatKey;
     this.#writing = this.#writing.then(async () => {
       const { namespace, tunnel } = this.#flags;
       await mkdir(this.documents, { recursive: true, mode: 0o700 });

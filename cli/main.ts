@@ -151,6 +151,8 @@ function addGateway(program: Command, settle: Settle): void {
     .requiredOption("--namespace <name>", "namespace of the VpnTunnel")
     .requiredOption("--tunnel <name>", "name of the VpnTunnel")
     .option("--kubeconfig <file>", "instead of the pod's own account")
+    .option("--heartbeat-port <port>", "UDP port of the replicas' heartbeats", "7194")
+    .option("--replica <name...>", "where the replicas are: name, or name:port")
     .option("--run <folder>", "in memory: documents, keys, status socket", RUN_FOLDER)
     .action((flags) => settle(import("./gateway.ts").then((module) => module.run(flags))));
 }

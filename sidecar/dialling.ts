@@ -12,6 +12,7 @@ import { PathWord } from "./native/layout.ts";
 import { parityUsable } from "./native/native.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import { DIALLED_INDEX } from "./ports.ts";
+import { REPLICA_SILENT_MS, Redial } from "./redial.ts";
 import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import { Credentials } from "./session/handshake/credentials.ts";
@@ -28,8 +29,6 @@ import { connectionText } from "./uplink/connection-text.ts";
 import type { UsableUplink } from "./uplink-board.ts";
 import { EARLY_PACKET_ID_FIRST } from "./wire/early-negotiation.ts";
 
-/** A remote that has not answered the first packet by then is left for the next one. */
-const ANSWER_MS = 4000;
 /** A tunnel that was never up gives up after this long without any answer. */
 const NO_ANSWER_MS = 30_000;
 /** The same for names that do not resolve: a name server that starts later gets its chance. */
@@ -95,6 +94,11 @@ export class Dialling {
   #isStopped = false;
   readonly #startMs: number;
   readonly #credentials: Credentials | undefined;
+  readonly #redial = new Redial();
+  #begunMs = 0;
+  #upMs = 0;
+  #dialled = "";
+  #hasReplicas = false;
 
   constructor(options: DiallingOptions) {
     const { userPass } = options.role;
@@ -121,7 +125,9 @@ export class Dialling {
         }
         this.#options.log.warn({ cause: outcome.failure.failure }, outcome.failure.message);
       }
-      await this.#pause(Math.max(retryMs / 2 + randomInt(retryMs), outcome.retryMs ?? 0));
+      const patientMs = retryMs / 2 + randomInt(retryMs);
+      const pauseMs = this.#redial.pauseMs(patientMs, this.#options.context.nowMs());
+      await this.#pause(Math.max(pauseMs, outcome.retryMs ?? 0));
       retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
     }
   }
@@ -229,7 +235,8 @@ export class Dialling {
         unresolved.push(`${host} (${String(error.code)})`);
       }
     }
-    return { candidates, unresolved };
+    this.#hasReplicas = new Set(candidates.map(({ row }) => remoteText(row))).size > 1;
+    return { candidates: [...this.#redial.ordered(candidates)], unresolved };
   }
 
   /** One remote address by each usable uplink in turn: a handshake stays on the path it began on. */
@@ -261,6 +268,7 @@ export class Dialling {
       this.#dropSession();
       resolve(outcome);
     };
+    this.#begunMs = context.nowMs();
     this.#session = new PeerSession({
       index: DIALLED_INDEX,
       row: candidate.row,
@@ -270,6 +278,7 @@ export class Dialling {
       isDialled: true,
       isStream: candidate.isStream,
       uplink: candidate.uplink,
+      ...(this.#hasReplicas ? { silentMsMax: REPLICA_SILENT_MS } : {}),
       context,
       events: {
         established: (agreement) => this.#established(agreement, candidate),
@@ -296,7 +305,10 @@ export class Dialling {
         ),
     });
     const session = this.#session;
-    context.linger(() => this.#checkAnswer(session, candidate), ANSWER_MS);
+    context.linger(
+      () => this.#checkAnswer(session, candidate),
+      this.#redial.answerMs(this.#begunMs),
+    );
     return promise;
   }
 
@@ -309,6 +321,8 @@ export class Dialling {
 
   #established(agreement: Agreement, candidate: Candidate): void {
     this.#hasBeenUp = true;
+    this.#upMs = this.#options.context.nowMs();
+    this.#dialled = candidate.name;
     const { cipher, tlsVersion, commonName, pushed } = agreement;
     const fields = { remote: candidate.name, server: commonName, cipher, tls: tlsVersion };
     this.#options.log.info(fields, "connected");
@@ -329,6 +343,9 @@ export class Dialling {
     if (session.isUp) {
       this.#options.log.warn({ cause }, `disconnected: ${message}`);
       this.#options.lost();
+      const isOurs = session.agreement?.pushed?.hasProbes === true;
+      const times = { begunMs: this.#begunMs, upMs: this.#upMs };
+      this.#redial.lost({ name: this.#dialled, isOurs }, times, this.#options.context.nowMs());
       this.#finish?.({ wasUp: true, ...later });
       return;
     }

@@ -76,6 +76,7 @@ export class PeerSession {
   readonly #role: DrivenRole;
   readonly #isDialled: boolean;
   readonly #isStream: boolean;
+  readonly #silentMsMax: number;
   readonly #wrap: ControlWrap;
   readonly #uplink: number;
   readonly #keys = new Map<number, { open: SlotName; seal: SlotName }>();
@@ -93,6 +94,8 @@ export class PeerSession {
     readonly isDialled: boolean;
     /** `row` is a TCP connection, which is this session's alone. */
     readonly isStream: boolean;
+    /** Towards an end of ours: longest silence, when there is another one to go to. */
+    readonly silentMsMax?: number;
     /** Number of the uplink that `row` leaves by; absent: 0. */
     readonly uplink?: number;
     readonly context: PeerContext;
@@ -105,6 +108,7 @@ export class PeerSession {
     this.#context = context;
     this.#isDialled = options.isDialled;
     this.#isStream = options.isStream;
+    this.#silentMsMax = options.silentMsMax ?? Number.POSITIVE_INFINITY;
     this.#wrap = options.wrap;
     this.#uplink = options.uplink ?? 0;
     this.control = new ControlSession({
@@ -231,6 +235,12 @@ export class PeerSession {
     this.sinceMs = this.#context.wallSeconds() * 1000;
     const pushed = agreement.pushed;
     const { keepalive, plane } = this.#context;
+    const hasProbes = pushed?.hasProbes ?? agreement.peerInfo?.hasProbes ?? false;
+    const silentMsMax = hasProbes ? this.#silentMsMax : Number.POSITIVE_INFINITY;
+    const timeoutMs =
+      pushed?.pingRestartSeconds === undefined
+        ? keepalive.timeoutMs
+        : pushed.pingRestartSeconds * 1000;
     plane.order({
       kind: "openSession",
       index: this.index,
@@ -238,16 +248,13 @@ export class PeerSession {
       isDialled: this.#isDialled,
       isStream: this.#isStream,
       path: Array.from(this.row),
-      hasProbes: pushed?.hasProbes ?? agreement.peerInfo?.hasProbes ?? false,
+      hasProbes,
       hasParity: parityUsable() && (pushed?.hasParity ?? agreement.peerInfo?.hasParity ?? false),
       uplink: this.#uplink,
       // What the server pushes wins, as with stock.
       pingIntervalMs:
         pushed?.pingSeconds === undefined ? keepalive.pingIntervalMs : pushed.pingSeconds * 1000,
-      timeoutMs:
-        pushed?.pingRestartSeconds === undefined
-          ? keepalive.timeoutMs
-          : pushed.pingRestartSeconds * 1000,
+      timeoutMs: Math.min(timeoutMs, silentMsMax),
     });
   }
 

@@ -3,6 +3,8 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { connect } from "node:tls";
+import { problemOf } from "../../cli/ready.ts";
+import { readProcesses } from "../../cli/status.ts";
 import { ControlPlane, freePort } from "../../test/cluster/control-plane.ts";
 import { installDefinitions, startOperator } from "../../test/cluster/operator-program.ts";
 import { Network } from "../../test/support/netns.ts";
@@ -35,6 +37,8 @@ interface Pod {
 const ROOT: string = join(import.meta.dirname, "..", "..");
 const CONFIGURATION = "fairlead-test";
 const GATEWAY_PORT = 21_394;
+/** Where the first replica hears the second; the other one's is the next port. */
+const BEAT_PORT = 21_396;
 
 let plane: ControlPlane;
 let scratch: Scratch;
@@ -80,7 +84,7 @@ async function applyTunnel(name: string, workloads: object, spec: object = {}): 
   const metadata = { name, namespace: "default" };
   const addresses = { segment: "10.20.0.0/24", pool: "10.20.0.200-10.20.0.201" };
   const listen = { port: GATEWAY_PORT };
-  const whole = { listen, addresses, workloads, gateway: { replicas: 1 }, ...spec };
+  const whole = { listen, addresses, workloads, gateway: { replicas: 2 }, ...spec };
   await apply({ apiVersion: "fairlead.dev/v1alpha1", kind: "VpnTunnel", metadata, spec: whole });
 }
 
@@ -254,7 +258,25 @@ test("both replicas serve one certificate; a new one is served and believed at o
   await waitFor("a pod again", async () => (await makePod({ needs: "a" })).name !== undefined);
 });
 
-test("with only NET_ADMIN and what is mounted, the sidecar attaches and is ready", async () => {
+/** One replica, with the rights of its account; it hears the other one on this machine. */
+function startGateway(index: number, account: string): Program {
+  const flags = ["--namespace", "default", "--tunnel", "a", "--run", scratch.file(`gw-${index}`)];
+  const beats = ["--heartbeat-port", String(BEAT_PORT + index)];
+  const other = ["--replica", `127.0.0.1:${BEAT_PORT + 1 - index}`, "--kubeconfig", account];
+  const program = [join(ROOT, "node_modules/.bin/node"), join(ROOT, "cli/main.ts"), "gateway"];
+  const environment = { POD_NAME: `a-gateway-${index}` };
+  return Program.start([...program, ...flags, ...beats, ...other], { environment });
+}
+
+/** When the pod's session began, once a round trip was measured. */
+async function upSince(folder: string): Promise<number | undefined> {
+  const processes = await readProcesses(folder);
+  const tunnels = processes.flatMap((one) => one.tunnels);
+  if (problemOf(tunnels) !== undefined) return undefined;
+  return Date.parse(tunnels[0]?.peers[0]?.since ?? "");
+}
+
+test("with only NET_ADMIN and what is mounted, the sidecar attaches, is ready, and follows a failover", async (context) => {
   await waitFor("the tunnel's addresses", async () => {
     return (await plane.kubectl("get", "vp", "-o", "name")).split("\n").length < 4;
   });
@@ -265,11 +287,10 @@ test("with only NET_ADMIN and what is mounted, the sidecar attaches and is ready
   const account = await plane.serviceAccountConfig("default", "a-gateway");
   const node = join(ROOT, "node_modules/.bin/node");
   const main = join(ROOT, "cli/main.ts");
-  const flags = ["--namespace", "default", "--tunnel", "a", "--run", scratch.file("gateway")];
-  await using gateway = Program.start([node, main, "gateway", ...flags, "--kubeconfig", account], {
-    environment: { POD_NAME: "a-gateway-0" },
-  });
+  await using gateway = startGateway(0, account);
   await gateway.waitForOutput(/tunnel started/, 40_000);
+  await using standby = startGateway(1, account);
+  await standby.waitForOutput(/standing by/, 40_000);
   await using network = await Network.create();
   const namespace = await network.namespace("pod");
   await runFine([
@@ -284,14 +305,18 @@ test("with only NET_ADMIN and what is mounted, the sidecar attaches and is ready
     "netns",
     namespace.name,
   ]);
-  await runFine(["ip", "address", "add", "198.51.100.1/30", "dev", "flat0"]);
+  await runFine(["ip", "address", "add", "198.51.100.1/29", "dev", "flat0"]);
+  await runFine(["ip", "address", "add", "198.51.100.2/29", "dev", "flat0"]);
   await runFine(["ip", "link", "set", "flat0", "up"]);
-  await namespace.addresses("eth0", "198.51.100.2/30");
+  await namespace.addresses("eth0", "198.51.100.3/29");
   await namespace.ip("link set eth0 up");
-  // The replica's name, as the cluster's DNS would have it.
+  // The replicas' names, as the cluster's DNS would have them.
   const etc = join("/etc/netns", namespace.name);
   await mkdir(etc, { recursive: true });
-  await writeFile(join(etc, "hosts"), "198.51.100.1 a-gateway-0.a-gateway-pods.default.svc\n");
+  const hosts = [0, 1].map(
+    (index) => `198.51.100.${index + 1} a-gateway-${index}.a-gateway-pods.default.svc\n`,
+  );
+  await writeFile(join(etc, "hosts"), hosts.join(""));
   try {
     const file = scratch.file("documents.yaml");
     await writeFile(file, documents, { mode: 0o400 });
@@ -315,8 +340,20 @@ test("with only NET_ADMIN and what is mounted, the sidecar attaches and is ready
     assert.match(links, /inet 10\.20\.0\.20[01]\/24/);
     const routes = await namespace.ip("route show");
     assert.match(routes, /^224\.0\.0\.0\/4 dev tb0/m);
-    assert.match(routes, /^198\.51\.100\.0\/30 dev eth0/m);
+    assert.match(routes, /^198\.51\.100\.0\/29 dev eth0/m);
     assert.doesNotMatch(routes, /^default/m);
+    const killedMs = performance.now();
+    const killedAtMs = Date.now();
+    gateway.signal("SIGKILL");
+    await waitFor(
+      () => `the other replica: ${standby.output.slice(-1500)}\n${attached.output.slice(-1500)}`,
+      async () => ((await upSince(folder)) ?? 0) > killedAtMs - 1000,
+      20_000,
+    );
+    const tookMs = performance.now() - killedMs;
+    context.diagnostic(`a frame crosses again ${tookMs.toFixed(0)} ms after SIGKILL`);
+    // Three seconds on an idle machine; the Lease is good for twenty-five.
+    assert(tookMs < 15_000, `${tookMs} ms`);
     assert.equal(await attached.stop(), 0);
     assert.doesNotMatch(await namespace.ip("-o link"), /tb0/);
   } finally {

@@ -39,6 +39,8 @@ export interface ElectionOptions {
   readonly yieldsOnlyToAnother?: true;
   /** With whom a Lease that is made here is deleted; absent: nobody deletes it. */
   readonly owners?: () => readonly OwnerReference[];
+  /** Knows better than the Lease that its holder is gone: then it is taken though it has not run out. */
+  readonly isHolderSilent?: () => boolean;
   readonly troubled: (error: unknown) => void;
 }
 
@@ -59,6 +61,8 @@ export class LeaseElection {
   #renewedMs = Number.NEGATIVE_INFINITY;
   #isLeader = false;
   #isTaken = false;
+  #transition: number | undefined;
+  #nudged: PromiseWithResolvers<void> = Promise.withResolvers<void>();
 
   constructor(options: ElectionOptions) {
     this.#options = options;
@@ -66,6 +70,16 @@ export class LeaseElection {
 
   get isLeader(): boolean {
     return this.#isLeader;
+  }
+
+  /** Number of the take-over by which we lead. */
+  get transition(): number | undefined {
+    return this.#isLeader ? this.#transition : undefined;
+  }
+
+  /** Something happened: look at the Lease now, not at the end of the pause. */
+  nudge(): void {
+    this.#nudged.resolve();
   }
 
   /** Waits until this replica leads; returns false when the signal came first. */
@@ -142,17 +156,23 @@ export class LeaseElection {
     const own = { holderIdentity: identity, leaseDurationSeconds, renewTime: now };
     if (lease === undefined) {
       await this.#create({ ...own, acquireTime: now, leaseTransitions: 0 });
+      this.#transition = 0;
       return true;
     }
     const holder = lease.spec?.holderIdentity ?? "";
     if (holder === identity) {
       await this.#write(lease, { ...lease.spec, ...own });
+      this.#transition = lease.spec?.leaseTransitions ?? 0;
       return true;
     }
     this.#isTaken = holder !== "";
-    if (holder !== "" && !this.#isExpired(lease)) return false;
+    const isFree = holder === "" || this.#options.isHolderSilent?.() === true;
+    if (!this.#isExpired(lease) && !isFree) return false;
+    // Whoever leads does not take from another one: it yields.
+    if (this.#isLeader && holder !== "") return false;
     const leaseTransitions = (lease.spec?.leaseTransitions ?? 0) + 1;
     await this.#write(lease, { ...own, acquireTime: now, leaseTransitions });
+    this.#transition = leaseTransitions;
     this.#isTaken = false;
     return true;
   }
@@ -199,7 +219,12 @@ export class LeaseElection {
 
   async #pause(signal: AbortSignal): Promise<void> {
     const { clock, times } = this.#options;
-    await clock.sleep(times.retryMs * (0.8 + 0.4 * clock.random()), signal);
+    const waiting = new AbortController();
+    const either = AbortSignal.any([signal, waiting.signal]);
+    const slept = clock.sleep(times.retryMs * (0.8 + 0.4 * clock.random()), either);
+    await Promise.race([slept, this.#nudged.promise]);
+    waiting.abort();
+    this.#nudged = Promise.withResolvers<void>();
   }
 }
 

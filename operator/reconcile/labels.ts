@@ -32,6 +32,18 @@ export function gatewayName(tunnel: string): string {
   return `${tunnel}-gateway`;
 }
 
+/** Names of the replicas of a gateway, in the cluster's DNS. */
+export function replicaHosts(
+  tunnel: { readonly name: string; readonly namespace: string },
+  replicas: number,
+): readonly string[] {
+  const gateway = gatewayName(tunnel.name);
+  return Array.from(
+    { length: replicas },
+    (_, index) => `${gateway}-${index}.${gateway}-pods.${tunnel.namespace}.svc`,
+  );
+}
+
 /** The Secret with the tunnel's own authority; the gateway never reads it. */
 export function authoritySecretName(tunnel: string): string {
   return `${tunnel}-authority`;

@@ -5,8 +5,8 @@
  */
 import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
 import type { Live, ServiceObject } from "../../world.ts";
-import { gatewayName, profileSecretName } from "../labels.ts";
-import { REPLICAS_DEFAULT } from "../vpn-tunnel/gateway-pod.ts";
+import { profileSecretName, replicaHosts } from "../labels.ts";
+import { replicasOf } from "../vpn-tunnel/gateway-pod.ts";
 import { PROFILE_KEYS } from "./credentials.ts";
 import type { Remote } from "./profile.ts";
 
@@ -20,14 +20,9 @@ export function insideRemotes(
   tunnel: Live<VpnTunnel>,
   service: ServiceObject | undefined,
 ): readonly Remote[] {
-  const { name, namespace } = tunnel.metadata;
+  const { name, namespace = "" } = tunnel.metadata;
   const port = tunnel.spec.listen?.port ?? 0;
-  const gateway = gatewayName(name);
-  const replicas = tunnel.spec.gateway?.replicas ?? REPLICAS_DEFAULT;
-  const hosts = Array.from(
-    { length: replicas },
-    (_, index) => `${gateway}-${index}.${gateway}-pods.${namespace}.svc`,
-  );
+  const hosts = replicaHosts({ name, namespace }, replicasOf(tunnel.spec));
   const front = service?.spec?.clusterIP;
   const isUsable = front !== undefined && front !== "" && front !== "None";
   return [...hosts, ...(isUsable ? [front] : [])].map((host) => ({ host, port }));

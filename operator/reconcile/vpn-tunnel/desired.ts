@@ -17,7 +17,7 @@ import {
 } from "../../api/object.ts";
 import { gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
 import { secretDataOf } from "../secret-data.ts";
-import { type GatewayImage, gatewayPodSpec, REPLICAS_DEFAULT } from "./gateway-pod.ts";
+import { type GatewayImage, gatewayPodSpec, heartbeatPort, replicasOf } from "./gateway-pod.ts";
 
 /** Everything the children are made from. */
 export interface TunnelInput {
@@ -32,7 +32,7 @@ export interface TunnelInput {
 /** All children of a tunnel. */
 export function desiredChildren(input: TunnelInput): readonly DesiredObject[] {
   const { tunnel } = input;
-  const replicas = tunnel.spec.gateway?.replicas ?? REPLICAS_DEFAULT;
+  const replicas = replicasOf(tunnel.spec);
   return [
     serviceAccount(tunnel),
     role(input),
@@ -77,7 +77,7 @@ function role({ peers, tunnel }: TunnelInput): DesiredObject {
       apiGroups: ["coordination.k8s.io"],
       resources: ["leases"],
       resourceNames: [name],
-      verbs: ["get", "update"],
+      verbs: ["get", "list", "watch", "update"],
     },
     reporting("vpntunnels/status", [tunnel.metadata.name]),
     ...(peers.length === 0 ? [] : [reporting("vpnpeers/status", [...peers].sort())]),
@@ -140,9 +140,12 @@ function outerProtocol({ spec }: VpnTunnel): "UDP" | "TCP" {
 
 function networkPolicy(tunnel: VpnTunnel): DesiredObject {
   const port = tunnel.spec.listen?.port;
-  const ingress =
-    port === undefined ? [] : [{ ports: [{ port, protocol: outerProtocol(tunnel) }] }];
   const podSelector = { matchLabels: gatewaySelector(tunnel.metadata.name) };
+  const beats = { port: heartbeatPort(tunnel.spec), protocol: "UDP" };
+  const ingress = [
+    { ports: [beats], from: [{ podSelector }] },
+    ...(port === undefined ? [] : [{ ports: [{ port, protocol: outerProtocol(tunnel) }] }]),
+  ];
   return child(tunnel, NETWORK_POLICY, {
     spec: { podSelector, policyTypes: ["Ingress"], ingress },
   });

@@ -3,7 +3,7 @@
  * tap, its addresses and its routes needs that one capability (capabilities(7)). Pure.
  */
 import type { VpnTunnel } from "../../../crds/types.ts";
-import { gatewayName, gatewaySelector } from "../labels.ts";
+import { gatewayName, gatewaySelector, replicaHosts } from "../labels.ts";
 
 /** The image and how it is got. */
 export interface GatewayImage {
@@ -13,7 +13,19 @@ export interface GatewayImage {
 }
 
 /** Replicas when the resource does not say: one active, one warm. */
-export const REPLICAS_DEFAULT = 2;
+const REPLICAS_DEFAULT = 2;
+
+/** How many replicas a tunnel's gateway has. */
+export function replicasOf(spec: Pick<VpnTunnel["spec"], "gateway">): number {
+  return spec.gateway?.replicas ?? REPLICAS_DEFAULT;
+}
+
+/** Port of the heartbeats between replicas: next to 7194, should the tunnel listen there. */
+export function heartbeatPort(spec: Pick<VpnTunnel["spec"], "listen">): number {
+  return spec.listen?.port === HEARTBEAT_PORT ? HEARTBEAT_PORT + 1 : HEARTBEAT_PORT;
+}
+
+const HEARTBEAT_PORT = 7194;
 
 /** Longest that a gateway takes to say goodbye to its peers. */
 const GRACE_SECONDS = 10;
@@ -66,7 +78,7 @@ function container(tunnel: VpnTunnel, image: GatewayImage): object {
     name: "gateway",
     image: image.reference,
     imagePullPolicy: image.pullPolicy,
-    args: ["gateway", "--namespace", namespace, "--tunnel", name],
+    args: ["gateway", "--namespace", namespace, "--tunnel", name, ...heartbeatArgs(tunnel)],
     env: [
       { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
       { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
@@ -92,4 +104,12 @@ function container(tunnel: VpnTunnel, image: GatewayImage): object {
       { name: "tmp", mountPath: "/tmp" },
     ],
   };
+}
+
+/** Where the other replicas are; one alone has nobody to tell. */
+function heartbeatArgs({ metadata, spec }: VpnTunnel): readonly string[] {
+  const replicas = replicasOf(spec);
+  if (replicas < 2) return [];
+  const port = String(heartbeatPort(spec));
+  return ["--heartbeat-port", port, "--replica", ...replicaHosts(metadata, replicas)];
 }

@@ -3,6 +3,7 @@
  * tunnel made goes with it, also when no operator runs. A resource that is not accepted changes
  * nothing that runs: the old gateway goes on with the old documents.
  */
+import { randomBytes } from "node:crypto";
 import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
 import { VPN_TUNNEL } from "../../api/object.ts";
 import { type Children, ownerReference } from "../../apply/children.ts";
@@ -12,6 +13,7 @@ import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
 import { authoritySecretName, gatewayName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
+import { secretTextOf } from "../secret-data.ts";
 import { claimedAddresses } from "../vpn-peer/address-claim.ts";
 import { TunnelCondition, TunnelReason } from "./conditions.ts";
 import {
@@ -35,6 +37,8 @@ export interface TunnelReconcilerOptions extends ReconcileContext {
 
 /** Secrets that users made are not watched: a tunnel that names one is looked at this often. */
 const REFERENCE_POLL_MS = 30_000;
+/** Key of the gateway's Secret. */
+const HEARTBEAT_KEY = "heartbeat.key";
 /** Certificates are looked at this often. */
 const RENEW_POLL_MS = 3_600_000;
 
@@ -91,7 +95,11 @@ export class TunnelReconciler implements Reconciler {
     const desired = desiredChildren({
       tunnel: typed,
       image,
-      files: { ...files, "documents.yaml": documents },
+      files: {
+        ...files,
+        "documents.yaml": documents,
+        [HEARTBEAT_KEY]: await this.#heartbeatKey(tunnel),
+      },
       peers: tunnel.spec.listen === undefined ? [] : peers.map(({ metadata }) => metadata.name),
     });
     const authority = `Secret ${namespace}/${authoritySecretName(name)}`;
@@ -108,6 +116,18 @@ export class TunnelReconciler implements Reconciler {
       ...(statefulSet === undefined ? {} : { statefulSet }),
       ...(tunnel.spec.listen === undefined ? {} : { peerCount: peers.length }),
     };
+  }
+
+  /** What the replicas' heartbeats are signed with: made once, and kept where it is used. */
+  async #heartbeatKey(tunnel: Live<VpnTunnel>): Promise<string> {
+    const { api, world } = this.#options;
+    const { name, namespace = "" } = tunnel.metadata;
+    const place = { namespace, name: gatewayName(name) };
+    const known = secretTextOf(
+      world.secrets.get(`${namespace}/${place.name}`) ?? (await fetchSecret(api, place)),
+      HEARTBEAT_KEY,
+    );
+    return known ?? randomBytes(32).toString("hex");
   }
 
   async #credentials(
