@@ -663,6 +663,10 @@ export interface UplinkSet {
        */
       metered: boolean;
       /**
+       * Its share of the flows with policy Balance.
+       */
+      weight: number;
+      /**
        * Next hop where it cannot be found out.
        */
       gateway?: string;

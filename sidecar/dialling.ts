@@ -326,9 +326,10 @@ export class Dialling {
     const { cipher, tlsVersion, commonName, pushed } = agreement;
     const fields = { remote: candidate.name, server: commonName, cipher, tls: tlsVersion };
     this.#options.log.info(fields, "connected");
-    if (this.#options.config.uplinks?.policy === "Fec" && pushed?.hasParity !== true) {
-      const reason = "the other end takes no parity (stock OpenVPN, or without AVX2)";
-      this.#options.log.warn(`policy Fec: ${reason}: one uplink at a time, as with Failover`);
+    const policy = this.#options.config.uplinks?.policy ?? "Failover";
+    if ((policy === "Fec" || policy === "Balance") && pushed?.hasParity !== true) {
+      const reason = "the other end takes no plans (stock OpenVPN, or a processor without AVX2)";
+      this.#options.log.warn(`policy ${policy}: ${reason}: one uplink at a time, as with Failover`);
     }
     for (const option of pushed?.ignored ?? []) {
       this.#options.log.info({ option }, "pushed option ignored");

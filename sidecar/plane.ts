@@ -22,13 +22,16 @@ import {
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import type { Lane, LaneConstructor } from "./native/native.ts";
 import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
-import { PATHS_MAX, type ProbingSettings } from "./session/path-set.ts";
+import type { FlowTable } from "./redundancy/flow-table.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
+import type { ProbingSettings } from "./session/path-settings.ts";
 import { SessionTable } from "./session/session-table.ts";
 import type { Forwarding } from "./switch/forwarding.ts";
 import type { MacTable } from "./switch/mac-table.ts";
 import type { OwnStation } from "./switch/own-station.ts";
 import type { Router } from "./switch/router.ts";
 import type { Switching } from "./switch/switching.ts";
+import { Flow } from "./wire/flow.ts";
 import {
   clampFrameMss,
   clampPacketMss,
@@ -83,6 +86,9 @@ export interface Plane {
   readonly paths: Int32Array;
   readonly sessions: SessionTable;
   readonly parity: ParityStage;
+  /** The frame's flow, and the flows of each session with policy Balance. */
+  readonly flow: Flow;
+  readonly flowTables: (FlowTable | undefined)[];
   /** The switch or the router: what the packet path asks. */
   readonly switching: Switching;
   /** The switch; undefined where IP packets are routed. */
@@ -187,6 +193,8 @@ export function createPlane(
     roomBytes,
     sessions: new SessionTable(SESSIONS_MAX),
     parity: createParityStage(slab, PARITY_SLOT, rooms),
+    flow: new Flow(),
+    flowTables: new Array<FlowTable | undefined>(SESSIONS_MAX + 1).fill(undefined),
     known: new Map(),
     captures: [],
     controlTokens: new ControlTokens(),

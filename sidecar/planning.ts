@@ -10,7 +10,8 @@ import type { Plane } from "./plane.ts";
 import { parityForLoss } from "./redundancy/parity-count.ts";
 import { sendPlan } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
-import { PATHS_MAX, type ParitySettings, type PathPolicy } from "./session/path-set.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
+import { ALL_CLASSES, type ParitySettings, type PathPolicy } from "./session/path-settings.ts";
 import { LOSS_UNKNOWN, type Plan, PlanPolicy, readPlan } from "./wire/redundancy.ts";
 
 /** The first plans leave with the first probes, as one may be lost; later ones so far apart. */
@@ -29,21 +30,23 @@ const POLICY_NUMBERS: Readonly<Record<PathPolicy, number>> = {
   Failover: PlanPolicy.failover,
   Duplicate: PlanPolicy.duplicate,
   Fec: PlanPolicy.fec,
+  Balance: PlanPolicy.balance,
 };
-const POLICIES: readonly PathPolicy[] = ["Failover", "Duplicate", "Fec"];
+const POLICIES: readonly PathPolicy[] = ["Failover", "Duplicate", "Fec", "Balance"];
 
 /** A dialled session begins: the configured policy, as far as its peer goes along. */
 export function beginPlan(plane: Plane, session: DataSession): void {
-  const { policy, copies, parity } = plane.probing;
-  const isPossible = policy !== "Fec" || session.hasParity;
+  const { policy, copies, parity, weights = [], classes = ALL_CLASSES } = plane.probing;
+  const isPossible = session.hasParity || (policy !== "Fec" && policy !== "Balance");
   session.paths.setPolicy(isPossible ? policy : "Failover", copies);
+  session.paths.setClasses(classes);
+  for (const [path, weight] of weights.entries()) session.paths.setWeight(path, weight);
   if (policy === "Fec" && isPossible) takeRoom(plane, session, parity ?? NO_PARITY);
 }
 
 /** A dialling end's word to its peer, beside its probes: often enough that a lost one matters not. */
 export function tellPlan(plane: Plane, session: DataSession): void {
-  const { policy } = plane.probing;
-  if (!session.hasParity || session.sealSlot < 0 || policy !== "Fec") return;
+  if (!session.hasParity || session.sealSlot < 0 || !saysMoreThanProbes(plane)) return;
   const isEarly = session.plansSent < PLANS_AT_ONCE;
   if (!isEarly && ((plane.nowMs - session.plannedMs) | 0) < PLAN_INTERVAL_MS) return;
   session.plannedMs = plane.nowMs;
@@ -52,7 +55,7 @@ export function tellPlan(plane: Plane, session: DataSession): void {
   for (const view of session.paths.views()) {
     if (room !== undefined) room.lossPermille[view.path] = permille(view.lossOutPercent);
     const back = permille(view.lossBackPercent);
-    if (view.isUsable) sendPlan(plane, session, view.path, planFor(plane, back));
+    if (view.isUsable) sendPlan(plane, session, view.path, planFor(plane, view.path, back));
   }
   if (room !== undefined) adapt(session, room);
 }
@@ -67,6 +70,8 @@ export function takePlan(plane: Plane, session: DataSession, start: number, leng
   }
   plane.counters.add(Counter.rxPlans, 1);
   session.paths.setPolicy(policy, PATHS_MAX);
+  session.paths.setClasses({ high: plan.classesHigh, low: plan.classesLow });
+  session.paths.setWeight(session.lastPath, plan.weight);
   if (policy !== "Fec") {
     returnRoom(plane, session.index);
     return;
@@ -78,8 +83,14 @@ export function takePlan(plane: Plane, session: DataSession, start: number, leng
   adapt(session, room);
 }
 
-/** The session is gone, or uses no parity any more. */
-export function returnRoom(plane: Plane, index: number): void {
+/** The session is gone: its room and its flows with it. */
+export function endPlan(plane: Plane, index: number): void {
+  returnRoom(plane, index);
+  plane.flowTables[index] = undefined;
+}
+
+/** The session uses no parity any more. */
+function returnRoom(plane: Plane, index: number): void {
   const room = plane.parity.bySession[index];
   if (room === undefined) return;
   room.clear(0);
@@ -141,16 +152,21 @@ function adapt(session: DataSession, room: ParityRoom): void {
       : shape.parityPackets;
 }
 
-function planFor(plane: Plane, lossPermille: number): Plan {
-  const { policy, copies, parity = NO_PARITY } = plane.probing;
+/** Probes alone tell of Failover, and of copies of everything. */
+function saysMoreThanProbes({ probing }: Plane): boolean {
+  return probing.policy === "Fec" || probing.policy === "Balance" || probing.classes !== undefined;
+}
+
+function planFor(plane: Plane, path: number, lossPermille: number): Plan {
+  const { policy, copies, parity = NO_PARITY, classes = ALL_CLASSES } = plane.probing;
   return {
     policy: POLICY_NUMBERS[policy],
     copies,
     ...parity,
     reorderMs: 0,
-    classesHigh: -1,
-    classesLow: -1,
-    weight: 1,
+    classesHigh: classes.high,
+    classesLow: classes.low,
+    weight: plane.probing.weights?.[path] ?? 1,
     lossPermille,
   };
 }

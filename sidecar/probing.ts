@@ -55,7 +55,8 @@ function takeFromDialler(plane: Plane, session: DataSession, probe: Probe): void
   const isOnly = !isDuplicating && (probe.flags & ProbeFlag.spread) === 0;
   const use = { isWanted: (probe.flags & ProbeFlag.active) !== 0, isOnly };
   // A spreading end says more in its plan.
-  if (isDuplicating || isOnly) paths.setPolicy(isDuplicating ? "Duplicate" : "Failover", PATHS_MAX);
+  if (isOnly || (isDuplicating && paths.policy !== "Duplicate"))
+    paths.setPolicy(isDuplicating ? "Duplicate" : "Failover", PATHS_MAX);
   if (probe.type === ProbeType.answer) {
     if (paths.answered(lastPath, probe.sequence, use)) tellFloat(plane, session, lastPath);
     return;
@@ -216,7 +217,8 @@ function flagsOf(plane: Plane, session: DataSession, path: number): number {
   const { paths } = session;
   const active = paths.isActive(path) ? ProbeFlag.active : 0;
   const duplicate = plane.probing.policy === "Duplicate" ? ProbeFlag.duplicate : 0;
-  return active | duplicate | (paths.policy === "Fec" ? ProbeFlag.spread : 0);
+  const isSpreading = paths.policy === "Fec" || paths.policy === "Balance";
+  return active | duplicate | (isSpreading ? ProbeFlag.spread : 0);
 }
 
 function sendProbeOn(plane: Plane, session: DataSession, path: number): void {

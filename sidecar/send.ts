@@ -13,6 +13,7 @@
  * like any message of ours. One invariant: every frame that is not sent or written has added one to a counter.
  */
 
+import { aim } from "./aiming.ts";
 import { captureFrame } from "./capture-tap.ts";
 import { splitControl } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
@@ -128,6 +129,7 @@ function sendTo(plane: Plane, index: number, start: number, length: number): voi
     plane.counters.add(Counter.txNoSession, 1);
     return;
   }
+  if (session.paths.isChoosy) aim(plane, session, start, length);
   const { dscpFrom, view } = plane;
   if (dscpFrom !== "nothing") {
     plane.trafficClass = trafficClassOf(view, start, start + length, dscpFrom === "frame");
@@ -191,7 +193,8 @@ function sealFor(plane: Plane, session: DataSession, start: number, length: numb
   if (sendCount === 0) plane.counters.add(Counter.txNoPath, 1);
   // Rows that differ by their path alone, one behind the other, are sealed once.
   let at = isSpread ? paths.takeTurn() : 0;
-  const limit = isSpread ? at + 1 : sendCount;
+  const limit = isSpread || (paths.isSingle && sendCount > 0) ? at + 1 : sendCount;
+  paths.isSingle = false;
   for (; at < limit; at++) {
     const row = addOrder(plane, session, id, sendPaths[at] as number);
     plane.orders[row + Word.start] = start;

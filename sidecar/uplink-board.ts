@@ -8,7 +8,7 @@ import type { Logger } from "pino";
 import type { Notice, PathReport, UplinkNotice } from "./control/orders.ts";
 import type { PathStatus, UplinkStatus } from "./control/status.ts";
 import type { UplinksConfig } from "./control/tunnel-config.ts";
-import type { ProbingSettings } from "./session/path-set.ts";
+import type { CopiedClasses, ProbingSettings } from "./session/path-settings.ts";
 import { localText, remoteText } from "./uplink/address-words.ts";
 
 /** One path is probed only for its round trip and loss; nothing depends on the answer. */
@@ -111,6 +111,23 @@ export class UplinkBoard {
 export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
   if (config === undefined) return PROBING_OF_ONE_PATH;
   const priorities = config.uplinks.map((uplink) => uplink.priority);
-  const { probe, policy, copies, parity } = config;
-  return { ...probe, policy, copies, priorities, ...(parity === undefined ? {} : { parity }) };
+  const { probe, policy, copies, parity, classes } = config;
+  return {
+    ...probe,
+    policy,
+    copies,
+    priorities,
+    weights: config.uplinks.map((uplink) => uplink.weight ?? 1),
+    ...(parity === undefined ? {} : { parity }),
+    ...(classes === undefined ? {} : { classes: classWords(classes) }),
+  };
+}
+
+function classWords(classes: readonly number[]): CopiedClasses {
+  const word = (first: number): number =>
+    classes.reduce(
+      (bits, dscp) => (dscp >> 5 === first >> 5 ? bits | (1 << (dscp & 31)) : bits),
+      0,
+    );
+  return { high: word(32), low: word(0) };
 }

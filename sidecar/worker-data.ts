@@ -6,7 +6,7 @@
 import type { ClockOrigin } from "./clock.ts";
 import type { SegmentConfig, UplinkConfig } from "./control/tunnel-config.ts";
 import type { KeyLimits } from "./session/key-usage.ts";
-import type { ProbingSettings } from "./session/path-set.ts";
+import type { ProbingSettings } from "./session/path-settings.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
 
 /** What the worker says before it enters its loop: where the tables that status shows are. */

@@ -26,7 +26,7 @@ import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { expireBlocks } from "./parity-receive.ts";
 import { createPlane, type Plane } from "./plane.ts";
-import { returnRoom } from "./planning.ts";
+import { endPlan } from "./planning.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive, recoverLost } from "./receive.ts";
@@ -313,7 +313,7 @@ export class WorkerLoop {
       }
       case "closeSession":
         plane.sessions.remove(order.index);
-        returnRoom(plane, order.index);
+        endPlan(plane, order.index);
         plane.switching.closePort(order.index);
         plane.forwarding?.questions?.watch?.forgetPort(order.index);
         this.#timers.cancel(order.index);
@@ -356,7 +356,7 @@ export class WorkerLoop {
   #openSession(order: Extract<Order, { kind: "openSession" }>, nowMs: number): void {
     const plane = this.#plane;
     const { index } = order;
-    returnRoom(plane, index);
+    endPlan(plane, index);
     const pathRow = index * PATHS_MAX + order.uplink;
     plane.paths.set(order.path, pathRow * order.path.length);
     if (order.isStream) plane.lane.streamKeep(pathRow);

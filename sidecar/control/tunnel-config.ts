@@ -28,10 +28,12 @@ export interface TunnelConfig {
 export interface UplinksConfig {
   /**
    * Failover: one at a time. Duplicate: every packet on each of `copies`, sealed once. Fec: packets
-   * on each in turn, with parity.
+   * on each in turn, with parity. Balance: each flow on one.
    */
-  readonly policy: "Failover" | "Duplicate" | "Fec";
+  readonly policy: "Failover" | "Duplicate" | "Fec" | "Balance";
   readonly copies: number;
+  /** DSCP of what is copied with policy Duplicate; absent: everything. */
+  readonly classes?: readonly number[];
   /** With policy Fec. */
   readonly parity?: {
     readonly dataPackets: number;
@@ -54,10 +56,12 @@ export interface UplinksConfig {
 }
 
 /** One way out: by interface name, or by the network that its address is in. The least priority wins. */
-export type UplinkConfig = { readonly name: string; readonly priority: number } & (
-  | { readonly interface: string }
-  | { readonly sourceAddress: string }
-);
+export type UplinkConfig = {
+  readonly name: string;
+  readonly priority: number;
+  /** Its share of the flows with policy Balance; absent: 1. */
+  readonly weight?: number;
+} & ({ readonly interface: string } | { readonly sourceAddress: string });
 
 /** We are the OpenVPN server of this tunnel. */
 export interface ListenConfig {

@@ -37,8 +37,8 @@ test("a metered uplink comes behind every other one; the defaults of the probes 
     copies: 2,
     probe: { intervalMs: 50, downAfter: 4, upAfter: 10 },
     uplinks: [
-      { name: "lte", priority: 10_001, interface: "wwan0" },
-      { name: "isp", priority: 7, sourceAddress: "203.0.113.0/24" },
+      { name: "lte", priority: 10_001, weight: 1, interface: "wwan0" },
+      { name: "isp", priority: 7, weight: 1, sourceAddress: "203.0.113.0/24" },
     ],
   });
 });
@@ -56,10 +56,26 @@ test("parity is taken as it is asked for, and by its defaults", () => {
   assert.deepEqual(parityOf({ fec: {} }), usual);
 });
 
+test("classes are taken by their names, weights as they are", () => {
+  const classes = ["EF", "VA", "LE", "CS0", "CS6", "CS7", "AF11", "AF23", "AF43"];
+  const copied = uplinksOf(
+    tunnel,
+    documentsWith({ uplinks, policy: "Duplicate", duplicate: { classes } }),
+  );
+  assert(copied !== undefined && !Array.isArray(copied));
+  assert.deepEqual(copied.classes, [46, 44, 1, 0, 48, 56, 10, 22, 38]);
+  const weighted = uplinks.map((uplink, at) => ({ ...uplink, weight: 3 + at }));
+  const balanced = uplinksOf(tunnel, documentsWith({ uplinks: weighted, policy: "Balance" }));
+  assert(balanced !== undefined && !Array.isArray(balanced));
+  assert.equal(balanced.policy, "Balance");
+  assert.deepEqual(
+    balanced.uplinks.map((uplink) => uplink.weight),
+    [3, 4],
+  );
+});
+
 test("what the data plane does not do yet is refused, each with its field", () => {
   const cases: readonly (readonly [string, Record<string, unknown>])[] = [
-    ["policy", { uplinks, policy: "Balance" }],
-    ["duplicate.classes", { uplinks, policy: "Duplicate", duplicate: { classes: ["EF"] } }],
     ["reorder", { uplinks, reorder: {} }],
     ["uplinks.network", { uplinks: [{ name: "a", network: "lab/lte" }] }],
     ["uplinks.gateway", { uplinks: [{ name: "a", interface: "eth0", gateway: "192.0.2.1" }] }],

@@ -5,7 +5,7 @@
 
 import type { UplinkSet, VpnTunnel } from "../../crds/types.ts";
 import { parityUsable } from "../native/native.ts";
-import { METERED_PRIORITY } from "../session/path-set.ts";
+import { METERED_PRIORITY } from "../session/path-settings.ts";
 import type { Documents } from "./documents.ts";
 import type { UplinkConfig, UplinksConfig } from "./tunnel-config.ts";
 
@@ -38,16 +38,18 @@ export function uplinksOf(
 function configOf({ spec }: UplinkSet): UplinksConfig {
   const uplinks = spec.uplinks.map((uplink): UplinkConfig => {
     const priority = uplink.priority + (uplink.metered ? METERED_PRIORITY : 0);
-    const base = { name: uplink.name, priority };
+    const base = { name: uplink.name, priority, weight: uplink.weight };
     return uplink.interface === undefined
       ? { ...base, sourceAddress: uplink.sourceAddress ?? "" }
       : { ...base, interface: uplink.interface };
   });
   const { intervalMs, downAfter, upAfter } = spec.probe;
+  const classes = spec.duplicate?.classes;
   const { adaptive: isAdaptive, ...block } = spec.fec ?? FEC_DEFAULTS;
   return {
-    policy: spec.policy === "Balance" ? "Failover" : spec.policy,
+    policy: spec.policy,
     copies: spec.duplicate?.copies ?? uplinks.length,
+    ...(classes === undefined ? {} : { classes: classes.map(dscpOf) }),
     ...(spec.policy === "Fec" ? { parity: { ...block, isAdaptive } } : {}),
     probe: { intervalMs, downAfter, upAfter },
     uplinks,
@@ -61,12 +63,6 @@ function refused({ metadata, spec }: UplinkSet): string[] {
       spec.policy === "Fec" && !parityUsable(),
       "policy",
       "Fec needs a processor with AVX2, which this machine has not: use Duplicate or Failover",
-    ],
-    [spec.policy === "Balance", "policy", "Balance is not supported yet: use Failover"],
-    [
-      spec.duplicate?.classes !== undefined,
-      "duplicate.classes",
-      "copying by class is not supported yet: remove it, everything is copied",
     ],
     [spec.reorder !== undefined, "reorder", "reordering is not supported yet: remove it"],
     [
@@ -83,4 +79,13 @@ function refused({ metadata, spec }: UplinkSet): string[] {
   return rows
     .filter(([isAsked]) => isAsked)
     .map(([, field, reason]) => `${subject} spec.${field}: ${reason}`);
+}
+
+/** DSCP of a class by its name (RFC 4594, RFC 5865, RFC 8622). */
+function dscpOf(name: string): number {
+  const [kind, digits] = [name.slice(0, 2), name.slice(2)];
+  if (name === "EF") return 46;
+  if (name === "VA") return 44;
+  if (name === "LE") return 1;
+  return kind === "CS" ? 8 * Number(digits) : 8 * Number(digits[0]) + 2 * Number(digits[1]);
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { NO_PATH, PATHS_MAX, PathSet, type ProbeSettings } from "./path-set.ts";
+import { NO_PATH, PATHS_MAX, PathSet } from "./path-set.ts";
+import { ALL_CLASSES, METERED_PRIORITY, type ProbeSettings } from "./path-settings.ts";
 
 const SETTINGS: ProbeSettings = { intervalMs: 50, downAfter: 4, upAfter: 10 };
 const SILENT_MS = SETTINGS.intervalMs * SETTINGS.downAfter;
@@ -162,4 +163,41 @@ test("whatever happens, no path is chosen twice and there is one to send by whil
     }),
     { numRuns: 1000 },
   );
+});
+
+test("Fec and Balance use every path that works by turns, a metered one only when no other does", () => {
+  for (const policy of ["Fec", "Balance"] as const) {
+    const set = new PathSet();
+    set.setPolicy(policy, 2);
+    set.open(0, 1, 0);
+    assert.equal(set.isSpread, false, "there is only one");
+    set.propose(1, 2, true);
+    set.propose(2, METERED_PRIORITY, true);
+    reply(set, 1);
+    reply(set, 2);
+    assert.deepEqual(sending(set), [0, 1]);
+    assert.equal(set.isSpread, true);
+    assert.equal(set.isChoosy, policy === "Balance");
+    const turns = [set.takeTurn(), set.takeTurn(), set.takeTurn()];
+    assert.deepEqual(turns.sort(), [0, ...turns.slice(1, 2), 1].sort());
+    set.aimed = 1;
+    assert.deepEqual([set.takeTurn(), set.aimed], [1, -1]);
+    for (const path of [0, 1]) set.checkSilence(path, SILENT_MS, SILENT_MS);
+    assert.deepEqual(sending(set), [2], "the metered one is left");
+  }
+});
+
+test("with classes, only what is named is copied, and what has no class is not", () => {
+  const set = new PathSet();
+  set.setPolicy("Duplicate", 2);
+  set.open(0, 1, 0);
+  set.setClasses({ high: 1 << (46 - 32), low: 1 << 1 });
+  assert.equal(set.isChoosy, false, "there is only one path");
+  set.propose(1, 2, true);
+  reply(set, 1);
+  assert.equal(set.isChoosy, true);
+  const copied = Array.from({ length: 65 }, (_, at) => at - 1).filter((dscp) => set.isCopied(dscp));
+  assert.deepEqual(copied, [1, 46]);
+  set.setClasses(ALL_CLASSES);
+  assert.equal(set.isChoosy, false);
 });

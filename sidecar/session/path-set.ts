@@ -8,44 +8,18 @@
  */
 
 import assert from "node:assert/strict";
+import {
+  ALL_CLASSES,
+  type CopiedClasses,
+  METERED_PRIORITY,
+  type PathPolicy,
+  type ProbeSettings,
+} from "./path-settings.ts";
 
 /** Paths of one session: uplinks of the dialling end. */
 export const PATHS_MAX = 8;
 /** What `find` and `best` return for none. */
 export const NO_PATH = -1;
-
-/** A path of this priority or more costs by the byte: it carries a share only when no other can. */
-export const METERED_PRIORITY = 10_000;
-
-/** How paths are used. */
-export type PathPolicy = "Failover" | "Duplicate" | "Fec";
-
-/** The blocks of policy Fec. */
-export interface ParitySettings {
-  readonly dataPackets: number;
-  readonly parityPackets: number;
-  readonly maxDelayMs: number;
-  readonly isAdaptive: boolean;
-}
-
-/** How the dialling end finds out that a path died or lives again. */
-export interface ProbeSettings {
-  readonly intervalMs: number;
-  /** Intervals of silence after which a path is down. */
-  readonly downAfter: number;
-  /** Replies in a row after which it is up again. */
-  readonly upAfter: number;
-}
-
-/** How a dialling end probes and what it does with what it learns. */
-export interface ProbingSettings extends ProbeSettings {
-  readonly policy: PathPolicy;
-  readonly copies: number;
-  /** Priority of each path; the least is wanted most. */
-  readonly priorities: readonly number[];
-  /** With policy Fec. */
-  readonly parity?: ParitySettings;
-}
 
 /** What the dialling end does with a path, as its probes and answers say. */
 export interface PathUse {
@@ -82,6 +56,7 @@ class Path {
   /** The dialling end says that it sends here (listening end). */
   isWanted = false;
   priority = 0;
+  weight = 1;
   heardMs = 0;
   /** What the peer has to answer before packets go there; 0: nothing is asked. */
   challenge = 0;
@@ -106,7 +81,14 @@ export class PathSet {
   sendCount = 0;
   /** Each packet leaves by one of the paths, in turn. */
   isSpread = false;
+  /** By which path depends on the frame: `aimed` or `isSingle` is set for each. */
+  isChoosy = false;
+  /** With `isSpread`: where in `sendPaths` the next packet's path is; -1: any. */
+  aimed = -1;
+  /** Without: the next packet leaves by the first path alone. */
+  isSingle = false;
   #turn = 0;
+  #classes: CopiedClasses = ALL_CLASSES;
   readonly #paths: readonly Path[] = Array.from({ length: PATHS_MAX }, () => new Path());
   #policy: PathPolicy = "Failover";
   #copies = PATHS_MAX;
@@ -120,6 +102,30 @@ export class PathSet {
     this.#choose();
   }
 
+  /** Which classes are copied. */
+  setClasses(classes: CopiedClasses): void {
+    this.#classes = classes;
+    this.#choose();
+  }
+
+  /** Whether a frame of this class is copied; without one it is not, unless everything is. */
+  isCopied(dscp: number): boolean {
+    // HOT PATH
+    const { high, low } = this.#classes;
+    if (dscp < 0) return false;
+    return (((dscp < 32 ? low : high) >>> (dscp & 31)) & 1) !== 0;
+  }
+
+  /** What a path takes beside others. */
+  setWeight(path: number, weight: number): void {
+    this.#at(path).weight = Math.max(1, weight);
+  }
+
+  weightOf(path: number): number {
+    // HOT PATH
+    return this.#paths[path]?.weight ?? 1;
+  }
+
   get policy(): PathPolicy {
     return this.#policy;
   }
@@ -127,6 +133,9 @@ export class PathSet {
   /** With `isSpread`: which of `sendPaths` the next packet leaves by. */
   takeTurn(): number {
     // HOT PATH
+    const { aimed } = this;
+    this.aimed = -1;
+    if (aimed >= 0 && aimed < this.sendCount) return aimed;
     this.#turn = this.#turn + 1 < this.sendCount ? this.#turn + 1 : 0;
     return this.#turn;
   }
@@ -337,7 +346,12 @@ export class PathSet {
     const candidates = [alive, this.#ranked((state) => state.isUsable), this.#ranked(() => true)];
     const from = candidates.find((paths) => paths.length > 0) ?? [];
     const chosen = from === alive ? this.#fromAlive(alive) : from.slice(0, 1);
-    this.isSpread = this.#policy === "Fec" && chosen.length > 1;
+    const isEach = this.#policy === "Failover" || this.#policy === "Duplicate";
+    this.isSpread = !isEach && chosen.length > 1;
+    const hasClasses = (this.#classes.high & this.#classes.low) !== -1;
+    this.isChoosy =
+      chosen.length > 1 &&
+      (this.#policy === "Balance" || (this.#policy === "Duplicate" && hasClasses));
     this.sendCount = chosen.length;
     this.sendPaths.set(chosen);
     assert(this.sendCount <= PATHS_MAX, "no path is chosen twice");
