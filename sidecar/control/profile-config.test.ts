@@ -179,6 +179,10 @@ test("ciphers, names, versions, fingerprints and passwords", () => {
   assert.deepEqual(ciphers, ["AES-128-GCM", "AES-256-GCM"]);
   assert.equal(settings("cipher CHACHA20-POLY1305").security.dataCiphers[0], "CHACHA20-POLY1305");
   assert.equal(settings('verify-x509-name "my gw" name').security.verifyName, "my gw");
+  assert.equal(settings("verify-x509-name gw- name-prefix").security.verifyNamePrefix, "gw-");
+  const subject = "C=DE, O=Lab, CN=gw";
+  assert.equal(settings(`verify-x509-name "${subject}"`).security.verifySubject, subject);
+  assert.equal(settings(`verify-x509-name "${subject}" subject`).security.verifySubject, subject);
   assert.equal(settings("remote-cert-tls server").security.remoteCertTls, "server");
   const eku = 'remote-cert-eku "TLS Web Server Authentication"';
   assert.equal(settings(eku).security.remoteCertTls, "server");
@@ -209,7 +213,9 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["ca ca.crt", /inline blocks only/],
   ["auth-user-pass creds.txt", /needs a file on disk/],
   ["server 10.0.0.0 255.0.0.0", /belongs to a server/],
-  ["verify-x509-name C=x", /only the common name/],
+  ["verify-x509-name gw", /"NAME" name, "PREFIX" name-prefix or/],
+  ['verify-x509-name "" name', /"NAME" name, "PREFIX" name-prefix or/],
+  ["verify-x509-name gw email", /"NAME" name, "PREFIX" name-prefix or/],
   ["ns-cert-type server", /remote-cert-tls/],
   ["data-ciphers BF-CBC", /no cipher that is supported/],
   ["tls-version-max 1.1", /is 1\.2 or 1\.3/],

@@ -275,6 +275,8 @@ function securityOf(draft: ProfileDraft): SecurityConfig {
     peerFingerprints: draft.peerFingerprints,
     ...(draft.remoteCertTls === undefined ? {} : { remoteCertTls: draft.remoteCertTls }),
     ...(draft.verifyName === undefined ? {} : { verifyName: draft.verifyName }),
+    ...(draft.verifyNamePrefix === undefined ? {} : { verifyNamePrefix: draft.verifyNamePrefix }),
+    ...(draft.verifySubject === undefined ? {} : { verifySubject: draft.verifySubject }),
     tlsVersionMin: draft.tlsVersionMin ?? "1.2",
     ...(draft.tlsVersionMax === undefined ? {} : { tlsVersionMax: draft.tlsVersionMax }),
   };

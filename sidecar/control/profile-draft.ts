@@ -60,6 +60,8 @@ export interface ProfileDraft {
   dataCiphers?: readonly DataCipher[];
   remoteCertTls?: "server" | "client";
   verifyName?: string;
+  verifyNamePrefix?: string;
+  verifySubject?: string;
   tlsVersionMin?: "1.2" | "1.3";
   tlsVersionMax?: "1.2" | "1.3";
   mtu?: number;

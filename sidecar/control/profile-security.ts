@@ -64,12 +64,12 @@ export const APPLY_SECURITY: Readonly<Record<string, Apply>> = {
   "verify-x509-name": (draft, directive) => {
     const [name = "", type = "subject"] = directive.words;
     if (type === "name" && name !== "") draft.verifyName = name;
-    else
-      refuse(
-        draft,
-        directive,
-        'only the common name can be compared: verify-x509-name "NAME" name',
-      );
+    else if (type === "name-prefix" && name !== "") draft.verifyNamePrefix = name;
+    else if (type === "subject" && /^[A-Za-z0-9.]+=/.test(name)) draft.verifySubject = name;
+    else {
+      const forms = '"NAME" name, "PREFIX" name-prefix or "C=DE, CN=NAME" subject';
+      refuse(draft, directive, `takes ${forms}`);
+    }
   },
   "tls-version-min": (draft, directive) => {
     const [version] = directive.words;

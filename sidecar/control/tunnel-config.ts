@@ -203,6 +203,10 @@ export interface SecurityConfig {
   readonly remoteCertTls?: "server" | "client";
   /** The other end's common name must equal this (`verify-x509-name … name`). */
   readonly verifyName?: string;
+  /** Its common name must begin so (`… name-prefix`). */
+  readonly verifyNamePrefix?: string;
+  /** Its whole subject must be this (`… subject`), as OpenVPN prints it: `C=DE, O=Lab, CN=gw`. */
+  readonly verifySubject?: string;
   /** A listening end asks for username and password beside the certificate. */
   readonly login?: LoginConfig;
   readonly tlsVersionMin: "1.2" | "1.3";

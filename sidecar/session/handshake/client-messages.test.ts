@@ -90,7 +90,11 @@ for (const [text, retryMs, why] of [
 test("INFO is shown, with nothing in it that a terminal obeys", () => {
   const { role, words } = client();
   role.text("INFO,maintenance at \u001b[31m8");
-  assert.deepEqual(words, ["the server says: maintenance at ?[31m8"]);
+  role.text("INFO_PRE,WEB_AUTH::https://login.example.org/?a=1,b");
+  assert.deepEqual(words, [
+    "the server says: maintenance at ?[31m8",
+    "the server says: WEB_AUTH::https://login.example.org/?a=1,b",
+  ]);
 });
 
 test("AUTH_PENDING makes the handshake longer, and not longer than five minutes", () => {

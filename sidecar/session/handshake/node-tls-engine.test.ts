@@ -5,7 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { issueCertificate } from "../../../authority/certificate.ts";
 import type { SecurityConfig } from "../../control/tunnel-config.ts";
-import { configOf, createIdentities } from "./identities-harness.ts";
+import { configOf, createIdentities, fingerprintOf } from "./identities-harness.ts";
 import { nodeTlsEngines } from "./node-tls-engine.ts";
 import type { TlsEngine, TlsPeer } from "./tls-engine.ts";
 
@@ -89,6 +89,35 @@ test("a common name is what stands in the certificate, whatever its signs", asyn
     for (const end of [client, server]) end.engine.destroy();
   }
 });
+
+const NAMES: readonly (readonly [string, Partial<SecurityConfig>, RegExp | undefined])[] = [
+  ["its name", { verifyName: "gateway" }, undefined],
+  ["another name", { verifyName: "gatewa" }, /its name is gateway, not gatewa/],
+  ["a name of another case", { verifyName: "Gateway" }, /not Gateway/],
+  ["how its name begins", { verifyNamePrefix: "gate" }, undefined],
+  ["how another begins", { verifyNamePrefix: "ate" }, /does not begin with ate/],
+  ["its subject", { verifySubject: "O=A, B, OU=lab, CN=gateway" }, undefined],
+  ["another subject", { verifySubject: "CN=gateway" }, /its subject is O=A, B, OU=lab, CN=gateway/],
+  ["one of two fingerprints", { peerFingerprints: ["AB:CD", "itself"] }, undefined],
+  ["none of two fingerprints", { peerFingerprints: ["AB:CD", "EF"] }, /not among the accepted/],
+];
+
+for (const [what, asked, expected] of NAMES) {
+  test(`a server is judged by ${what}`, async () => {
+    const age = { lifetimeDays: 1, wallMs: Date.now() };
+    const wish = { commonName: "gateway", organization: "A, B", organizationalUnit: "lab" };
+    const own = await issueCertificate(identities.authority, { ...wish, use: "server", ...age });
+    const peerFingerprints = asked.peerFingerprints?.map((text) =>
+      text === "itself" ? fingerprintOf(own) : text,
+    );
+    const pins = peerFingerprints === undefined ? {} : { peerFingerprints };
+    const [client, server] = [endOf("client", { ...asked, ...pins }), endOf("server", own)];
+    await carry(client, server);
+    if (expected === undefined) assert.equal(client.peer?.problem, undefined);
+    else assert.match(client.peer?.problem ?? "", expected);
+    for (const end of [client, server]) end.engine.destroy();
+  });
+}
 
 test("the first flight of a client fits one control packet", async () => {
   const client = endOf("client");

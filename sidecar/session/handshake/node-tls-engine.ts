@@ -112,7 +112,22 @@ function certificateProblem(
   if (security.verifyName !== undefined && name !== security.verifyName) {
     return `its name is ${name ?? "missing"}, not ${security.verifyName}`;
   }
+  const { verifyNamePrefix: prefix, verifySubject } = security;
+  if (prefix !== undefined && name?.startsWith(prefix) !== true) {
+    return `its name is ${name ?? "missing"}, which does not begin with ${prefix}`;
+  }
+  const subject = subjectOf(certificate);
+  if (verifySubject !== undefined && subject !== verifySubject) {
+    return `its subject is ${subject ?? "missing"}, not ${verifySubject}`;
+  }
   return undefined;
+}
+
+/** In one line and in the certificate's order; Node escapes signs and has a line for each part. */
+function subjectOf(certificate: X509Certificate): string | undefined {
+  const lines = certificate.subject?.split("\n") ?? [];
+  if (lines.length === 0) return undefined;
+  return lines.map((line) => line.replace(/\\(.)/g, "$1")).join(", ");
 }
 
 function describeVerifyError(code: string, certificate: X509Certificate): string {
