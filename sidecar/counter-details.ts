@@ -199,6 +199,14 @@ export const COUNTER_DETAILS = {
   routerHopLimit: ["packets", "Packets dropped: their hop limit is used up."],
   routerTooBig: ["packets", "Packets dropped: longer than the peer takes, and not to be cut."],
   routerForwarded: ["packets", "Packets sent from peer to peer (not a drop)."],
+  txUnreachable: [
+    "packets",
+    "Packets dropped: no route, or its interface is down (ENETUNREACH, EHOSTUNREACH, ENETDOWN).",
+  ],
+  txNoAddress: [
+    "packets",
+    "Packets dropped: their address or interface is gone (EADDRNOTAVAIL, EINVAL, ENODEV).",
+  ],
   routerAnswers: ["packets", "ICMP errors sent about packets that were dropped."],
   routerAnswersLimited: [
     "packets",

@@ -140,6 +140,8 @@ export const Counter = {
   rxConnectionsEnded: 115,
   rxConnectionsDropped: 116,
   txNoConnection: 117,
+  txUnreachable: 118,
+  txNoAddress: 119,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

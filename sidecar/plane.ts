@@ -126,6 +126,8 @@ export interface Plane {
   trafficClass: number;
   orderCount: number;
   writeCount: number;
+  /** The kernel would not send for want of a route, an interface or an address. */
+  isRefused: boolean;
   /** Whether this turn has written a frame to the tap. */
   hasWritten: boolean;
   /** Receive rows that the last turn used: they are to be given their room back. */
@@ -202,6 +204,7 @@ export function createPlane(
     trafficClass: NO_CLASS,
     orderCount: 0,
     writeCount: 0,
+    isRefused: false,
     hasWritten: false,
     receivedCount: PACKETS_PER_TURN_MAX,
     frameCount: FRAMES_PER_TURN_MAX,

@@ -168,7 +168,7 @@ export function takeUplinkChanges(
       session.paths.setUsable(uplink, state.isUsable);
       if (!session.hasProbes) session.paths.hope(plane.nowMs);
     }
-    tellUplinks(plane, uplinks, session, `${state.name}: ${state.cause}`);
+    tellUplinks(plane, uplinks, session, `${state.name}: ${uplinks.changeOf(uplink)}`);
   }
   if (session === undefined || changed.length === 0) return;
   announce(plane, session);

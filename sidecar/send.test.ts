@@ -183,10 +183,14 @@ test("a control packet leaves as it is, by its own path", () => {
 });
 
 test("an errno has its counter", () => {
-  const counters = [-11, -105, -90, -126, -9, -101].map(sendingCounter);
+  const counters = [-11, -105, -90, -126, -9, -101, -113, -100, -99, -22, -19, -1].map(
+    sendingCounter,
+  );
   const { txSocketFull, txTooBig, txSealFailed, txNoPath, txSocketError } = Counter;
+  const { txUnreachable, txNoAddress } = Counter;
   assert.deepEqual(counters, [
     ...[txSocketFull, txSocketFull, txTooBig, txSealFailed],
-    ...[txNoPath, txSocketError],
+    ...[txNoPath, txUnreachable, txUnreachable, txUnreachable],
+    ...[txNoAddress, txNoAddress, txNoAddress, txSocketError],
   ]);
 });

@@ -48,6 +48,12 @@ import { NO_CLASS, trafficClassOf } from "./wire/traffic-class.ts";
 const EAGAIN = -11;
 const ENOBUFS = -105;
 const EMSGSIZE = -90;
+const ENETDOWN = -100;
+const ENETUNREACH = -101;
+const EHOSTUNREACH = -113;
+const EADDRNOTAVAIL = -99;
+const EINVAL = -22;
+const ENODEV = -19;
 const EBADF = -9;
 const ENOTCONN = -107;
 const ENOKEY = -126;
@@ -341,7 +347,12 @@ export function flushOrders(plane: Plane): void {
     const row = index * DESCRIPTOR_WORDS;
     const verdict = orders[row + Word.verdict] as number;
     if (verdict !== Verdict.done) {
-      counters.add(sendingCounter(verdict), 1);
+      const counter = sendingCounter(verdict);
+      counters.add(counter, 1);
+      // The network is not as we know it: netlink is read again after this turn.
+      if (counter === Counter.txUnreachable || counter === Counter.txNoAddress) {
+        plane.isRefused = true;
+      }
       continue;
     }
     const aroundBytes = orders[row + Word.idHigh] === 0 ? DATA_V2_AEAD_BYTES : DATA_V2_EPOCH_BYTES;
@@ -362,6 +373,14 @@ export function sendingCounter(errno: number): Counter {
       return Counter.txTooBig;
     case EBADF:
       return Counter.txNoPath;
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+      return Counter.txUnreachable;
+    case EADDRNOTAVAIL:
+    case EINVAL:
+    case ENODEV:
+      return Counter.txNoAddress;
     case ENOTCONN:
       return Counter.txNoConnection;
     case ENOKEY:

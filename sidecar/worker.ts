@@ -61,6 +61,8 @@ const PARITY_TIMER: number = SESSIONS_MAX + 4;
 const LOOKS_PER_PROBE = 5;
 /** How often status hears of the paths. */
 const REPORT_MS = 1000;
+/** Refused packets let netlink be read again this often at most. */
+const REFUSED_MS_MIN = 200;
 const EAGAIN = -11;
 const EINTR = -4;
 
@@ -89,6 +91,7 @@ export class WorkerLoop {
   #probedMs = 0;
   #isStopped = false;
   #toldMs = 0;
+  #refusedMs = 0;
   /** What status was last told of each session's paths. */
   readonly #toldPaths: string[] = [];
 
@@ -179,6 +182,7 @@ export class WorkerLoop {
     if ((ready & Ready.changes) !== 0) this.#takeChanges(nowMs);
     this.#takeOrders(nowMs);
     this.#takeTimers(nowMs);
+    if (plane.isRefused) this.#lookAgain(nowMs);
     sendQueries(plane);
     sendStationQuestions(plane);
     // A block that stays short is closed in time, whoever's it is.
@@ -218,6 +222,14 @@ export class WorkerLoop {
       else if (timer === PARITY_TIMER) closeDueBlocks(this.#plane);
       else this.#watch(timer, nowMs);
     }
+  }
+
+  /** A refusal may be quicker than netlink; when it lasts, looking now and then is enough. */
+  #lookAgain(nowMs: number): void {
+    this.#plane.isRefused = false;
+    if (((nowMs - this.#refusedMs) | 0) < REFUSED_MS_MIN) return;
+    this.#refusedMs = nowMs;
+    this.#takeChanges(nowMs);
   }
 
   #takeChanges(nowMs: number): void {

@@ -87,6 +87,7 @@ test("an interface that is another one of the same name gets a new socket; chang
   assert.equal(uplinks.socketOf(0), 0);
   assert.deepEqual(uplinks.refresh(network({ addresses: [] }), 4), [0]);
   assert.equal(uplinks.states[0]?.isUsable, false);
+  assert.equal(uplinks.changeOf(0), "address 192.0.2.4 removed");
   const again = network();
   const moved: NetworkView = {
     links: again.links.map((link) => (link.index === 2 ? { ...link, index: 9 } : link)),
@@ -94,5 +95,14 @@ test("an interface that is another one of the same name gets a new socket; chang
     routes: again.routes.map((route) => (route.index === 2 ? { ...route, index: 9 } : route)),
   };
   assert.deepEqual(uplinks.refresh(moved, 4), [0]);
+  assert.equal(uplinks.changeOf(0), "address 192.0.2.4");
+  const other = moved.addresses.map((entry) =>
+    entry.index === 9 ? { ...entry, address: "192.0.2.9" } : entry,
+  );
+  assert.deepEqual(uplinks.refresh({ ...moved, addresses: other }, 4), [0]);
+  assert.equal(uplinks.changeOf(0), "address 192.0.2.4 became 192.0.2.9");
+  const down = moved.links.map((link) => (link.index === 9 ? { ...link, isUp: false } : link));
+  assert.deepEqual(uplinks.refresh({ ...moved, links: down }, 4), [0]);
+  assert.equal(uplinks.changeOf(0), "interface is down");
   assert.deepEqual(log, ["attach 1", "detach 0", "close 1", "attach 2"]);
 });

@@ -59,11 +59,11 @@ export function judgeUplink(
     address: "",
   });
   if (link === undefined) {
-    return unusable("interface" in config ? "no such interface" : "no address in its range");
+    return unusable("interface" in config ? "no such interface" : NO_ADDRESS_IN_RANGE);
   }
   if (!link.isUp) return unusable("interface is down");
   if (!link.hasCarrier) return unusable("no carrier");
-  if (entry === undefined) return unusable("no address");
+  if (entry === undefined) return unusable(NO_ADDRESS);
   const hasRoute = network.routes.some(
     (route) => route.index === link.index && route.family === family && route.table === MAIN_TABLE,
   );
@@ -72,6 +72,8 @@ export function judgeUplink(
 }
 
 const MAIN_TABLE = 254;
+const NO_ADDRESS = "no address";
+const NO_ADDRESS_IN_RANGE = "no address in its range";
 const LINK_LOCAL = "fe80::/10";
 
 function isMatch(config: UplinkConfig, entry: AddressEntry, network: NetworkView): boolean {
@@ -104,6 +106,7 @@ export class Uplinks {
   readonly #bufferBytes: number;
   readonly #states: UplinkState[];
   readonly #bound: (Bound | undefined)[];
+  readonly #changes: string[] = [];
 
   constructor(configs: readonly UplinkConfig[], sockets: UplinkSockets, bufferBytes: number) {
     this.#configs = configs;
@@ -118,6 +121,11 @@ export class Uplinks {
       address: "",
     }));
     this.#bound = configs.map(() => undefined);
+  }
+
+  /** What the last look found to have changed of an uplink, as an event tells it. */
+  changeOf(uplink: number): string {
+    return this.#changes[uplink] ?? "";
   }
 
   get states(): readonly UplinkState[] {
@@ -140,7 +148,9 @@ export class Uplinks {
         before.interfaceIndex === state.interfaceIndex &&
         before.cause === state.cause;
       this.#states[uplink] = state;
-      return isSame ? [] : [uplink];
+      if (isSame) return [];
+      this.#changes[uplink] = changeFrom(before, state);
+      return [uplink];
     });
   }
 
@@ -183,4 +193,14 @@ export class Uplinks {
     const buffers = { receiveBufferBytes: bytes, sendBufferBytes: bytes };
     return openEitherFamily(this.#sockets.open, { port: 0, interface: interfaceName, ...buffers });
   }
+}
+
+/** An address that is gone is named: whoever reads the event may know nothing but that address. */
+function changeFrom(before: UplinkState | undefined, after: UplinkState): string {
+  if (before === undefined || before.address === "" || before.address === after.address) {
+    return after.cause;
+  }
+  if (after.address !== "") return `address ${before.address} became ${after.address}`;
+  const isRemoved = after.cause === NO_ADDRESS || after.cause === NO_ADDRESS_IN_RANGE;
+  return isRemoved ? `address ${before.address} removed` : after.cause;
 }

@@ -214,8 +214,11 @@ export class PlanesSimulation {
     const uplinks = machine.uplinks.map(({ name }, at) => {
       return { name, interface: name, priority: chance.is(0.3) ? 1 : at + 1 };
     });
+    const policy = chance.pick<UplinksConfig["policy"]>(["Failover", "Duplicate", "Fec"]);
+    const block = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, isAdaptive: chance.is(0.5) };
     return {
-      policy: chance.pick(["Failover", "Duplicate"]),
+      policy,
+      ...(policy === "Fec" ? { parity: block } : {}),
       copies: chance.between(1, machine.uplinks.length),
       probe: {
         intervalMs: chance.pick([20, 50, 100]),

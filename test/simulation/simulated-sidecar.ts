@@ -68,6 +68,7 @@ export class SimulatedSidecar {
   readonly #timers = new Map<number, number>();
   /** Frames that this turn has to deliver, with the session that they came by; 0: the tap. */
   readonly #due: { readonly frame: number; readonly from: number }[] = [];
+  /** Which frames left towards which sessions. */
   readonly #sealed = new Set<string>();
   readonly #live: number[] = [];
   #plannedMs = Number.POSITIVE_INFINITY;
@@ -278,7 +279,6 @@ export class SimulatedSidecar {
   #turn(): void {
     this.#plannedMs = Number.POSITIVE_INFINITY;
     this.#due.length = 0;
-    this.#sealed.clear();
     this.#live.length = 0;
     for (let index = 1; index <= 8; index++) {
       if (this.#canSend(index)) this.#live.push(index);

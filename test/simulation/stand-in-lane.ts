@@ -259,6 +259,8 @@ export class StandInLane implements Lane {
     const idLow = orders[row + Word.idLow] as number;
     const opcode = orders[row + Word.opcode] as number;
     const bytes = seal(key, { opcode, idHigh, idLow }, text);
+    const copy = orders[row + Word.copy] as number;
+    if (copy !== 0) slab.set(bytes, copy);
     const sealed = { key: key.name, idHigh, idLow, frame: frameNumber(text) };
     return this.#host.send(handle, { ...way, bytes, sealed });
   }
