@@ -12,6 +12,7 @@ const users = [{ name: "anna", hash: await hashPassword("right") }];
 
 class Bench {
   nowMs = 0;
+  commonName = "box";
   wallSeconds = 1_800_000_000;
   readonly troubles: string[] = [];
   readonly limits: (() => void)[] = [];
@@ -29,7 +30,8 @@ class Bench {
   }
 
   async check(login: Login, username: string, password: string): Promise<LoginAnswer> {
-    return await login.check({ username, password, commonName: "box", remote: "192.0.2.1:1" });
+    const question = { username, password, commonName: this.commonName };
+    return await login.check({ ...question, remote: "192.0.2.1:1" });
   }
 }
 
@@ -121,6 +123,16 @@ test("who guesses gets a few tries and then one every twelve seconds, the right 
   assert((await bench.check(login, "anna", "right")).ok, "what is right costs no try");
 });
 
+test("guesses made at once are bounded as guesses one after the other", async () => {
+  const bench = new Bench();
+  const guesses = Array.from({ length: 4 * LOGIN_BURST }, (_, index) =>
+    bench.check(bench.logins.session(), "anna", `guess ${index}`),
+  );
+  const outcomes = (await Promise.all(guesses)).map(reasonOf);
+  assert.equal(outcomes.filter((text) => text.startsWith("the username")).length, LOGIN_BURST);
+  assert.equal(outcomes.filter((text) => text.startsWith("later: too many")).length, 15);
+});
+
 test("a program decides, is told who asks, and its reason is passed on", async () => {
   const asked: unknown[] = [];
   await using other = await program((line) => {
@@ -160,9 +172,10 @@ test("so many are looked at, so many wait, and the next one is sent away", async
   await using slow = await program(() => (isOpen ? '{"ok":true}\n' : undefined));
   const bench = new Bench({ socket: slow.path });
   const many = LOGINS_AT_ONCE_MAX + LOGINS_WAITING_MAX;
-  const answers = Array.from({ length: many + 1 }, () =>
-    bench.check(bench.logins.session(), "anna", "x"),
-  );
+  const answers = Array.from({ length: many + 1 }, (_, index) => {
+    bench.commonName = `box-${index}`;
+    return bench.check(bench.logins.session(), "anna", "x");
+  });
   assert.match(reasonOf((await answers.at(-1)) as LoginAnswer), /^later: too many log in at once/);
   isOpen = true;
   for (const limit of bench.limits.splice(0)) limit();

@@ -85,11 +85,17 @@ export class Logins {
   }
 
   async #checkPassword(question: LoginQuestion): Promise<LoginAnswer> {
-    if (!this.#mayTry(question.commonName)) return TOO_MANY;
-    if (!(await this.#turn())) return TOO_BUSY;
+    const { commonName } = question;
+    if (this.#triesOf(commonName).left < 1) return TOO_MANY;
+    // Taken before the answer: many questions at once are as many tries.
+    this.#charge(commonName, 1);
+    if (!(await this.#turn())) {
+      this.#charge(commonName, -1);
+      return TOO_BUSY;
+    }
     try {
       const verdict = await this.#limited(question);
-      if (!verdict.ok && !verdict.isTemporary) this.#failed(question.commonName);
+      if (verdict.ok || verdict.isTemporary) this.#charge(commonName, -1);
       return verdict;
     } finally {
       this.#running -= 1;
@@ -133,13 +139,9 @@ export class Logins {
   }
 
   /** Only names of believed certificates come here: there are as many as peers. */
-  #mayTry(commonName: string): boolean {
-    return this.#triesOf(commonName).left >= 1;
-  }
-
-  #failed(commonName: string): void {
-    const tries = this.#triesOf(commonName);
-    this.#tries.set(commonName, { ...tries, left: tries.left - 1 });
+  #charge(commonName: string, count: number): void {
+    const { left, atMs } = this.#triesOf(commonName);
+    this.#tries.set(commonName, { left: left - count, atMs });
   }
 
   #triesOf(commonName: string): { left: number; atMs: number } {
