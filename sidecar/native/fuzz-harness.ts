@@ -53,6 +53,15 @@ export const EDGES: readonly number[] = [
   Number.MAX_VALUE,
 ];
 
+/** What sealing adds at most: opcode, epoch packet id and tag. */
+const SEALED_BYTES_MAX = 28;
+
+/** Bytes of the slab. */
+interface Span {
+  readonly start: number;
+  readonly length: number;
+}
+
 /** A small generator (mulberry32), so that a seed repeats a run. */
 function generator(seed: number): () => number {
   let state = seed | 0;
@@ -137,6 +146,7 @@ export class FuzzHarness {
       }
       table.view[at + Word.start] = this.number(SLAB_BYTES - 2048);
       table.view[at + Word.length] = this.number(2048);
+      table.view[at + Word.copy] = this.below(2) * this.number(SLAB_BYTES - 2048);
       table.view[at + Word.path] = this.number(FUZZ_ROWS);
       table.view[at + Word.key] = this.number(4) - 1;
       table.view[at + Word.generation] = this.number(2);
@@ -164,16 +174,35 @@ export class FuzzHarness {
    * of `table` granted before the call.
    */
   guarded(table: GuardedTable, rows: { first: number; count: number }, call: () => number): number {
-    const granted: [number, number][] = [];
+    const granted: Span[] = [];
     const last = Math.min(FUZZ_ROWS, rows.first + rows.count);
     for (let row = Math.max(0, rows.first); row < last; row++) {
       const start = table.view[row * DESCRIPTOR_WORDS + Word.start] ?? 0;
       const length = table.view[row * DESCRIPTOR_WORDS + Word.length] ?? 0;
       const isInside = start >= 0 && length >= 0 && start + length <= SLAB_BYTES;
-      if (isInside) granted.push([GUARD_BYTES + start, GUARD_BYTES + start + length]);
+      if (isInside) granted.push({ start, length });
     }
+    return this.#compared(granted, call);
+  }
+
+  /** As `guarded`, for orders: a sealed packet may be put into the slab where its row says so. */
+  sealing(count: number, call: () => number): number {
+    const granted: Span[] = [];
+    for (let row = 0; row < Math.min(FUZZ_ROWS, count); row++) {
+      const at = row * DESCRIPTOR_WORDS;
+      const start = this.orders.view[at + Word.copy] ?? 0;
+      const length = this.orders.view[at + Word.length] ?? 0;
+      if (start !== 0 && length >= 0) granted.push({ start, length: length + SEALED_BYTES_MAX });
+    }
+    return this.#compared(granted, call);
+  }
+
+  #compared(granted: readonly Span[], call: () => number): number {
     const result = call();
-    for (const [start, limit] of granted) {
+    for (const span of granted) {
+      if (span.start < 0 || span.length < 0 || span.start >= SLAB_BYTES) continue;
+      const start = GUARD_BYTES + span.start;
+      const limit = GUARD_BYTES + Math.min(SLAB_BYTES, span.start + span.length);
       this.#shadow.set(this.#memory.subarray(start, limit), start);
     }
     if (Buffer.compare(Buffer.from(this.#memory.buffer), this.#shadow) !== 0) {

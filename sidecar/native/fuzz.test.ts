@@ -52,7 +52,7 @@ function oneCall(fuzz: FuzzHarness): readonly [string, number] {
   const rows = { first, count };
   switch (fuzz.below(6)) {
     case 0:
-      return ["send", fuzz.untouched(() => lane.send(count))];
+      return ["send", fuzz.sealing(count, () => lane.send(count))];
     case 1: {
       const socket = fuzz.number(2);
       const receive = () => lane.udpReceive(socket, first, count);

@@ -4,7 +4,7 @@ import { Opcode } from "../../wire/control-packet.ts";
 import { HAND_WINDOW_MS, nextKeyId, SILENCE_MS } from "./control-session.ts";
 import { DATA_CIPHERS } from "./data-ciphers.ts";
 import { configOf, createIdentities } from "./identities-harness.ts";
-import { closePairs, type PairOptions, SessionPair } from "./session-pair-harness.ts";
+import { closePairs, type PairOptions, rewriting, SessionPair } from "./session-pair-harness.ts";
 import type { TlsEngineFactory } from "./tls-engine.ts";
 
 const identities = await createIdentities();
@@ -318,24 +318,6 @@ test("a text that means nothing is told, and made fit for a log line", async () 
   assert(notice.length < 230);
   pair.close();
 });
-
-/** Rewrites the client's announcements on their way into TLS, to the same length. */
-function rewriting(from: string, to: string): (factory: TlsEngineFactory) => TlsEngineFactory {
-  assert.equal(from.length, to.length);
-  return (factory) => (role, handlers) => {
-    const engine = factory(role, handlers);
-    const write = (bytes: Buffer): void => {
-      const text = bytes.toString("latin1").replace(from, to);
-      engine.write(Buffer.from(text, "latin1"));
-    };
-    return {
-      receive: (bytes) => engine.receive(bytes),
-      write,
-      exportKeyingMaterial: (bytes, label) => engine.exportKeyingMaterial(bytes, label),
-      destroy: () => engine.destroy(),
-    };
-  };
-}
 
 for (const tlsVersionMax of ["1.2", "1.3"] as const) {
   test(`without key export both ends expand the same keys (TLS ${tlsVersionMax})`, async () => {

@@ -311,3 +311,24 @@ export class SessionPair {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 }
+
+/** Rewrites the client's announcements on their way into TLS, to the same length. */
+export function rewriting(
+  from: string,
+  to: string,
+): (factory: TlsEngineFactory) => TlsEngineFactory {
+  assert.equal(from.length, to.length);
+  return (factory) => (role, handlers) => {
+    const engine = factory(role, handlers);
+    const write = (bytes: Buffer): void => {
+      const text = bytes.toString("latin1").replace(from, to);
+      engine.write(Buffer.from(text, "latin1"));
+    };
+    return {
+      receive: (bytes) => engine.receive(bytes),
+      write,
+      exportKeyingMaterial: (bytes, label) => engine.exportKeyingMaterial(bytes, label),
+      destroy: () => engine.destroy(),
+    };
+  };
+}
