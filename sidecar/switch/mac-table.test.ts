@@ -286,3 +286,24 @@ test("another thread reads only whole pictures while stations come and go", {
   assert.equal(torn, 0);
   assert.ok(pictures > 0);
 });
+
+test("100,000 stations that one peer offers push out nobody else's, and leave room for more", () => {
+  const table = new MacTable({
+    portsMax: limits.PORTS_MAX,
+    stationsMax: limits.STATIONS_MAX,
+    tapStationsMax: limits.STATIONS_PER_TAP_MAX,
+    peerStationsMax: limits.STATIONS_PER_PEER_MAX,
+    declaredMax: limits.STATIONS_DECLARED_MAX,
+    ageMs: limits.STATION_AGE_MS,
+    seed: 7,
+  });
+  const others = 1000;
+  for (let station = 0; station < others; station++) table.learn(0x0200, station, 2, 0);
+  for (let station = 0; station < 100_000; station++) table.learn(0x0600, station * 257, 1, 1);
+  assert.equal(table.portStationCount(1), limits.STATIONS_PER_PEER_MAX);
+  for (let station = 0; station < others; station++) {
+    assert.equal(table.lookup(0x0200, station), 2);
+  }
+  for (let station = 0; station < others; station++) table.learn(0x0a00, station, 3, 2);
+  assert.equal(table.portStationCount(3), others, "a peer that comes later is learnt as well");
+});

@@ -6,6 +6,7 @@ import { addressWords } from "../uplink/address-words.ts";
 import { IpPacket } from "../wire/ip-packet.ts";
 import { readNeighbour, writeArpProbe, writeSolicitation } from "../wire/neighbour.ts";
 import { AddressBook } from "./address-book.ts";
+import { AddressWatch } from "./address-watch.ts";
 import { Forwarding, ForwardVerdict } from "./forwarding.ts";
 import { MacTable } from "./mac-table.ts";
 import { createOwnStation } from "./own-station.ts";
@@ -146,5 +147,26 @@ test("the book keeps four stations of one place, and the newest of more", () => 
   for (let low = 2; low <= 5; low++) {
     assert.equal(book.find(0x0200, low), 4);
     assert.deepEqual(book.found, addressWords(`10.0.0.${low}`));
+  }
+});
+
+test("a truncated message is no conflict, and a whole one is", () => {
+  const watch = new AddressWatch(4);
+  const questions = new StationQuestions(new AddressBook(64, 1), watch);
+  watch.give(addressWords("10.20.0.11"), 3, true);
+  const packet = new IpPacket();
+  const view = new DataView(new ArrayBuffer(100));
+  const probe = hex(
+    "ffffffffffff 02000000000b 0806 0001 0800 06 04 0001 02000000000b 00000000 000000000000 0a14000b",
+  );
+  for (const frame of [REPLY, probe]) {
+    new Uint8Array(view.buffer).set(frame, 16);
+    for (let length = 0; length <= frame.length; length++) {
+      const before = watch.conflict.count;
+      packet.read(view, 16, 16 + length);
+      const station = { high: 0x0200, low: 0x0b, port: 1, nowMs: 1 };
+      questions.hear(view, packet, 16 + length, station);
+      assert.equal(watch.conflict.count - before, length === frame.length ? 1 : 0, String(length));
+    }
   }
 });

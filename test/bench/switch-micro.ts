@@ -1,7 +1,7 @@
 /**
  * What one frame costs in the switch, by the number of stations: decide (learn the source, look
  * the target up) for known stations in a fixed shuffled order, with stations coming and going
- * beside it, and under a flood of invented sources. Prints a table. One table per process, as in
+ * beside it, under a flood of invented sources, and to groups. Prints a table. One table per process, as in
  * the data plane: a second instance in one isolate would measure V8's polymorphic code.
  *
  *     node test/bench/switch-micro.ts [stations]
@@ -12,19 +12,27 @@ import { fileURLToPath } from "node:url";
 import { Counters } from "../../sidecar/counters.ts";
 import * as limits from "../../sidecar/limits.ts";
 import { Forwarding } from "../../sidecar/switch/forwarding.ts";
+import { GroupTable } from "../../sidecar/switch/group-table.ts";
 import { MacTable, stationHigh } from "../../sidecar/switch/mac-table.ts";
+import { Snooping } from "../../sidecar/switch/snooping.ts";
+import { addressWords } from "../../sidecar/uplink/address-words.ts";
+import { RecordKind } from "../../sidecar/wire/group-message.ts";
 
 const STATION_COUNTS = [10, 1000, 16_384];
 const PORTS = 64;
 const FRAMES = 2_000_000;
 const ROUNDS = 5;
 const FRAME_BYTES = 64;
+const MEMBERS = 2;
+const UDP = 17;
 
 interface Figures {
   readonly stations: number;
   readonly decideNs: number;
   readonly churnNs: number;
   readonly floodNs: number;
+  /** A frame to a group with two members, of as many groups as stations, at most the table's. */
+  readonly groupNs: number;
 }
 
 function measure(stations: number): Figures {
@@ -49,7 +57,8 @@ function measure(stations: number): Figures {
   // As many frames as a slab of slots holds: the frames themselves stay in the cache.
   const slots = 256;
   const view = new DataView(new SharedArrayBuffer(slots * FRAME_BYTES));
-  const best = { decideNs: Infinity, churnNs: Infinity, floodNs: Infinity };
+  const best = { decideNs: Infinity, churnNs: Infinity, floodNs: Infinity, groupNs: Infinity };
+  const groups = joinGroups(Math.min(stations, limits.GROUPS_MAX));
   for (let round = 0; round < ROUNDS; round++) {
     best.decideNs = Math.min(best.decideNs, runKnown(forwarding, view, stations));
   }
@@ -58,6 +67,9 @@ function measure(stations: number): Figures {
   }
   for (let round = 0; round < ROUNDS; round++) {
     best.floodNs = Math.min(best.floodNs, runFlood(table, round));
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    best.groupNs = Math.min(best.groupNs, runGroups(groups, view));
   }
   return { stations, ...best };
 }
@@ -120,6 +132,80 @@ function runFlood(table: MacTable, round: number): number {
   return spentNs;
 }
 
+interface Groups {
+  readonly table: GroupTable;
+  readonly snooping: Snooping;
+  readonly count: number;
+}
+
+/** So many groups, each joined behind two ports, and a querier that has settled. */
+function joinGroups(count: number): Groups {
+  const table = new GroupTable({
+    portsMax: limits.PORTS_MAX,
+    groupsMax: limits.GROUPS_MAX,
+    membersMax: limits.GROUP_MEMBERS_MAX,
+    sourcesMax: limits.GROUP_SOURCES_MAX,
+    tapMembersMax: limits.GROUP_MEMBERS_PER_TAP_MAX,
+    peerMembersMax: limits.GROUP_MEMBERS_PER_PEER_MAX,
+    sourcesPerMemberMax: limits.GROUP_SOURCES_PER_MEMBER_MAX,
+    membershipMs: limits.GROUP_MEMBERSHIP_MS,
+    seed: 0x2545_f491,
+  });
+  const snooping = new Snooping({
+    table,
+    portsMax: limits.PORTS_MAX,
+    querier: "Always",
+    address4: addressWords("10.20.0.1"),
+    unknownGroups: "Drop",
+    membershipMs: limits.GROUP_MEMBERSHIP_MS,
+    macLow: 1,
+    isOurMac: () => false,
+    stationsBehind: () => 2,
+    counters: new Counters(),
+    nowMs: 0,
+  });
+  snooping.tick(0, 1);
+  for (let group = 0; group < count; group++) {
+    const words = Int32Array.of(0, 0, 0xffff, groupOf(group));
+    for (let place = 0; place < MEMBERS; place++) {
+      const member = table.member(0, words, 1 + ((group + place) % (PORTS - 1)), 0);
+      if (member < 0) throw new Error("no room for a member");
+      table.report(member, RecordKind.isExclude, { words, count: 0 }, 0);
+    }
+  }
+  return { table, snooping, count };
+}
+
+/** Data to every group in a shuffled order; minus the cost of the loop. */
+function runGroups({ snooping, count }: Groups, view: DataView): number {
+  const pass = (isCounted: boolean): number => {
+    let targets = 0;
+    let group = 1 % count;
+    const startNs = process.hrtime.bigint();
+    for (let frame = 0; frame < FRAMES; frame++) {
+      group = (group + 7919) % count;
+      const start = (frame & 255) * FRAME_BYTES;
+      view.setUint16(start + 12, 0x0800);
+      view.setUint32(start + 14, 0x4500_0000 | (FRAME_BYTES - 14));
+      view.setUint32(start + 22, (64 << 24) | (UDP << 16));
+      view.setUint32(start + 26, 0x0a14_0007);
+      view.setInt32(start + 30, groupOf(group));
+      const where = { start, limit: start + FRAME_BYTES, vlan: 0 };
+      targets += isCounted ? snooping.decide(view, where, 63, 5000) : where.vlan;
+    }
+    const spentNs = Number(process.hrtime.bigint() - startNs) / FRAMES;
+    if (isCounted && targets !== FRAMES * MEMBERS) throw new Error(`${targets} targets`);
+    return spentNs;
+  };
+  const loopNs = pass(false);
+  return pass(true) - loopNs;
+}
+
+/** 239.x.y.z. */
+function groupOf(group: number): number {
+  return (0xef01_0000 + group * 3) | 0;
+}
+
 /** Addresses of several makers, as on a real segment. */
 function lowOf(station: number): number {
   return (((station % 11) << 24) | (station * 257)) >>> 0;
@@ -136,15 +222,17 @@ function main(): void {
     console.log(JSON.stringify(measure(Number(only))));
     return;
   }
-  console.log("stations  decide ns/frame  lookup after churn ns  refused source ns");
+  console.log(
+    "stations  decide ns/frame  lookup after churn ns  refused source ns  group ns/frame",
+  );
   for (const stations of STATION_COUNTS) {
     const file = fileURLToPath(import.meta.url);
     const child = spawnSync(process.execPath, [file, String(stations)], { encoding: "utf8" });
     if (child.status !== 0) throw new Error(child.stderr);
-    const { decideNs, churnNs, floodNs } = JSON.parse(child.stdout) as Figures;
-    const cells = [decideNs, churnNs, floodNs].map((ns) => ns.toFixed(1));
+    const { decideNs, churnNs, floodNs, groupNs } = JSON.parse(child.stdout) as Figures;
+    const cells = [decideNs, churnNs, floodNs, groupNs].map((ns) => ns.toFixed(1));
     console.log(
-      `${String(stations).padStart(8)}  ${cells[0]?.padStart(15)}  ${cells[1]?.padStart(21)}  ${cells[2]?.padStart(17)}`,
+      `${String(stations).padStart(8)}  ${cells[0]?.padStart(15)}  ${cells[1]?.padStart(21)}  ${cells[2]?.padStart(17)}  ${cells[3]?.padStart(14)}`,
     );
   }
 }
