@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { COUNTERS } from "../../sidecar/counters.ts";
+import { PingStream } from "../support/hosts.ts";
 import { ensureCommands } from "../support/packages.ts";
 import type { Program } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
@@ -12,6 +13,10 @@ import { createStanding, GOOD_PEER, GOOD_PORT, type Standing } from "./standing.
 const PACED = { count: 200_000, perSecond: 20_000 };
 /** As fast as it goes. */
 const FLAT_OUT = { count: 800_000, perSecond: 1e9 };
+/** A thousand packets a second each way, as well as ping keeps to it on a busy machine. */
+const STREAM_SECONDS = 0.001;
+/** Of the live stream, at the highest rate that the machine makes. */
+const LOSS_MAX = 0.001;
 const RSS_GROWTH_KIB_MAX = 64 * 1024;
 /** The session's own keepalives that may be among what a full socket drops, one a second. */
 const KEEPALIVES_LOST_MAX = 30;
@@ -36,20 +41,23 @@ test("a million hostile datagrams are counted, crash nothing and cost no session
     capture = other.start(command);
     await capture.waitForOutput(/listening on/);
   });
-  const { ours, stream, scratch } = standing;
-  await waitFor("enough captured packets", () => stream.received > 40);
+  const { ours, other, scratch } = standing;
+  await waitFor("enough captured packets", () => standing.stream.received > 40);
   await capture?.stop();
   const captured = readCapture(scratch.file("captured.pcap"));
   context.diagnostic(`${captured.length} captured datagrams to mutate`);
   const before = await ours.waitForPeer(GOOD_PEER);
+  await using stream = new PingStream(other, "10.20.0.1", STREAM_SECONDS);
+  await waitFor("the live stream", () => stream.received > 100);
 
-  const lostPaced = await attack(standing, { ...PACED, seed, captured });
+  const lostPaced = await attack({ ...standing, stream }, { ...PACED, seed, captured });
   context.diagnostic(lostPaced.text);
   assert.equal(lostPaced.lost, 0, "a session loses nothing while the process keeps up");
 
   const rssBefore = rssKib(ours.pid);
-  const flatOut = await attack(standing, { ...FLAT_OUT, seed: seed + 1, captured });
+  const flatOut = await attack({ ...standing, stream }, { ...FLAT_OUT, seed: seed + 1, captured });
   context.diagnostic(flatOut.text);
+  assert(flatOut.lost <= flatOut.pings * LOSS_MAX, `${flatOut.lost} of ${flatOut.pings} lost`);
   const rssAfter = rssKib(ours.pid);
   context.diagnostic(`RSS ${rssBefore} KiB before, ${rssAfter} KiB after`);
   assert(rssAfter - rssBefore < RSS_GROWTH_KIB_MAX, "memory does not grow with the attack");
@@ -79,7 +87,7 @@ interface AttackOptions {
 async function attack(
   { ours, host, third, stream }: Standing,
   { count, perSecond, seed, captured }: AttackOptions,
-): Promise<{ readonly lost: number; readonly text: string }> {
+): Promise<{ readonly lost: number; readonly pings: number; readonly text: string }> {
   const total = async (): Promise<number> => {
     const counters = (await ours.tunnel())?.counters ?? {};
     const dropped = await host.run(["cat", "/proc/net/udp6"]);
@@ -89,6 +97,7 @@ async function attack(
   const dropsBefore = socketDrops(await host.run(["cat", "/proc/net/udp6"]));
   const before = await total();
   const lostBefore = stream.missing().length;
+  const receivedBefore = stream.received;
   const words = ["192.0.2.1", GOOD_PORT, count, perSecond, seed].map(String);
   const output = await third.run([process.execPath, ATTACKER, ...words], {
     input: `${captured.join("\n")}\n`,
@@ -120,7 +129,7 @@ async function attack(
     .map(([name, share]) => `${name} ${share}`);
   const rate = Math.round(sent / seconds);
   const text = `${sent} datagrams in ${seconds.toFixed(1)} s (${rate}/s): ${shares.join(", ")}; ${drops} dropped by the full socket; ${lost} of the session's pings lost`;
-  return { lost, text };
+  return { lost, pings: received - receivedBefore + lost, text };
 }
 
 /** Datagrams that the kernel dropped at the tunnel's socket (last column of /proc/net/udp6). */
