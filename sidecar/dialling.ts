@@ -299,6 +299,7 @@ export class Dialling {
             hasParity: parityUsable(),
             isIpv6: remoteText(candidate.row).startsWith("["),
             isStream: candidate.isStream,
+            isTwoPeer: this.#options.role.isTwoPeer === true,
             ...(this.#credentials === undefined ? {} : { credentials: this.#credentials }),
           },
           events,

@@ -244,6 +244,7 @@ export class Listening {
       isStream: this.#options.role.protocol === "Tcp",
       isIpv6: row[2] !== addressWords("0.0.0.0")[2],
       peerId: index,
+      takesPair: config.link === "TwoPeer",
       offersEpochs: this.#options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,
       ...this.#loginOf(row),
       refusalOf: (commonName) => this.#refusalOf(commonName, keyPeer),

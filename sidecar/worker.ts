@@ -376,7 +376,8 @@ export class WorkerLoop {
     const usage = this.#usage.begin(index);
     const session = new DataSession({ ...order, nowMs, usage });
     this.#network.openPaths(session, order.uplink);
-    plane.sessions.put(session, order.isDialled ? order.peerId : -1);
+    const hasForeignId = order.isDialled || order.peerId !== index;
+    plane.sessions.put(session, hasForeignId ? order.peerId : -1);
     plane.switching.openPort(index);
     delete this.#toldPaths[index];
     this.#timers.set(index, nowMs);

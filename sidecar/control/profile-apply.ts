@@ -26,9 +26,15 @@ const nothing: Apply = () => undefined;
 /** What to do with each applied directive. */
 export const APPLY: Readonly<Record<string, Apply>> = {
   ...APPLY_SECURITY,
-  client: nothing,
-  "tls-client": nothing,
-  pull: nothing,
+  client: (draft) => {
+    draft.isPulling = true;
+  },
+  "tls-client": (draft) => {
+    draft.isTlsClient = true;
+  },
+  pull: (draft) => {
+    draft.isPulling = true;
+  },
   "ignore-unknown-option": nothing,
   dev: (draft, directive) => {
     const name = directive.words[0] ?? "";

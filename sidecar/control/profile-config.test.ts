@@ -107,6 +107,15 @@ test("remotes are read with ports, protocols, connection blocks and order", () =
   assert.match(problems("proto-force tcp")[0] ?? "", /line 1: proto-force leaves no remote/);
 });
 
+test("who neither is a client nor pulls is one of two peers", () => {
+  const without = profile("tls-client").replace(/^client\n/m, "");
+  const reading = readProfile(without);
+  assert.equal(reading.ok && reading.settings.role.isTwoPeer, true);
+  assert.equal(settings("tls-client").role.isTwoPeer, undefined, "client pulls");
+  const pulling = readProfile(profile("tls-client", "pull").replace(/^client\n/m, ""));
+  assert.equal(pulling.ok && pulling.settings.role.isTwoPeer, undefined);
+});
+
 test("device, addresses and transport", () => {
   const read = settings(
     "dev-type tap",
@@ -208,7 +217,8 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["proto sctp", /is udp or tcp/],
   ["remote x 1 tls", /protocol that is not udp or tcp/],
   ["tls-crypt-v2 x", /this needs a file on disk.*<tls-crypt-v2>/],
-  ["secret k", /static-key tunnels/],
+  ["secret k", /static-key tunnels.*two-peers/],
+  ["tls-server", /write tls-client here/],
   ["fragment 1300", /not supported yet/],
   ["ca ca.crt", /inline blocks only/],
   ["auth-user-pass creds.txt", /needs a file on disk/],

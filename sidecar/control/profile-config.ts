@@ -208,6 +208,7 @@ function settingsOf(draft: ProfileDraft): ProfileSettings {
     role: {
       kind: "dial",
       remotes: remotesOf(draft),
+      ...(draft.isTlsClient && !draft.isPulling ? { isTwoPeer: true as const } : {}),
       order: draft.isRandom ? "Random" : "Listed",
       ...(draft.localPort === undefined || draft.isUnbound ? {} : { localPort: draft.localPort }),
       ...(draft.userPass === undefined ? {} : { userPass: draft.userPass }),

@@ -274,7 +274,6 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "server",
     "server-ipv6",
     "server-bridge",
-    "tls-server",
     "push",
     "push-reset",
     "push-remove",
@@ -325,7 +324,10 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     "askpass",
   ],
   "PKCS #12 is not supported: split it with openssl pkcs12 into <ca>, <cert> and <key>": ["pkcs12"],
-  "static-key tunnels are obsolete and not supported: use certificates": ["secret"],
+  "static-key tunnels have no forward secrecy, are obsolete in OpenVPN and not supported: use certificates at both ends, tls-server at one and tls-client at the other (docs/guides/two-peers.md)":
+    ["secret"],
+  "this end is the TLS server of a pair: write tls-client here and tls-server at the other end, or let this end listen (docs/guides/two-peers.md)":
+    ["tls-server"],
   "fragmenting is not supported yet: remove it at both ends and lower tun-mtu": ["fragment"],
   "this check is not supported, and leaving it out would be less safe: use remote-cert-tls server":
     ["ns-cert-type", "remote-cert-ku", "tls-remote"],

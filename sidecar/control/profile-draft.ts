@@ -25,6 +25,10 @@ export interface ProfileDraft {
   /** Remotes of the other protocol are left out. */
   forcedProtocol?: Placed<OuterProtocol>;
   isRandom: boolean;
+  /** `client` or `pull`: the server says what to use. */
+  isPulling: boolean;
+  /** `tls-client`. */
+  isTlsClient: boolean;
   remotePort?: number;
   localPort?: number;
   isUnbound: boolean;
@@ -84,6 +88,8 @@ export function newDraft(): ProfileDraft {
     remotes: [],
     protocol: "Udp",
     isRandom: false,
+    isPulling: false,
+    isTlsClient: false,
     isUnbound: false,
     multicastRoutes: [],
     routes: [],

@@ -125,6 +125,8 @@ export interface RemoteConfig {
 export interface DialConfig {
   readonly kind: "dial";
   readonly remotes: readonly RemoteConfig[];
+  /** Stock's point-to-point mode (`tls-client` without `pull`): the other end pushes nothing. */
+  readonly isTwoPeer?: true;
   readonly order: "Listed" | "Random";
   /** UDP source port to keep; absent: the kernel chooses (`nobind`). */
   readonly localPort?: number;

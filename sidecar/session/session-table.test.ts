@@ -64,6 +64,17 @@ test("a dialling end's session answers to the server's peer-id and to no other",
   assert.equal(table.byPeerId(0xff_ffff), undefined);
 });
 
+test("one of two peers answers to the peer-id of its newest session only", () => {
+  const table = new SessionTable(SESSIONS);
+  const [older, newer] = [session(3), session(4)];
+  table.put(older, 0xab_cdef);
+  assert.equal(table.byPeerId(0xab_cdef), older);
+  table.put(newer, 0x12_3456);
+  table.remove(3);
+  assert.equal(table.byPeerId(0x12_3456), newer);
+  for (const other of [0xab_cdef, 3, 4]) assert.equal(table.byPeerId(other), undefined);
+});
+
 test("removing what is not there changes nothing, a number out of range is refused", () => {
   const table = new SessionTable(SESSIONS);
   table.remove(3);

@@ -1,7 +1,7 @@
 /**
  * The sessions of one data plane, found by peer-id and never by address. One invariant: a peer-id
  * leads to at most one session. A listening end gives out its own session numbers as peer-ids;
- * a dialling end has one session, under whatever peer-id the server chose.
+ * a dialling end has one session, under whatever peer-id the server chose; so has one end of a pair.
  */
 
 import assert from "node:assert/strict";
@@ -11,8 +11,12 @@ import type { DataSession } from "./data-session.ts";
 export class SessionTable {
   readonly sessionsMax: number;
   readonly #sessions: (DataSession | undefined)[];
-  /** A peer-id of the server's choice that stands for session 1; -1 on a listening end. */
-  #dialledPeerId = -1;
+  /**
+   * A peer-id that stands for one session: of the server's choice where we dial, of both ends' TLS
+   * between two peers. -1 where sessions go by their numbers.
+   */
+  #foreignPeerId = -1;
+  #foreignIndex = 0;
   #count = 0;
 
   constructor(sessionsMax: number) {
@@ -24,12 +28,13 @@ export class SessionTable {
     return this.#count;
   }
 
-  /** Adds or replaces a session. `dialledPeerId` on a dialling end, else -1. */
-  put(session: DataSession, dialledPeerId: number): void {
+  /** Adds or replaces a session. `foreignPeerId` is -1 where its number is its peer-id. */
+  put(session: DataSession, foreignPeerId: number): void {
     assert(session.index >= 1 && session.index <= this.sessionsMax, "a session has a number");
     if (this.#sessions[session.index] === undefined) this.#count += 1;
     this.#sessions[session.index] = session;
-    this.#dialledPeerId = dialledPeerId;
+    this.#foreignPeerId = foreignPeerId;
+    this.#foreignIndex = session.index;
   }
 
   remove(index: number): void {
@@ -46,8 +51,8 @@ export class SessionTable {
   /** The session that a data packet's 24-bit peer-id belongs to. */
   byPeerId(peerId: number): DataSession | undefined {
     // HOT PATH
-    if (this.#dialledPeerId >= 0)
-      return peerId === this.#dialledPeerId ? this.#sessions[1] : undefined;
+    if (this.#foreignPeerId >= 0)
+      return peerId === this.#foreignPeerId ? this.#sessions[this.#foreignIndex] : undefined;
     return peerId <= this.sessionsMax ? this.#sessions[peerId] : undefined;
   }
 }

@@ -10,7 +10,7 @@ import type { Wrap } from "../support/stock-config.ts";
 export interface Cell {
   readonly release: OpenvpnRelease;
   /** What we are. */
-  readonly role: "server" | "client";
+  readonly role: "server" | "client" | "pair server" | "pair client";
   /** Ethernet frames, or IP packets. */
   readonly device: "tap" | "tun";
   readonly wrap: Wrap;
@@ -26,19 +26,22 @@ export interface Cell {
 
 /** Combinations that are not there, and why: the same text stands in docs/interop.md. */
 export const EXCLUSIONS: readonly string[] = [
+  "Two peers with tls-crypt-v2: the stock tls-server speaks first, before it has the client's key.",
+  "Two peers with tun: an address and routes would have to be agreed on without a push; use mode Routed with a server.",
+  "Moving of ours as one of two peers, tls-client: the stock end sends to the address that its keys were made with, --float or not.",
   "Moving with TCP: a connection belongs to its two addresses; the end that dials comes back with a new session.",
   "Epoch data keys with 2.6: it has none. With 2.7 they are always used: it offers no option against them.",
 ];
 
 /** The session survives that its client goes on from another address. */
-export function canMove({ underlay }: Pick<Cell, "underlay">): boolean {
-  return underlay !== "TCP";
+export function canMove({ underlay, role }: Pick<Cell, "underlay" | "role">): boolean {
+  return underlay !== "TCP" && role !== "pair client";
 }
 
 /** Every value of every column. */
 const COLUMNS = {
   release: ["2.6", "2.7"],
-  role: ["server", "client"],
+  role: ["server", "client", "pair server", "pair client"],
   device: ["tap", "tun"],
   wrap: ["tls-crypt-v2", "tls-crypt", "tls-auth", "none"],
   tls: ["1.2", "1.3"],
@@ -57,7 +60,7 @@ export function allCells(): readonly Cell[] {
   for (const name of NAMES) {
     rows = rows.flatMap((row) => COLUMNS[name].map((value) => ({ ...row, [name]: value })));
   }
-  return alternating(rows as unknown as Choice[]);
+  return alternating((rows as unknown as Choice[]).filter(isPossible));
 }
 
 /** A few cells in which each pair of values that the full product has is met. */
@@ -91,14 +94,32 @@ export function cellName(cell: Cell): string {
   return `${roleText(cell)} ${release}: ${device}, ${wrap}, TLS ${tls}, ${cipher}, ${underlay}; ${renewer} renews, ${leaver} leaves`;
 }
 
+const ROLES: Readonly<Record<Cell["role"], string>> = {
+  server: "our server, stock client",
+  client: "our client, stock server",
+  "pair server": "two peers, ours tls-server",
+  "pair client": "two peers, ours tls-client",
+};
+
+/** The end of ours that listens: its stock peer is the one that moves. */
+export function listens({ role }: Pick<Cell, "role">): boolean {
+  return role === "server" || role === "pair server";
+}
+
 /** Who is what. */
 export function roleText({ role }: Pick<Cell, "role">): string {
-  return role === "server" ? "our server, stock client" : "our client, stock server";
+  return ROLES[role];
 }
 
 /** What can be said of a cell's data packets. */
 export function formatText({ release }: Pick<Cell, "release">): string {
   return release === "2.6" ? "plain" : "epoch";
+}
+
+/** Without what `EXCLUSIONS` names. */
+function isPossible({ role, wrap, device }: Choice): boolean {
+  const isPair = role.startsWith("pair");
+  return !isPair || (wrap !== "tls-crypt-v2" && device === "tap");
 }
 
 type Choice = Omit<Cell, "renewer" | "leaver">;

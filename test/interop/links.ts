@@ -17,7 +17,12 @@ import { createHosts } from "../support/hosts.ts";
 import { type Namespace, Network } from "../support/netns.ts";
 import { OpenvpnPeer, type OpenvpnRelease } from "../support/openvpn-peer.ts";
 import { Scratch } from "../support/scratch.ts";
-import { stockClientConfig, stockServerConfig, type Wrap } from "../support/stock-config.ts";
+import {
+  stockClientConfig,
+  stockPairConfig,
+  stockServerConfig,
+  type Wrap,
+} from "../support/stock-config.ts";
 
 /** The only peer's name, and its certificate's. */
 export const PEER = "box-7";
@@ -33,7 +38,7 @@ const ALL_CIPHERS = ["AES-256-GCM", "AES-128-GCM", "CHACHA20-POLY1305"];
 export interface LinkOptions {
   readonly release: OpenvpnRelease;
   /** What we are. */
-  readonly role: "server" | "client";
+  readonly role: "server" | "client" | "pair server" | "pair client";
   readonly wrap?: Wrap;
   /** The underlay's family. */
   readonly family?: 4 | 6;
@@ -71,7 +76,7 @@ export async function createLink(options: LinkOptions): Promise<Link> {
   const scratch = stack.use(await Scratch.create());
   const { server, client } = await createHosts(network, ["server", "client"]);
   const place = { server, client, folder: scratch.path };
-  const maker = options.role === "server" ? serve : dial;
+  const maker = options.role.endsWith("server") ? serve : dial;
   const link = await maker(options, place, stack);
   const kept = stack.move();
   return {
@@ -114,7 +119,9 @@ async function serve(
   const place = { folder: `${folder}/server` };
   const ours = stack.use(await startFairlead(server, [file], place));
   await ours.waitUntilUp();
-  const profile = await printProfile(PEER, file, place);
+  const printed = await printProfile(PEER, file, place);
+  const isPair = options.role === "pair server";
+  const profile = isPair ? printed.replace(/^client$/m, PAIR_LINES) : printed;
   const stock = stack.use(
     await OpenvpnPeer.start({
       namespace: client,
@@ -124,7 +131,8 @@ async function serve(
     }),
   );
   await stock.waitUntilUp();
-  const { address = "" } = await ours.waitForPeer(PEER);
+  const peerStatus = await ours.waitForPeer(PEER);
+  const address = isPair ? PAIR_ADDRESS : (peerStatus.address ?? "");
   return {
     ours,
     stock,
@@ -134,6 +142,10 @@ async function serve(
     stockAddress: address,
   };
 }
+
+/** What stands in a stock end's file instead of "client" when nobody pushes. */
+const PAIR_ADDRESS = "10.20.0.2";
+const PAIR_LINES = `tls-client\nifconfig ${PAIR_ADDRESS} 255.255.255.0\nkeepalive 1 5`;
 
 /** A stock server; we dial it by a client file of the ordinary kind. */
 async function dial(
@@ -154,21 +166,25 @@ async function dial(
   });
   const isTcp = options.protocol === "Tcp";
   const proto = `proto ${isTcp ? "tcp" : "udp"}${family}${isTcp ? "-server" : ""}`;
+  const isPair = options.role === "pair client";
+  const serverConfig = isPair ? stockPairConfig : stockServerConfig;
   const stock = stack.use(
     await OpenvpnPeer.start({
       namespace: server,
       folder: `${folder}/server`,
-      config: stockServerConfig(await keys("server", "server"), [proto, ...dev, ...stockLines]),
+      config: serverConfig(await keys("server", "server"), [proto, ...dev, ...stockLines]),
       release,
     }),
   );
-  await stock.waitUntilUp();
+  // One end of a pair is ready when the other is there.
+  if (!isPair) await stock.waitUntilUp();
   const remote = serverAddress(family);
-  const profile = stockClientConfig(
+  const plain = stockClientConfig(
     await keys(PEER, "client"),
     [remote],
     [...dev, ...(isTcp ? ["proto tcp"] : []), ...profileLines],
   );
+  const profile = isPair ? plain.replace(/^client$/m, PAIR_LINES) : plain;
   const { transport } = options;
   const documents = dialDocuments({
     profile,
@@ -183,13 +199,14 @@ async function dial(
     stock,
     oursHost: client,
     stockHost: server,
-    oursAddress: tunnel.peers[0]?.address ?? "",
+    oursAddress: isPair ? PAIR_ADDRESS : (tunnel.peers[0]?.address ?? ""),
     stockAddress: "10.20.0.1",
   };
 }
 
 /** Routes belong to a routed tunnel, which a tap is not. */
-function modeOf({ device, routes }: LinkOptions): Fields {
+function modeOf({ role, device, routes }: LinkOptions): Fields {
+  if (role.startsWith("pair")) return { link: "TwoPeer" };
   if (device !== "tun") return {};
   return { mode: "Routed", ...(routes === undefined ? {} : { routes }) };
 }

@@ -32,6 +32,23 @@ export function stockServerConfig(keys: StockKeys, extra: readonly string[] = []
   ].join("\n");
 }
 
+/** One end of a pair, the TLS server: 10.20.0.1/24, nothing is pushed. */
+export function stockPairConfig(keys: StockKeys, extra: readonly string[] = []): string {
+  return [
+    "tls-server",
+    "dev tap0",
+    "dev-type tap",
+    "ifconfig 10.20.0.1 255.255.255.0",
+    "port 1194",
+    "float",
+    ...(hasTcp(extra) ? [] : ["explicit-exit-notify 1"]),
+    "keepalive 1 5",
+    "dh none",
+    ...extra,
+    ...keyLines(keys, 0),
+  ].join("\n");
+}
+
 /** A client of the server at these addresses, from the top. */
 export function stockClientConfig(
   keys: StockKeys,

@@ -9,11 +9,12 @@ import { type ControlSession, HAND_WINDOW_MS } from "./control-session.ts";
 import type { Credentials } from "./credentials.ts";
 import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
-import { clientPeerInfo, optionsString, parseOptionsString } from "./peer-info.ts";
+import { clientPeerInfo, optionsString, parseOptionsString, parsePeerInfo } from "./peer-info.ts";
 import { type PushedOptions, parsePushReply } from "./push-options.ts";
 import { readPushUpdate } from "./push-update.ts";
 import type { Agreement, SessionEvents } from "./session-outcome.ts";
 import type { SessionRole } from "./session-role.ts";
+import { isTwoPeer, twoPeerInfo, twoPeerOptions } from "./two-peer.ts";
 
 /** What the dialling end is set to. */
 export interface ClientSettings {
@@ -27,6 +28,8 @@ export interface ClientSettings {
   readonly isIpv6: boolean;
   /** What this end carries: Ethernet frames (absent), or IP packets. */
   readonly device?: "tap" | "tun";
+  /** Stock's point-to-point mode: nothing is pushed. */
+  readonly isTwoPeer?: boolean;
   /** The packets travel by TCP. */
   readonly isStream?: boolean;
   /** Absent: nothing but the certificate is shown. */
@@ -88,7 +91,10 @@ export class ClientRole implements SessionRole {
       options: optionsString({ role: "client", device, mtuBytes, cipher, isIpv6, isStream }),
       username: credentials?.current.username ?? "",
       password: credentials?.current.password ?? "",
-      peerInfo: clientPeerInfo(version, ciphers, hasParity),
+      peerInfo:
+        this.#settings.isTwoPeer === true
+          ? twoPeerInfo(ciphers, true)
+          : clientPeerInfo(version, ciphers, hasParity),
     });
   }
 
@@ -98,8 +104,31 @@ export class ClientRole implements SessionRole {
       return;
     }
     this.#first = key;
+    if (this.#settings.isTwoPeer === true) {
+      this.#agreeAsPair(key);
+      return;
+    }
     this.#pushRequestDueMs = 0;
     key.writeText("PUSH_REQUEST");
+  }
+
+  /** Nothing is pushed between two ends of a pair: what both announce says it. */
+  #agreeAsPair(key: KeyNegotiation): void {
+    const info = parsePeerInfo(key.remoteKeyMethod?.peerInfo ?? "");
+    if (!isTwoPeer(info)) {
+      const message =
+        "the other end is no end of a pair: it is a server that pushes (write client instead of tls-client), or older than OpenVPN 2.6";
+      this.#events.ended("optionRefused", message);
+      return;
+    }
+    const theirs = info.ciphers.map((name) => name.toUpperCase());
+    const cipher = theirs.find((name) => this.#settings.ciphers.some((own) => own === name));
+    if (cipher === undefined) {
+      const message = `no common cipher: the other end offers ${theirs.map(printable).join(", ")}, this end has ${this.#settings.ciphers.join(", ")}`;
+      this.#events.ended("noCommonCipher", message);
+      return;
+    }
+    this.#takePush(twoPeerOptions(key, info, cipher as DataCipher));
   }
 
   text(text: string): void {

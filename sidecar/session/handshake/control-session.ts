@@ -268,7 +268,10 @@ export class ControlSession {
 
   /** A client learns the server's session id from the reply to its reset, and only from that. */
   #adoptedSessionId(packet: ControlPacket): Buffer | undefined {
-    const isReply = packet.opcode === Opcode.hardResetServerV2 && packet.ackSessionId !== undefined;
+    // One end of a pair sends its reset unasked, and answers ours with a plain acknowledgement.
+    const { hardResetServerV2, ack } = Opcode;
+    const isFirst = packet.opcode === hardResetServerV2 || packet.opcode === ack;
+    const isReply = isFirst && packet.ackSessionId !== undefined;
     return isReply ? Buffer.from(packet.sessionId) : undefined;
   }
 

@@ -21,6 +21,7 @@ import {
 import { pushReplyMessages } from "./push-options.ts";
 import type { EndCause, SessionEvents } from "./session-outcome.ts";
 import type { SessionRole } from "./session-role.ts";
+import { isTwoPeer, twoPeerId, twoPeerInfo } from "./two-peer.ts";
 
 /** How long a client is told to wait when nobody could decide. */
 const BACKOFF_SECONDS = 30;
@@ -35,6 +36,8 @@ export interface ServerSettings {
   /** The packets travel by TCP. */
   readonly isStream?: boolean;
   readonly peerId: number;
+  /** One end of a pair may connect as well, which is pushed nothing. */
+  readonly takesPair?: boolean;
   /** Undefined when the name may connect, else why not. */
   readonly refusalOf: (commonName: string | undefined) => string | undefined;
   /** Absent: a certificate is enough. */
@@ -182,6 +185,8 @@ export class ServerRole implements SessionRole {
   }
 
   #writeKeyMethod(key: KeyNegotiation, cipher: DataCipher | undefined): void {
+    const info = parsePeerInfo(key.remoteKeyMethod?.peerInfo ?? "");
+    const { offersEpochs } = this.#settings;
     const { mtuBytes, isIpv6, isStream = false, ciphers, device = "tap" } = this.#settings;
     key.writeKeyMethod({
       random1: randomBytes(32),
@@ -196,7 +201,7 @@ export class ServerRole implements SessionRole {
       }),
       username: "",
       password: "",
-      peerInfo: "",
+      peerInfo: isTwoPeer(info) ? twoPeerInfo(ciphers, offersEpochs === true) : "",
     });
   }
 
@@ -217,6 +222,11 @@ export class ServerRole implements SessionRole {
     const isRenamed = this.#cipher !== undefined && name !== this.#commonName;
     const reason = isRenamed ? "the certificate's name changed" : this.#settings.refusalOf(name);
     if (reason !== undefined) return { cause: "authenticationFailed", reason, message: reason };
+    if (isTwoPeer(info) && this.#settings.takesPair !== true) {
+      const message =
+        "it is an end of a pair (tls-client without pull): set spec.link: TwoPeer here, or write client in its file";
+      return { cause: "optionRefused", reason: "not a two-peer link", message };
+    }
     if (cipher !== undefined) return undefined;
     const theirs = info.ciphers.length > 0 ? info.ciphers.map(printable).join(", ") : "none";
     return {
@@ -252,7 +262,7 @@ export class ServerRole implements SessionRole {
       serialNumber: key.peer?.serialNumber,
       validTo: key.peer?.validTo,
       usesEpochs: this.#hasEpochs,
-      peerId: this.#settings.peerId,
+      peerId: isTwoPeer(info) ? twoPeerId(key, info) : this.#settings.peerId,
       peerInfo: info,
       ...(remote.mtuBytes === undefined ? {} : { remoteMtuBytes: remote.mtuBytes }),
     });
