@@ -33,6 +33,8 @@ export const ExitStatus = {
   MtuMismatch: 20,
   /** The other end wants an option that is refused, such as compression. */
   OptionRefused: 21,
+  /** `fairlead doctor` found something. */
+  ProblemsFound: 30,
 } as const;
 
 /** One of the statuses above. */

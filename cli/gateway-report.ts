@@ -21,7 +21,11 @@ export interface TunnelReport {
   readonly peers: { readonly connected: number };
   readonly summary: Readonly<Record<"peers" | "paths" | "rtt" | "loss", string>>;
   readonly paths: readonly PathReport[];
-  readonly groups: readonly { readonly group: string; readonly joinedBy: readonly string[] }[];
+  readonly groups: readonly {
+    readonly group: string;
+    readonly joinedBy: readonly string[];
+    readonly note?: string;
+  }[];
 }
 
 /** One path in a VpnTunnel's status. */
@@ -84,8 +88,9 @@ export function tunnelReport(tunnel: TunnelStatus, context: ReportContext): Tunn
       loss: best?.lossPercent === undefined ? "-" : `${best.lossPercent}%`,
     },
     paths,
-    groups: tunnel.groups.slice(0, GROUPS_MAX).map(({ group, joinedBy }) => ({
+    groups: tunnel.groups.slice(0, GROUPS_MAX).map(({ group, joinedBy, note }) => ({
       group,
+      ...(note === undefined ? {} : { note }),
       joinedBy: [...new Set(joinedBy.map(({ behind }) => placeOf(behind)))]
         .sort()
         .slice(0, MEMBERS_MAX),

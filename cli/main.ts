@@ -23,6 +23,7 @@ async function main(argv: readonly string[]): Promise<number> {
   addAttach(program, settle);
   addStatus(program, settle);
   addCapture(program, settle);
+  addDoctor(program, settle);
   addProfile(program, settle);
   addPassword(program, settle);
   addOperator(program, settle);
@@ -88,6 +89,9 @@ function addStatus(program: Command, settle: Settle): void {
     .option("-w, --watch", "again every second, until Ctrl-C")
     .option("--counters", "every counter that is not zero, not only the drops")
     .option("--run <folder>", "where the status sockets are", RUN_FOLDER)
+    .option("-n, --namespace <name>", "of a cluster's tunnels, instead of this host's")
+    .option("-A, --all-namespaces", "the same in all namespaces")
+    .option("--kubeconfig <file>", "the cluster, instead of kubectl's own")
     .action((flags) => settle(import("./status.ts").then((module) => module.run(flags))));
 }
 
@@ -109,6 +113,17 @@ function addCapture(program: Command, settle: Settle): void {
     .action((flags) => settle(import("./capture.ts").then((module) => module.run(flags))));
 }
 
+function addDoctor(program: Command, settle: Settle): void {
+  program
+    .command("doctor")
+    .description("say what is wrong with the tunnels of a cluster, why, and what to do about it")
+    .option("-o, --output <form>", "text or json", "text")
+    .option("-n, --namespace <name>", "instead of the context's own")
+    .option("-A, --all-namespaces", "look at all namespaces")
+    .option("--kubeconfig <file>", "the cluster, instead of kubectl's own")
+    .action((flags) => settle(import("./doctor.ts").then((module) => module.run(flags))));
+}
+
 function addProfile(program: Command, settle: Settle): void {
   program
     .command("profile")
@@ -116,6 +131,8 @@ function addProfile(program: Command, settle: Settle): void {
     .argument("<peer>", "name of the VpnPeer, or namespace/name")
     .option("-f, --file <path...>", "resource files, or folders of them")
     .option("--state <folder>", "where keys and given addresses are kept", STATE_FOLDER)
+    .option("-n, --namespace <name>", "of the VpnPeer in a cluster, instead of files")
+    .option("--kubeconfig <file>", "the cluster, instead of kubectl's own")
     .addHelpText("after", PROFILE_EXAMPLES)
     .action((peer, flags) =>
       settle(import("./profile.ts").then((module) => module.run(peer, flags))),

@@ -186,7 +186,8 @@ const TRAFFIC_COUNTERS = new Set([
   "control.greeted",
 ]);
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** Columns as wide as their longest cell. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
   return all.map((row) =>

@@ -4,12 +4,15 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ProcessStatus } from "../sidecar/control/status.ts";
+import type { ClusterFlags } from "./cluster-facts.ts";
+import { asksCluster } from "./cluster-flags.ts";
+import { renderCluster } from "./cluster-status.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { stopSignal, UsageError } from "./process-state.ts";
 import { renderStatus } from "./status-table.ts";
 
 /** The options as commander hands them over. */
-export interface StatusFlags {
+export interface StatusFlags extends ClusterFlags {
   readonly run: string;
   readonly output: string;
   readonly watch?: true;
@@ -25,6 +28,7 @@ export async function run(flags: StatusFlags): Promise<ExitStatus> {
   if (flags.output !== "table" && flags.output !== "json") {
     throw new UsageError("-o is table or json");
   }
+  if (asksCluster(flags)) return await showCluster(flags);
   const signal = flags.watch ? stopSignal() : AbortSignal.abort();
   for (;;) {
     const processes = await readProcesses(flags.run);
@@ -37,6 +41,24 @@ export async function run(flags: StatusFlags): Promise<ExitStatus> {
     print(processes, flags);
     if (signal.aborted) return ExitStatus.Fine;
     await pause(WATCH_MS, undefined, { signal }).catch(ignoreAbort);
+  }
+}
+
+/** The tunnels of a cluster, from their status there. */
+async function showCluster(flags: StatusFlags): Promise<ExitStatus> {
+  const { openCluster, readFacts } = await import("./cluster-facts.ts");
+  const cluster = openCluster(flags);
+  try {
+    const facts = await readFacts(cluster);
+    const { peers, tunnels, uplinkSets } = facts;
+    process.stdout.write(
+      flags.output === "json"
+        ? `${JSON.stringify({ tunnels, peers, uplinkSets }, undefined, 2)}\n`
+        : renderCluster(facts),
+    );
+    return ExitStatus.Fine;
+  } finally {
+    cluster.api.close();
   }
 }
 

@@ -603,6 +603,10 @@ export interface VpnTunnel {
        */
       group: string;
       /**
+       * What is wrong with it, such as nobody sends.
+       */
+      note?: string;
+      /**
        * Who joined it.
        */
       joinedBy?: string[];

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ControlPlane } from "../test/cluster/control-plane.ts";
 import { installDefinitions, startOperator } from "../test/cluster/operator-program.ts";
-import type { Program } from "../test/support/process.ts";
+import { type Program, run } from "../test/support/process.ts";
 import { pause, waitFor } from "../test/support/wait.ts";
 
 interface Item {
@@ -151,6 +152,17 @@ test("addresses are given once, and when none is left the peer says so", async (
   assert.equal(new Set(given).size, 4);
   await applyAll(peer("thief", "pool", { address: "10.20.0.200" }));
   await waitForReason("vp", "thief", "AddressTaken");
+  const cluster = ["-n", "default", "--kubeconfig", plane.kubeconfig];
+  const main = join(import.meta.dirname, "..", "cli", "main.ts");
+  const doctor = await run([process.execPath, main, "doctor", "-o", "json", ...cluster]);
+  assert.equal(doctor.status, 30, doctor.stderr);
+  const { findings } = JSON.parse(doctor.stdout) as { findings: { code: string; step: string }[] };
+  const poor = findings.find(({ code }) => code === "NoAddressLeft");
+  assert.match(poor?.step ?? "", /^widen spec\.addresses\.pool/);
+  const status = await run([process.execPath, main, "status", ...cluster]);
+  assert.match(status.stdout, /^default\/pool +Bridged +GatewayStarting/m);
+  const profile = await run([process.execPath, main, "profile", "one", ...cluster]);
+  assert.match(`${profile.stdout}${profile.stderr}`, /^client$|has no profile|no profile of/m);
 });
 
 test("a deleted peer is out of the gateway's documents within a second, with all it had", async () => {
