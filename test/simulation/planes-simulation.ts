@@ -39,6 +39,8 @@ const TROUBLES_MS = 2000;
 /** After its faults the network is whole: retries, back-offs and timeouts included. */
 const HEALED_MS = 180_000;
 const FRAME_BYTES_MAX = 1300;
+/** Turns of the event loop without anything new after which real TLS is taken to be at rest. */
+const QUIET_TURNS_OF_TLS = 4;
 /** Ten times what the busiest run takes. */
 const STEPS_MAX = 1_000_000;
 
@@ -54,13 +56,16 @@ export class PlanesSimulation {
   readonly #family: 4 | 6;
   readonly #replay: number;
   readonly #isTwoPeer: boolean;
+  readonly #quietTurns: number;
   #hasStirred = false;
   #steps = 0;
   #isTalking = true;
 
-  constructor(seed: number) {
+  /** With TLS of its own, or the stand-in. */
+  constructor(seed: number, createTls?: World["createTls"]) {
     const chance = new Chance(seed);
     this.#chance = chance;
+    this.#quietTurns = createTls === undefined ? 1 : QUIET_TURNS_OF_TLS;
     this.#network = new Network(this.#timeline, chance);
     this.#family = chance.is(0.5) ? 4 : 6;
     this.#replay = chance.pick([64, 256, 1024, 8192]);
@@ -69,12 +74,14 @@ export class PlanesSimulation {
       timeline,
       chance,
       ledger: this.#ledger,
-      createTls: (commonName) =>
-        standInTls({
-          random: chance.next,
-          defer: (task) => timeline.after(0, task),
-          names: { client: commonName, server: commonName },
-        }),
+      createTls:
+        createTls ??
+        ((commonName) =>
+          standInTls({
+            random: chance.next,
+            defer: (task) => timeline.after(0, task),
+            names: { client: commonName, server: commonName },
+          })),
       // One run in four lives through the wrap of the clock.
       firstMs: chance.is(0.25) ? 0x7fff_ffff - 3000 : 0,
       stirred: () => {
@@ -344,9 +351,9 @@ export class PlanesSimulation {
   async #until(isDone: () => boolean, limitMs: number, what: string): Promise<void> {
     const deadlineMs = this.#timeline.nowMs + limitMs;
     while (!isDone()) {
-      if (this.#hasStirred) {
+      while (this.#hasStirred) {
         this.#hasStirred = false;
-        await settled();
+        for (let turn = 0; turn < this.#quietTurns; turn++) await settled();
       }
       assert(this.#timeline.step(), `${what}: nothing is planned any more`);
       this.#steps += 1;

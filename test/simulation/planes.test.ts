@@ -3,13 +3,21 @@
  * seed is named: FAIRLEAD_SEED=<n> runs it alone; FAIRLEAD_SEEDS sets how many run, FAIRLEAD_SEED_FIRST
  * where they begin.
  */
+import "../../authority/reflect-shim.ts";
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createAuthority, issueCertificate } from "../../authority/certificate.ts";
+import { nodeTlsEngines } from "../../sidecar/session/handshake/node-tls-engine.ts";
+import type { TlsEngineFactory } from "../../sidecar/session/handshake/tls-engine.ts";
 import { PlanesSimulation } from "./planes-simulation.ts";
 
 const only = process.env["FAIRLEAD_SEED"];
 const FIRST = Number(only ?? process.env["FAIRLEAD_SEED_FIRST"] ?? 0);
 const SEEDS = only === undefined ? Number(process.env["FAIRLEAD_SEEDS"] ?? 1000) : 1;
+/** Seeds that run with Node's own TLS, which takes real time and draws numbers of its own. */
+const SEEDS_OF_TLS = only === undefined ? Math.min(20, SEEDS) : 0;
+/** Dialling ends of the largest run. */
+const CLIENTS_MAX = 7;
 /** Seeds in one test: a failure names its own, a success does not fill a page. */
 const SEEDS_PER_TEST = 100;
 
@@ -31,4 +39,45 @@ for (let first = FIRST; first < FIRST + SEEDS; first += SEEDS_PER_TEST) {
     assert(sums.delivered > sums.frames / 2, "frames came out");
     context.diagnostic(JSON.stringify(sums));
   });
+}
+
+test(`${SEEDS_OF_TLS} seeds with real TLS`, async () => {
+  const engines = await tlsEngines();
+  for (let seed = FIRST; seed < FIRST + SEEDS_OF_TLS; seed++) {
+    try {
+      await new PlanesSimulation(seed, (commonName) => engines(commonName)).run();
+    } catch (cause) {
+      throw new Error(`seed ${seed} with real TLS failed`, { cause });
+    }
+  }
+});
+
+/** Engines for the gateway and for every box, all of one authority. */
+async function tlsEngines(): Promise<(commonName: string) => TlsEngineFactory> {
+  const age = { lifetimeDays: 2, wallMs: Date.now() };
+  const authority = await createAuthority({ commonName: "authority", ...age });
+  const names = ["gateway", ...Array.from({ length: CLIENTS_MAX }, (_, at) => `box-${at + 1}`)];
+  const made = new Map<string, TlsEngineFactory>();
+  for (const commonName of names) {
+    const isGateway = commonName === "gateway";
+    const use = isGateway ? "server" : "client";
+    const pair = await issueCertificate(authority, { commonName, use, ...age });
+    const { certificatePem, privateKeyPem } = pair;
+    const security = {
+      dataCiphers: ["AES-256-GCM"],
+      wrap: { kind: "None" },
+      certificatePem,
+      privateKeyPem,
+      caPem: authority.certificatePem,
+      peerFingerprints: [],
+      remoteCertTls: isGateway ? "client" : "server",
+      tlsVersionMin: "1.2",
+    } as const;
+    made.set(commonName, nodeTlsEngines(security, Date.now));
+  }
+  return (commonName) => {
+    const engine = made.get(commonName);
+    assert(engine !== undefined, `${commonName} has a certificate`);
+    return engine;
+  };
 }

@@ -249,6 +249,7 @@ export class SimulatedSidecar {
   #schedule(index: number, delayMs: number): void {
     const plan = (this.#timers.get(index) ?? 0) + 1;
     this.#timers.set(index, plan);
+    this.#world.stirred();
     if (delayMs === Number.POSITIVE_INFINITY) return;
     this.#world.timeline.after(Math.ceil(delayMs), () => {
       if (this.isGone || this.#timers.get(index) !== plan) return;
