@@ -12,6 +12,7 @@ export interface LabFlags {
   readonly peer: string;
   readonly scenario?: string;
   readonly json?: true;
+  readonly cluster?: true;
 }
 
 /** Runs the lab; the result goes to standard output, progress to standard error. */
@@ -33,7 +34,14 @@ function parse(flags: LabFlags): LabOptions {
   if (flags.scenario !== undefined && scenario === undefined) {
     throw new UsageError(`--scenario is one of ${SCENARIOS.join(", ")}`);
   }
-  return { peer, seconds: seconds(flags, scenario), ...(scenario && { scenario }) };
+  if (flags.cluster && (peer === "openvpn-only" || (scenario ?? "S3") !== "S3")) {
+    throw new UsageError("--cluster runs scenario S3, with --peer fairlead or openvpn");
+  }
+  return {
+    ...{ peer, seconds: seconds(flags, flags.cluster ? "S3" : scenario) },
+    ...(scenario && { scenario }),
+    ...(flags.cluster && { isCluster: true }),
+  };
 }
 
 function seconds(flags: LabFlags, scenario: ScenarioName | undefined): number {

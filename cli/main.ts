@@ -181,6 +181,7 @@ function addLab(program: Command, settle: Settle): void {
     .option("--seconds <n>", "end by itself after this long")
     .option("--peer <kind>", "the testbed's end: fairlead, openvpn, or openvpn-only", "fairlead")
     .option("--scenario <name>", "run one acceptance scenario, the broken set-up first: S0 to S4")
+    .option("--cluster", "on a real node, with the image and the chart: minutes the first time")
     .option("--json", "end with one JSON line on standard output")
     .addHelpText("after", LAB_EXAMPLES)
     .action((flags) => settle(import("./lab.ts").then((module) => module.run(flags))));

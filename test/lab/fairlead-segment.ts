@@ -159,14 +159,22 @@ function counterBlock({ counters }: TunnelStatus): Block {
   return { title: "COUNTERS of the gateway", rows, isTableOnly: true };
 }
 
-type BoxStarter = (topology: Topology, folder: string, profile: string) => Promise<AsyncDisposable>;
+/** A gateway in a cluster may still be on its way when the box begins to dial. */
+const BOX_UP_MS = 120_000;
 
-const BOX_STARTERS: Readonly<Record<PeerKind, BoxStarter>> = {
+type BoxStarter = (
+  topology: Pick<Topology, "box">,
+  folder: string,
+  profile: string,
+) => Promise<AsyncDisposable>;
+
+/** Starts the program at the testbed's end with the profile that was printed for it. */
+export const BOX_STARTERS: Readonly<Record<PeerKind, BoxStarter>> = {
   /** Stock OpenVPN with the printed profile unchanged; its tap joins the bridge by hand. */
   openvpn: async ({ box }, folder, profile) => {
     await using stack = new AsyncDisposableStack();
     const peer = stack.use(await OpenvpnPeer.start({ namespace: box, folder, config: profile }));
-    await peer.waitUntilUp();
+    await peer.waitUntilUp(BOX_UP_MS);
     const device = await tapOf(box);
     await box.ip(`link set ${device} master ${LAB.boxBridge} up`);
     stack.move();
@@ -178,7 +186,7 @@ const BOX_STARTERS: Readonly<Record<PeerKind, BoxStarter>> = {
     await writeFile(secretFile, secretOf("box-7-profile", profile), { mode: 0o600 });
     const files = [join(EXAMPLES, "testbed-box.yaml"), secretFile];
     const peer = stack.use(await startFairlead(box, files, { folder }));
-    await peer.waitUntilUp();
+    await peer.waitUntilUp(BOX_UP_MS);
     stack.move();
     return peer;
   },

@@ -3,16 +3,28 @@
  * and IPv6, by unmodified programs at both ends.
  */
 
-import { type Group, MulticastReceiver, MulticastSender } from "../support/multicast.ts";
-import type { Namespace } from "../support/netns.ts";
-import type { Topology } from "./topology.ts";
+import {
+  type Group,
+  MulticastReceiver,
+  MulticastSender,
+  type Place,
+} from "../support/multicast.ts";
 
 const SEND_INTERVAL_MS = 10;
 
 /** One direction of one group. */
 export interface Flow {
-  readonly name: "lanToWorkload4" | "lanToWorkload6" | "workloadToLan4" | "workloadToLan6";
+  readonly name: FlowName;
   readonly group: Group;
+}
+
+/** From where to where; groups of local scope, such as that of mDNS, are apart. */
+export type FlowName = `${"lanToWorkload" | "workloadToLan"}${"4" | "6" | "Local4"}`;
+
+/** Both ends of all flows. */
+export interface FlowPlaces {
+  readonly lan: Place;
+  readonly workload: Place;
 }
 
 /** The groups; each direction has its own, so that nothing is counted twice. */
@@ -45,16 +57,16 @@ export class RunningFlows implements AsyncDisposable {
   }
 
   /** Starts every receiver, then every sender. */
-  static async start(topology: Topology): Promise<RunningFlows> {
+  static async start(places: FlowPlaces, flows: readonly Flow[] = FLOWS): Promise<RunningFlows> {
     await using stack = new AsyncDisposableStack();
     const ends: FlowEnds[] = [];
-    for (const flow of FLOWS) {
-      const target = receiverOf(flow, topology);
+    for (const flow of flows) {
+      const target = receiverOf(flow, places);
       const receiver = stack.use(await MulticastReceiver.start(target, flow.group));
       ends.push({ flow, receiver, joinedBy: (await receiver.joinedInterface()) ?? "none" });
     }
     for (const end of ends) {
-      const source = senderOf(end.flow, topology);
+      const source = senderOf(end.flow, places);
       end.sender = stack.use(await MulticastSender.start(source, end.flow.group, SEND_INTERVAL_MS));
     }
     return new RunningFlows(stack.move(), ends);
@@ -89,10 +101,10 @@ interface FlowEnds {
   sender?: MulticastSender;
 }
 
-function receiverOf(flow: Flow, topology: Topology): Namespace {
-  return flow.name.startsWith("lanTo") ? topology.workload : topology.lan;
+function receiverOf(flow: Flow, { lan, workload }: FlowPlaces): Place {
+  return flow.name.startsWith("lanTo") ? workload : lan;
 }
 
-function senderOf(flow: Flow, topology: Topology): Namespace {
-  return flow.name.startsWith("lanTo") ? topology.lan : topology.workload;
+function senderOf(flow: Flow, { lan, workload }: FlowPlaces): Place {
+  return flow.name.startsWith("lanTo") ? lan : workload;
 }

@@ -5,6 +5,7 @@
 import { Network, sweepNamespaces } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
+import { runCluster } from "./cluster-lab.ts";
 import { type FairleadSegment, startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { Guest } from "./guest.ts";
@@ -37,6 +38,8 @@ export interface LabOptions {
   /** How long frames are counted; Infinity: until stopped. */
   readonly seconds: number;
   readonly scenario?: ScenarioName;
+  /** On a real node, with the image and the chart. */
+  readonly isCluster?: true;
 }
 
 /** The outcome without a scenario. */
@@ -68,6 +71,11 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
   await ensureCommands(["ip", "socat", "ping", "openssl", "openvpn"]);
   const scratch = stack.use(await Scratch.create());
   const network = stack.use(await Network.create());
+  if (options.isCluster === true) {
+    const peer = options.peer === "fairlead" ? "fairlead" : "openvpn";
+    const { seconds } = options;
+    return await runCluster(network, { folder: scratch.path, screen, seconds, peer });
+  }
   if (options.scenario === "S0") {
     const reconnects = Math.max(2, Math.round(options.seconds / 2));
     const peer = options.peer === "fairlead" ? "fairlead" : "openvpn";

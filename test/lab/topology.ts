@@ -52,6 +52,16 @@ export async function buildTopology(network: Network): Promise<Topology> {
   await workload.ip(`route add default via ${LAB.gatewayCluster}`);
   await workload.ip("-6 route add default via 2001:db8:51::1");
 
+  await cableTestbed(network, { gateway, box, lan });
+  return { gateway, box, lan, workload };
+}
+
+/** The uplink between gateway and box, and the testbed's LAN behind the box. */
+export async function cableTestbed(
+  network: Network,
+  hosts: Pick<Topology, "gateway" | "box" | "lan">,
+): Promise<void> {
+  const { gateway, box, lan } = hosts;
   await network.cable(
     { namespace: gateway, interface: "up0" },
     { namespace: box, interface: "up0" },
@@ -63,5 +73,4 @@ export async function buildTopology(network: Network): Promise<Topology> {
   await box.bridge(LAB.boxBridge, "lan0");
   await lan.addresses(LAB.lanInterface, `${LAB.lanHost}/24`, `${LAB.lanHost6}/64`);
   await lan.ip(`route add 224.0.0.0/4 dev ${LAB.lanInterface}`);
-  return { gateway, box, lan, workload };
 }

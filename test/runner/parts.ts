@@ -136,9 +136,14 @@ function clusterSteps(): readonly Step[] {
   ];
 }
 
-/** A real node; not isolated, for it needs the machine's control groups, and isolates itself. */
+/** A real node with the image; not isolated: it needs the machine's control groups, and isolates itself. */
 function nodeSteps(): readonly Step[] {
-  return fileSteps("node", false);
+  const build = ["node", "test/cluster/build-image.ts"];
+  return [
+    { name: "image", kind: "check", command: build, timeoutMs: 30 * MINUTE_MS },
+    ...fileSteps("node", false),
+    { ...labStep("S3", "openvpn", "3", "--cluster"), timeoutMs: 8 * MINUTE_MS },
+  ];
 }
 
 /** Scenario, the peer at the testbed's end, and how long it counts. */
@@ -155,16 +160,23 @@ const LAB_RUNS = [
 ] as const;
 
 function labSteps(): readonly Step[] {
-  return LAB_RUNS.map(([scenario, peer, seconds]) => ({
-    name: `lab ${scenario}, ${peer}`,
+  return LAB_RUNS.map(([scenario, peer, seconds]) => labStep(scenario, peer, seconds));
+}
+
+function labStep(
+  scenario: string,
+  peer: string,
+  seconds: string,
+  ...flags: readonly "--cluster"[]
+): Step {
+  const options = ["--scenario", scenario, "--peer", peer, "--seconds", seconds];
+  return {
+    name: ["lab", ...flags, `${scenario},`, peer].join(" "),
     kind: "check",
-    command: [
-      ...["./fairlead", "lab", "--scenario", scenario, "--peer", peer],
-      ...["--seconds", seconds, "--json"],
-    ],
+    command: ["./fairlead", "lab", ...flags, ...options, "--json"],
     timeoutMs: 4 * MINUTE_MS,
     isTimed: true,
-  }));
+  };
 }
 
 function nodeStep(name: string, files: readonly string[], ...options: readonly string[]): Step {

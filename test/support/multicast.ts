@@ -3,30 +3,39 @@
  * open, as most programs do: the kernel takes the one that its route to the group names. That is
  * what fails when nobody routed the group into the segment.
  */
-import type { Namespace } from "./netns.ts";
 import { ensureCommands } from "./packages.ts";
-import type { Program } from "./process.ts";
+import type { Program, RunOptions, StartOptions } from "./process.ts";
 import { waitFor } from "./wait.ts";
+
+/** Where a program runs: a host of the lab, or a container of a pod. */
+export interface Place {
+  readonly label: string;
+  /** Runs a program that must succeed; its standard output. */
+  run(command: readonly string[], options?: RunOptions): Promise<string>;
+  start(command: readonly string[], options?: StartOptions): Program;
+}
 
 /** Where the datagrams go. */
 export interface Group {
   readonly family: 4 | 6;
   readonly address: string;
   readonly port: number;
+  /** For a program that is told its interface; absent: the kernel takes the one of its route. */
+  readonly interface?: string;
 }
 
 /** A receiver that counts what it really got. */
 export class MulticastReceiver implements AsyncDisposable {
   readonly #program: Program;
   readonly #group: Group;
-  readonly #namespace: Namespace;
+  readonly #place: Place;
   #seen = new Set<string>();
   #duplicateCount = 0;
 
-  private constructor(namespace: Namespace, group: Group) {
+  private constructor(place: Place, group: Group) {
     this.#group = group;
-    this.#namespace = namespace;
-    this.#program = namespace.start(receiverCommand(group), {
+    this.#place = place;
+    this.#program = place.start(receiverCommand(group), {
       onLine: (line) => {
         if (this.#seen.has(line)) this.#duplicateCount += 1;
         else this.#seen.add(line);
@@ -35,9 +44,9 @@ export class MulticastReceiver implements AsyncDisposable {
   }
 
   /** Starts the program and waits until the kernel lists the membership. */
-  static async start(namespace: Namespace, group: Group): Promise<MulticastReceiver> {
+  static async start(place: Place, group: Group): Promise<MulticastReceiver> {
     await ensureCommands(["socat"]);
-    const receiver = new MulticastReceiver(namespace, group);
+    const receiver = new MulticastReceiver(place, group);
     await waitFor(
       () => `the membership in ${group.address}; ${receiver.#program.output}`,
       async () => (await receiver.joinedInterface()) ?? false,
@@ -57,7 +66,7 @@ export class MulticastReceiver implements AsyncDisposable {
 
   /** The interface by which the kernel joined the group, from its own tables. */
   async joinedInterface(): Promise<string | undefined> {
-    const text = await this.#namespace.run(["ip", "-j", "maddress", "show"]);
+    const text = await this.#place.run(["ip", "-j", "maddress", "show"]);
     const links = JSON.parse(text) as readonly MembershipJson[];
     return links.find((link) => link.maddr.some((entry) => entry.address === this.#group.address))
       ?.ifname;
@@ -74,21 +83,17 @@ export class MulticastSender implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   #sentCount = 0;
 
-  private constructor(namespace: Namespace, group: Group, intervalMs: number) {
-    this.#program = namespace.start(senderCommand(group));
+  private constructor(place: Place, group: Group, intervalMs: number) {
+    this.#program = place.start(senderCommand(group));
     this.#timer = setInterval(() => {
       this.#sentCount += 1;
-      this.#program.write(`${namespace.label} ${this.#sentCount}\n`);
+      this.#program.write(`${place.label} ${this.#sentCount}\n`);
     }, intervalMs);
   }
 
-  static async start(
-    namespace: Namespace,
-    group: Group,
-    intervalMs: number,
-  ): Promise<MulticastSender> {
+  static async start(place: Place, group: Group, intervalMs: number): Promise<MulticastSender> {
     await ensureCommands(["socat"]);
-    return new MulticastSender(namespace, group, intervalMs);
+    return new MulticastSender(place, group, intervalMs);
   }
 
   /** Datagrams sent so far. */
@@ -117,8 +122,8 @@ interface MembershipJson {
 function receiverCommand(group: Group): readonly string[] {
   const source =
     group.family === 4
-      ? `UDP4-RECV:${group.port},reuseaddr,ip-add-membership=${group.address}:0.0.0.0`
-      : `UDP6-RECV:${group.port},reuseaddr,ipv6-join-group=[${group.address}]:0`;
+      ? `UDP4-RECV:${group.port},reuseaddr,ip-add-membership=${group.address}:${group.interface ?? "0.0.0.0"}`
+      : `UDP6-RECV:${group.port},reuseaddr,ipv6-join-group=[${group.address}]:${group.interface ?? 0}`;
   return ["socat", "-u", source, "STDOUT"];
 }
 
