@@ -17,6 +17,7 @@ import { ClientRole } from "./session/handshake/client-role.ts";
 import type { ControlWrap } from "./session/handshake/control-wrap.ts";
 import { Credentials } from "./session/handshake/credentials.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
+import { shuffled } from "./shuffled.ts";
 import { TunnelError, type TunnelFailure } from "./tunnel-error.ts";
 import {
   addressWords,
@@ -389,16 +390,4 @@ function noUplinkError(): TunnelError {
   const message =
     "no uplink is usable: fairlead status says why for each; check interfaces, addresses and routes";
   return new TunnelError("noAnswer", message);
-}
-
-function shuffled<T>(items: readonly T[]): T[] {
-  const result = [...items];
-  for (let index = result.length - 1; index > 0; index--) {
-    const other = randomInt(index + 1);
-    const [a, b] = [result[index], result[other]];
-    if (a === undefined || b === undefined) continue;
-    result[index] = b;
-    result[other] = a;
-  }
-  return result;
 }
