@@ -16,8 +16,10 @@ COPY sidecar/native sidecar/native
 RUN node sidecar/native/build.ts && strip --strip-unneeded sidecar/native/fairlead.node
 
 FROM node:24-bookworm-slim
-# udhcpc, for addresses.dhcp.
-RUN apt-get update && apt-get install -y --no-install-recommends busybox && rm -rf /var/lib/apt/lists/*
+# udhcpc, for addresses.dhcp; nft, for forwarding and masquerading of routed tunnels.
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends busybox nftables \
+  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/fairlead
 COPY --from=build /opt/fairlead/node_modules node_modules
 COPY package.json LICENSE ./

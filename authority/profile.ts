@@ -31,6 +31,8 @@ export interface ProfileRequest {
   readonly dataCiphers: readonly string[];
   readonly mtu: "Auto" | number;
   readonly mssFixBytes: number;
+  /** Absent: packets are not cut. */
+  readonly fragmentBytes?: number;
   readonly replayWindow: { readonly packets: "Auto" | number; readonly seconds: number };
   readonly multicast: ProfileMulticast;
 }
@@ -84,6 +86,7 @@ export function printProfile(request: ProfileRequest): string {
     `data-ciphers ${request.dataCiphers.join(":")}`,
     ...(request.mtu === "Auto" ? [] : [`tun-mtu ${request.mtu}`]),
     `mssfix ${request.mssFixBytes}`,
+    ...(request.fragmentBytes === undefined ? [] : [`fragment ${request.fragmentBytes}`]),
     `replay-window ${replayPackets(request.replayWindow.packets)} ${request.replayWindow.seconds}`,
     ...(request.device === "tun" ? [] : multicastLines(request.multicast, request.interfaceName)),
     "verb 3",

@@ -27,13 +27,9 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "spec.transport.fragmentBytes",
-    reason: "fragmenting is not supported yet: remove it and set transport.mtu",
-    isAsked: ({ spec }) => spec.transport.fragmentBytes !== undefined,
-  },
-  {
-    field: "spec.routes.masquerade",
-    reason: "masquerading is not supported yet: remove it, and give the networks routes back",
-    isAsked: ({ spec }) => spec.routes?.masquerade === true,
+    reason: "a connection cuts by itself: remove it, or set transport.protocol to Udp",
+    isAsked: ({ spec }) =>
+      spec.transport.fragmentBytes !== undefined && spec.transport.protocol === "Tcp",
   },
   {
     field: "spec.multicast.proxy",

@@ -212,4 +212,12 @@ export const COUNTER_DETAILS = {
     "packets",
     "ICMP errors not sent: more than their sender gets (not a drop).",
   ],
+
+  rxFragments: ["packets", "Pieces of packets received (transport.fragmentBytes)."],
+  rxFragmentMalformed: [
+    "packets",
+    "Data dropped: no piece of a packet; fragmentBytes (--fragment) must be set at both ends.",
+  ],
+  rxFragmentLost: ["packets", "Packets given up: pieces of them did not come."],
+  txFragments: ["packets", "Pieces of packets sent (transport.fragmentBytes)."],
 } as const;

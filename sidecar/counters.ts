@@ -142,6 +142,11 @@ export const Counter = {
   txNoConnection: 117,
   txUnreachable: 118,
   txNoAddress: 119,
+
+  rxFragments: 120,
+  rxFragmentMalformed: 121,
+  rxFragmentLost: 122,
+  txFragments: 123,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

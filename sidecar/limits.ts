@@ -195,3 +195,13 @@ export const LOGIN_EVERY_MS = 12_000;
 /** Passwords looked at side by side, 32 MiB and a tenth of a second each; and those that wait. */
 export const LOGINS_AT_ONCE_MAX = 4;
 export const LOGINS_WAITING_MAX = 64;
+
+/**
+ * Packets of which not all pieces came yet (OpenVPN's --fragment), in all and of one peer: stock has
+ * 25 for each connection. Full: the oldest goes (`rx.fragmentLost`), a peer's own first.
+ */
+export const REASSEMBLIES_MAX = 128;
+export const REASSEMBLIES_PER_PEER_MAX = 25;
+
+/** Pieces wait so long for the others, as in OpenVPN. */
+export const REASSEMBLY_MS = 10_000;

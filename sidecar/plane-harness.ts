@@ -62,6 +62,7 @@ export interface PlaneWish {
   /** Peers understand plans and parity. */
   readonly hasParity?: boolean;
   readonly dscpFrom?: Plane["dscpFrom"];
+  readonly fragmentBytes?: number;
 }
 
 /** A plane, its socket, and the far ends of its paths. */
@@ -100,6 +101,7 @@ export class PlaneHarness {
       own: createOwnStation(1),
       address4: undefined,
       frameBytesMax: wish.frameBytesMax ?? 1518,
+      fragmentBytes: wish.fragmentBytes,
     });
     nextNowMs += 60_000;
     this.plane.nowMs = nextNowMs;

@@ -55,6 +55,7 @@ export type PlaneOptions = Pick<
   | "probing"
   | "uplinks"
   | "frameBytesMax"
+  | "fragmentBytes"
   | "keyLimits"
 > & { readonly clockOrigin: ClockOrigin };
 

@@ -4,6 +4,7 @@ import type { TunnelConfig } from "./control/tunnel-config.ts";
 import type { PlaneOptions } from "./plane-link.ts";
 import { probingOf } from "./uplink-board.ts";
 import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
+import { FRAGMENT_HEADER_BYTES } from "./wire/fragment-header.ts";
 import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
 
 /** Largest inner MTU that a dialling end with `mtu: Auto` has slots for. */
@@ -51,7 +52,9 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
             outerBytesMax: transport.mssFixBytes,
             outerKind: "payload",
             outerFamily: 4,
-            overheadBytes: DATA_V2_EPOCH_BYTES,
+            overheadBytes:
+              DATA_V2_EPOCH_BYTES +
+              (transport.fragmentBytes === undefined ? 0 : FRAGMENT_HEADER_BYTES),
             device: device.kind,
           }),
     dscpFrom: transport.copyDscp !== true ? "nothing" : device.kind === "tun" ? "packet" : "frame",
@@ -59,6 +62,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
       packets: limitOf(transport.renegotiatePackets),
       bytes: limitOf(transport.renegotiateBytes),
     },
+    fragmentBytes: transport.fragmentBytes,
     frameBytesMax:
       mtuBytesMax + (device.kind === "tun" ? 0 : ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES),
   };

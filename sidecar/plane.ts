@@ -12,6 +12,7 @@ import type { SharedRing } from "./buffer/shared-ring.ts";
 import type { CaptureTap } from "./capture-tap.ts";
 import { ControlTokens } from "./control-tokens.ts";
 import type { Counters, TrafficTable } from "./counters.ts";
+import { createFragments, type Fragments, fragmentsBytes } from "./fragments.ts";
 import {
   FRAMES_PER_TURN_MAX,
   ORDERS_MAX,
@@ -55,7 +56,7 @@ const PARITY_SLOT: number = OWN_FRAME_SLOT + 1;
 const PING = Buffer.from("2a187bf3641eb4cb07ed2d0a981fc748", "hex");
 const OCC_EXIT = Buffer.from("287f346bd4ef7a812d56b8d3afc5459c06", "hex");
 /** Where the constants stand in the first slot. */
-export const PING_OFFSET = 0;
+export const PING_OFFSET = 16;
 export const PING_BYTES: number = PING.length;
 export const OCC_OFFSET = 64;
 export const OCC_EXIT_BYTES: number = OCC_EXIT.length;
@@ -113,6 +114,8 @@ export interface Plane {
   readonly replay: { readonly packets: number; readonly seconds: number };
   /** MSS to clamp to; undefined: off. */
   readonly mss: MssMaxima | undefined;
+  /** Packets are cut as by --fragment; undefined: they are not. */
+  readonly fragments: Fragments | undefined;
   readonly clampMss: typeof clampFrameMss;
   /** What DSCP is copied from to the packets around; "packet" without frames. */
   readonly dscpFrom: "nothing" | "frame" | "packet";
@@ -157,7 +160,7 @@ export function createPlane(
     | "probing"
     | "dscpFrom"
     | "frameBytesMax"
-  >,
+  > & { readonly fragmentBytes: number | undefined },
 ): Plane {
   const { forwarding, router } = options;
   const switching = router ?? forwarding;
@@ -166,7 +169,12 @@ export function createPlane(
   const slotBytes = HEADROOM_BYTES + roomBytes;
   const rooms = parityRooms({ ...options, policy: options.probing.policy });
   const slots = PARITY_SLOT + paritySlots(rooms);
-  const slab = new Uint8Array(new SharedArrayBuffer(slots * slotBytes));
+  const { fragmentBytes, frameBytesMax } = options;
+  const start = slots * slotBytes;
+  const slabBytes = start + fragmentsBytes(fragmentBytes, slotBytes);
+  const slab = new Uint8Array(new SharedArrayBuffer(slabBytes));
+  const view = new DataView(slab.buffer);
+  const memory = { view, slab, start, slotBytes, frameBytesMax };
   slab.set(PING, PING_OFFSET);
   slab.set(OCC_EXIT, OCC_OFFSET);
   const tables = {
@@ -190,7 +198,8 @@ export function createPlane(
     clampMss: router === undefined ? clampFrameMss : clampPacketMss,
     lane,
     slab,
-    view: new DataView(slab.buffer),
+    view,
+    fragments: fragmentBytes === undefined ? undefined : createFragments(fragmentBytes, memory),
     slotBytes,
     roomBytes,
     sessions: new SessionTable(SESSIONS_MAX),

@@ -15,7 +15,9 @@
  * packet that was not authenticated.
  */
 
+import { PieceVerdict } from "./buffer/reassembly.ts";
 import { Counter } from "./counters.ts";
+import { reassemble } from "./fragments.ts";
 import { PACKETS_PER_TURN_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
 import { notice, passControl } from "./notices.ts";
@@ -210,7 +212,7 @@ function finish(plane: Plane, index: number): void {
     const room = plane.parity.bySession[session.index];
     if (room !== undefined) keep(plane, room, index, keyId);
   }
-  takeFrame(plane, row, session);
+  takeOpened(plane, row, session);
 }
 
 /** A key may be tried with so many forgeries and no more. */
@@ -295,11 +297,28 @@ function openPath(plane: Plane, index: number, session: DataSession): void {
   tellFloat(plane, session, place);
 }
 
-/** Keeps in-tunnel messages, hands frames to the switch. */
-function takeFrame(plane: Plane, row: number, session: DataSession): void {
+/** What is behind the cipher: a frame, an in-tunnel message, or with --fragment a piece of one. */
+function takeOpened(plane: Plane, row: number, session: DataSession): void {
   // HOT PATH
   const start = plane.received[row + Word.start] as number;
   const length = plane.received[row + Word.length] as number;
+  const { fragments } = plane;
+  if (fragments === undefined) {
+    takeFrame(plane, session, start, length);
+    return;
+  }
+  const verdict = reassemble(plane, fragments, session.index, { start, length });
+  if (verdict > PieceVerdict.complete) return;
+  takeFrame(plane, session, fragments.reassembly.start, fragments.reassembly.length);
+  if (verdict !== PieceVerdict.complete) return;
+  // Its place is other pieces' from now on.
+  flushWrites(plane);
+  flushOrders(plane);
+}
+
+/** Keeps in-tunnel messages, hands frames to the switch. */
+function takeFrame(plane: Plane, session: DataSession, start: number, length: number): void {
+  // HOT PATH
   if (length === PING_BYTES && isMagic(plane, start, PING_OFFSET)) {
     plane.counters.add(Counter.rxPings, 1);
     return;
@@ -313,9 +332,8 @@ function takeFrame(plane: Plane, row: number, session: DataSession): void {
     return;
   }
   if (session.hasParity) {
-    const type = redundancyType(plane.view, start, length);
-    if (type !== 0) {
-      takeRedundancy(plane, row, session, type);
+    if (redundancyType(plane.view, start, length) !== 0) {
+      takeRedundancy(plane, session, start, length);
       return;
     }
   }
@@ -327,9 +345,8 @@ function takeFrame(plane: Plane, row: number, session: DataSession): void {
 }
 
 /** Parity for the session's blocks, or the dialling end's plan. */
-function takeRedundancy(plane: Plane, row: number, session: DataSession, type: number): void {
-  const start = plane.received[row + Word.start] as number;
-  const length = plane.received[row + Word.length] as number;
+function takeRedundancy(plane: Plane, session: DataSession, start: number, length: number): void {
+  const type = redundancyType(plane.view, start, length);
   const room = plane.parity.bySession[session.index];
   if (type === RedundancyType.plan) takePlan(plane, session, start, length);
   else if (type !== RedundancyType.parity) plane.counters.add(Counter.rxUnknownInner, 1);

@@ -13,14 +13,8 @@ import {
   sealPacket,
 } from "./plane-harness.ts";
 import { TAP_PORT } from "./ports.ts";
-import {
-  deliverFrame,
-  flushOrders,
-  sendExit,
-  sendingCounter,
-  sendPing,
-  sendPlain,
-} from "./send.ts";
+import { deliverFrame, flushOrders, sendExit, sendPing, sendPlain } from "./send.ts";
+import { sendingCounter } from "./sending-verdicts.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 
 const PING = "2a187bf3641eb4cb07ed2d0a981fc748";

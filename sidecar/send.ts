@@ -17,6 +17,7 @@ import { aim } from "./aiming.ts";
 import { captureFrame } from "./capture-tap.ts";
 import { splitControl } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
+import { buildPiece } from "./fragments.ts";
 import { FRAMES_PER_TURN_MAX, ORDERS_MAX, WRITES_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Verdict, Word } from "./native/layout.ts";
 import { notice } from "./notices.ts";
@@ -35,28 +36,16 @@ import {
   TAP_INDEX,
 } from "./plane.ts";
 import { TAP_PORT } from "./ports.ts";
+import { EAGAIN, ENOBUFS, sendingCounter } from "./sending-verdicts.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { NO_ID } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import type { Answers } from "./switch/switching.ts";
+import { FRAGMENT_HEADER_BYTES, pieceBytes, pieceHeader } from "./wire/fragment-header.ts";
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
 import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
 import { PLAN_BYTES, type Plan, writePlan } from "./wire/redundancy.ts";
 import { NO_CLASS, trafficClassOf } from "./wire/traffic-class.ts";
-
-/** Errno that mean "not now": the packet is dropped, nothing is wrong with it. */
-const EAGAIN = -11;
-const ENOBUFS = -105;
-const EMSGSIZE = -90;
-const ENETDOWN = -100;
-const ENETUNREACH = -101;
-const EHOSTUNREACH = -113;
-const EADDRNOTAVAIL = -99;
-const EINVAL = -22;
-const ENODEV = -19;
-const EBADF = -9;
-const ENOTCONN = -107;
-const ENOKEY = -126;
 
 /** One turn over the tap: how many frames there were, or -errno. */
 export function send(plane: Plane): number {
@@ -143,7 +132,9 @@ function sendTo(plane: Plane, index: number, start: number, length: number): voi
   const isSealed = sealFor(plane, session, start, length);
   plane.trafficClass = NO_CLASS;
   const room = plane.parity.bySession[index];
-  if (isSealed && room?.shape !== undefined) join(plane, session, room);
+  // Pieces and parity do not go together.
+  const joins = room?.shape !== undefined && plane.fragments === undefined;
+  if (isSealed && joins) join(plane, session, room);
 }
 
 /** The packet in the last order joins its session's parity block. */
@@ -180,8 +171,39 @@ export function closeDueBlocks(plane: Plane): void {
   rearmParity(plane);
 }
 
-/** Asks for bytes of the slab to be sealed and sent with the next flush; whether they will be. */
+/** Asks for bytes of the slab to be sealed for a session: as they are, or with --fragment. */
 function sealFor(plane: Plane, session: DataSession, start: number, length: number): boolean {
+  // HOT PATH
+  const { fragments } = plane;
+  if (fragments === undefined) return sealWhole(plane, session, start, length);
+  if (length > fragments.wholeBytesMax) return sealPieces(plane, session, start, length);
+  // The headroom in front is free; another session's header there is the same.
+  plane.view.setUint32(start - FRAGMENT_HEADER_BYTES, 0);
+  const bytes = length + FRAGMENT_HEADER_BYTES;
+  return sealWhole(plane, session, start - FRAGMENT_HEADER_BYTES, bytes);
+}
+
+function sealPieces(plane: Plane, session: DataSession, start: number, length: number): boolean {
+  const { fragments, counters } = plane;
+  const size = fragments === undefined ? 0 : pieceBytes(length, fragments.wholeBytesMax);
+  if (fragments === undefined || size === 0) {
+    counters.add(Counter.txTooBig, 1);
+    return false;
+  }
+  const number = fragments.numbers[session.index] as number;
+  fragments.numbers[session.index] = number + 1;
+  for (let at = 0, place = 0; at < length; at += size, place++) {
+    const bytes = Math.min(size, length - at);
+    const header = pieceHeader(number, place, at + bytes === length, size);
+    const target = buildPiece(plane, fragments, header, { start: start + at, bytes });
+    if (!sealWhole(plane, session, target, bytes + FRAGMENT_HEADER_BYTES)) return false;
+    counters.add(Counter.txFragments, 1);
+  }
+  return true;
+}
+
+/** Asks for bytes of the slab to be sealed and sent with the next flush; whether they will be. */
+function sealWhole(plane: Plane, session: DataSession, start: number, length: number): boolean {
   // HOT PATH
   if (session.sealSlot < 0) {
     plane.counters.add(Counter.txNoKey, 1);
@@ -265,9 +287,11 @@ function sendOwn(plane: Plane, session: DataSession, path: number, bytes: number
   }
   // What waits in the orders has its ids already: it leaves first.
   flushOrders(plane);
+  // In front of the constants are zeros: the header of a whole packet.
+  const headerBytes = plane.fragments === undefined ? 0 : FRAGMENT_HEADER_BYTES;
   const row = addOrder(plane, session, id, path);
-  plane.orders[row + Word.start] = PROBE_OFFSET;
-  plane.orders[row + Word.length] = bytes;
+  plane.orders[row + Word.start] = PROBE_OFFSET - headerBytes;
+  plane.orders[row + Word.length] = bytes + headerBytes;
   flushOrders(plane);
   return true;
 }
@@ -361,31 +385,4 @@ export function flushOrders(plane: Plane): void {
     bytesSent += bytes;
   }
   counters.add(Counter.txBytes, bytesSent);
-}
-
-/** The counter for a packet that did not leave. */
-export function sendingCounter(errno: number): Counter {
-  switch (errno) {
-    case EAGAIN:
-    case ENOBUFS:
-      return Counter.txSocketFull;
-    case EMSGSIZE:
-      return Counter.txTooBig;
-    case EBADF:
-      return Counter.txNoPath;
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-      return Counter.txUnreachable;
-    case EADDRNOTAVAIL:
-    case EINVAL:
-    case ENODEV:
-      return Counter.txNoAddress;
-    case ENOTCONN:
-      return Counter.txNoConnection;
-    case ENOKEY:
-      return Counter.txSealFailed;
-    default:
-      return Counter.txSocketError;
-  }
 }

@@ -5,16 +5,17 @@
 
 import type { Logger } from "pino";
 import type { PeerStatus, RouteStatus } from "./control/status.ts";
-import type { TunnelConfig } from "./control/tunnel-config.ts";
+import type { RoutingConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { PathWord } from "./native/layout.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { chooseRoutes } from "./pushed-routes.ts";
 import { RouteBook } from "./route-book.ts";
 import type { PushedOptions } from "./session/handshake/push-options.ts";
 import type { Device } from "./tap/device.ts";
+import { PacketFilter } from "./tap/packet-filter.ts";
 import { addressText } from "./uplink/address-words.ts";
 
-type Routed = Pick<Device, "setRoutes">;
+type Routed = Pick<Device, "setRoutes" | "name">;
 
 /** What a routed tunnel routes; of a bridged one, nothing. */
 export class TunnelRoutes {
@@ -23,6 +24,7 @@ export class TunnelRoutes {
   readonly #config: TunnelConfig;
   readonly #device: Routed;
   readonly #log: Logger;
+  #filter: PacketFilter | undefined;
   #dialled: readonly RouteStatus[] = [];
   #notes: ReadonlyMap<string, string> = new Map();
 
@@ -35,7 +37,9 @@ export class TunnelRoutes {
     this.#config = config;
     this.#device = device;
     this.#log = around.log;
-    if (routing === undefined || role.kind === "dial") return;
+    if (routing === undefined) return;
+    this.#openFilter(routing);
+    if (role.kind === "dial") return;
     this.book = new RouteBook(config, { role, routing }, around.plane);
     this.peersChanged();
   }
@@ -59,6 +63,24 @@ export class TunnelRoutes {
       ...taken.map(({ network }) => ({ network, behind: "server" })),
       ...left.map(({ network, why }) => ({ network, behind: "server", note: why })),
     ];
+  }
+
+  /** Removes what this host's kernel was told beside routes, which go with the device. */
+  close(): void {
+    this.#filter?.close();
+    this.#filter = undefined;
+  }
+
+  #openFilter({ fromSegment, masquerade }: RoutingConfig): void {
+    const { namespace, name } = this.#config;
+    const { filter, problems } = PacketFilter.open({
+      owner: `${namespace}/${name}`,
+      interface: this.#device.name,
+      networks: fromSegment,
+      masquerade,
+    });
+    this.#filter = filter;
+    for (const problem of problems) this.#log.error(problem);
   }
 
   /** What status shows; undefined for a bridged tunnel. */

@@ -100,6 +100,7 @@ export class Tunnel {
       const around = { plane: this.#plane, device: this.#device, log: this.log, linger };
       this.#routes = new TunnelRoutes(config, this.#device, around);
       this.#addresses = new SegmentAddresses({ config, ...around });
+      this.#undo.push(() => this.#routes.close());
       this.#end = this.#createEnd();
     } catch (error) {
       for (const step of this.#undo.reverse()) void step();

@@ -56,4 +56,6 @@ export interface WorkerData {
   /** Ways out of a dialling end, each with a socket that the worker opens; empty: `socketHandles`. */
   readonly uplinks: readonly UplinkConfig[];
   readonly frameBytesMax: number;
+  /** Largest UDP payload, as OpenVPN's --fragment; undefined: packets are not cut. */
+  readonly fragmentBytes: number | undefined;
 }

@@ -124,6 +124,7 @@ export class WorkerLoop {
       dscpFrom: data.dscpFrom,
       probing: data.probing,
       frameBytesMax: data.frameBytesMax,
+      fragmentBytes: data.fragmentBytes,
     });
     const { lane, forwarding, switching } = this.#plane;
     switching.openPort(TAP_PORT);
@@ -373,6 +374,7 @@ export class WorkerLoop {
     plane.paths.set(order.path, pathRow * order.path.length);
     if (order.isStream) plane.lane.streamKeep(pathRow);
     plane.traffic.clear(index);
+    plane.fragments?.reassembly.forget(index);
     const usage = this.#usage.begin(index);
     const session = new DataSession({ ...order, nowMs, usage });
     this.#network.openPaths(session, order.uplink);

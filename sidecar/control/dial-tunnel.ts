@@ -66,6 +66,12 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
       "spec.security.userPassSecretRef: the profile asks for a username and a password: name a Secret with the keys username and password";
     return { ok: false, problems: [problem] };
   }
+  const transport = mergedTransport(own, settings);
+  if (transport.fragmentBytes !== undefined && uplinks?.policy === "Fec") {
+    const problem =
+      "spec.transport.fragmentBytes (or fragment in the profile) cannot be had with the policy Fec: parity is for whole packets; remove one of the two";
+    return { ok: false, problems: [problem] };
+  }
   const config: TunnelConfig = {
     namespace,
     name: tunnel.metadata.name,
@@ -78,7 +84,7 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
     link: tunnel.spec.link,
     device: mergedDevice(deviceOf(tunnel), settings, isWritten(own.written, "transport", "mtu")),
     ...switchedOrRouted(tunnel, new Set()),
-    transport: mergedTransport(own, settings),
+    transport,
     security: {
       ...settings.security,
       ...(isWritten(own.written, "security", "dataCiphers")
@@ -206,6 +212,7 @@ function mergedTransport(own: TunnelWithPeers, settings: ProfileSettings): Trans
   return {
     ...TRANSPORT_DEFAULT,
     ...said(settings),
+    ...(transport.fragmentBytes === undefined ? {} : { fragmentBytes: transport.fragmentBytes }),
     ...(written("mssFixBytes") ? { mssFixBytes: transport.mssFixBytes } : {}),
     ...(written("replayWindow") ? { replayWindow: transport.replayWindow } : {}),
     ...(transport.copyDscp === undefined ? {} : { copyDscp: transport.copyDscp }),
@@ -219,9 +226,10 @@ function isTcp({ protocol }: RemoteConfig): boolean {
 }
 
 function said(settings: ProfileSettings): Partial<TransportConfig> {
-  const { mssFixBytes, replayWindow, keepalive, renewal } = settings;
+  const { mssFixBytes, fragmentBytes, replayWindow, keepalive, renewal } = settings;
   return {
     ...(mssFixBytes === undefined ? {} : { mssFixBytes }),
+    ...(fragmentBytes === undefined ? {} : { fragmentBytes }),
     ...(replayWindow === undefined ? {} : { replayWindow }),
     ...(keepalive === undefined ? {} : { keepalive }),
     ...renewal,

@@ -75,14 +75,21 @@ export async function loadListenTunnel(
     ...(tunnel.spec.addresses?.dhcp === true ? { pushesDhcp: true } : {}),
     ...segments(tunnel),
   };
-  const { mssFixBytes, replayWindow, keepalive, copyDscp = false } = transport;
+  const { mssFixBytes, fragmentBytes, replayWindow, keepalive, copyDscp = false } = transport;
   const config = {
     ...identity,
     role,
     link: tunnel.spec.link,
     device: deviceOf(tunnel),
     ...switchedOrRouted(tunnel, new Set(given.addresses4.values())),
-    transport: { mssFixBytes, replayWindow, keepalive, copyDscp, ...renewalOf(transport) },
+    transport: {
+      mssFixBytes,
+      ...(fragmentBytes === undefined ? {} : { fragmentBytes }),
+      replayWindow,
+      keepalive,
+      copyDscp,
+      ...renewalOf(transport),
+    },
     security: {
       ...securityOf(tunnel, credentials),
       dataCiphers: security.dataCiphers,

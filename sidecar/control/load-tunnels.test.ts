@@ -110,7 +110,7 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
     tunnel("c", { listen: { port: 0 }, colour: "red" }),
     tunnel("d", {
       listen: {},
-      transport: { fragmentBytes: 1372 },
+      transport: { protocol: "Tcp", fragmentBytes: 1372 },
       uplinks: { name: "x" },
     }),
     tunnel("e", { dial: { profileSecretRef: { name: "none" } } }),
@@ -132,9 +132,8 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
 
 /** Each field that the data plane lacks, alone. */
 const LACKING: readonly (readonly [string, Fields])[] = [
-  ["spec.routes.masquerade", { mode: "Routed", routes: { masquerade: true } }],
   ["spec.uplinks", { uplinks: { name: "x" } }],
-  ["spec.transport.fragmentBytes", { transport: { fragmentBytes: 1372 } }],
+  ["spec.transport.fragmentBytes", { transport: { fragmentBytes: 1372, protocol: "Tcp" } }],
   ["spec.security.issuerRef", { security: { issuerRef: { name: "x" } } }],
   ["spec.security.userPassSecretRef", { security: { userPassSecretRef: { name: "x" } } }],
   ["spec.addresses.gateway", { addresses: ADDRESSES, gateway: { bridge: { interface: "br0" } } }],

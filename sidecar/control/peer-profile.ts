@@ -130,6 +130,7 @@ function printed(made: {
     asksUserPass: security.userPassSecretRef !== undefined || security.userPassSocket !== undefined,
     mtu: transport.mtu,
     mssFixBytes: transport.mssFixBytes,
+    ...(transport.fragmentBytes === undefined ? {} : { fragmentBytes: transport.fragmentBytes }),
     replayWindow: transport.replayWindow,
     multicast: multicastOf(tunnel, peer, own),
   });

@@ -18,6 +18,8 @@ const REMOTES_MAX = 64;
 /** `mssfix` without a number: 1492 bytes with IPv6 and UDP headers around. */
 const MSSFIX_DEFAULT_BYTES = 1444;
 const IP_UDP_HEADER_BYTES = 48;
+/** Smaller pieces would be more than 32 of a full frame. */
+const FRAGMENT_BYTES_MIN = 576;
 /** What a double counts exactly. */
 const RENEWAL_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -82,6 +84,13 @@ export const APPLY: Readonly<Record<string, Apply>> = {
     if (mtu !== undefined) draft.mtu = mtu;
   },
   mssfix: applyMssFix,
+  fragment: (draft, directive) => {
+    const bytes = numberWord(draft, directive, 0, 9000);
+    const room = directive.words[1] === "mtu" ? IP_UDP_HEADER_BYTES : 0;
+    if (bytes === undefined || bytes === 0) return;
+    if (bytes - room >= FRAGMENT_BYTES_MIN) draft.fragmentBytes = bytes - room;
+    else refuse(draft, directive, `needs ${FRAGMENT_BYTES_MIN + room} or more`);
+  },
   "replay-window": (draft, directive) => {
     const packets = numberWord(draft, directive, 0, 65_536) ?? 64;
     const seconds = Number(directive.words[1] ?? 15);

@@ -219,7 +219,7 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["tls-crypt-v2 x", /this needs a file on disk.*<tls-crypt-v2>/],
   ["secret k", /static-key tunnels.*two-peers/],
   ["tls-server", /write tls-client here/],
-  ["fragment 1300", /not supported yet/],
+  ["fragment 300", /needs 576 or more/],
   ["ca ca.crt", /inline blocks only/],
   ["auth-user-pass creds.txt", /needs a file on disk/],
   ["server 10.0.0.0 255.0.0.0", /belongs to a server/],

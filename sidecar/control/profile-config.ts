@@ -35,6 +35,7 @@ export interface ProfileSettings {
   readonly routes: ProfileRoutes;
   readonly mtu?: number;
   readonly mssFixBytes?: number;
+  readonly fragmentBytes?: number;
   readonly replayWindow?: { readonly packets: number; readonly seconds: number };
   readonly keepalive?: { readonly intervalSeconds: number; readonly timeoutSeconds: number };
   /** What of it the profile says. */
@@ -224,6 +225,7 @@ function settingsOf(draft: ProfileDraft): ProfileSettings {
     },
     ...(draft.mtu === undefined ? {} : { mtu: draft.mtu }),
     ...(draft.mssFixBytes === undefined ? {} : { mssFixBytes: draft.mssFixBytes }),
+    ...(draft.fragmentBytes === undefined ? {} : { fragmentBytes: draft.fragmentBytes }),
     ...(draft.replayWindow === undefined ? {} : { replayWindow: draft.replayWindow }),
     ...(keepalive === undefined ? {} : { keepalive }),
     renewal: draft.renewal,

@@ -71,6 +71,7 @@ const APPLIED: readonly string[] = [
   "auth-user-pass",
   "tun-mtu",
   "mssfix",
+  "fragment",
   "replay-window",
   "reneg-sec",
   "reneg-bytes",
@@ -328,7 +329,6 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
     ["secret"],
   "this end is the TLS server of a pair: write tls-client here and tls-server at the other end, or let this end listen (docs/guides/two-peers.md)":
     ["tls-server"],
-  "fragmenting is not supported yet: remove it at both ends and lower tun-mtu": ["fragment"],
   "this check is not supported, and leaving it out would be less safe: use remote-cert-tls server":
     ["ns-cert-type", "remote-cert-ku", "tls-remote"],
   "this check is not supported, and leaving it out would be less safe: use peer-fingerprint": [

@@ -70,6 +70,7 @@ export interface ProfileDraft {
   tlsVersionMax?: "1.2" | "1.3";
   mtu?: number;
   mssFixBytes?: number;
+  fragmentBytes?: number;
   replayWindow?: { readonly packets: number; readonly seconds: number };
   pingSeconds?: number;
   pingRestartSeconds?: number;

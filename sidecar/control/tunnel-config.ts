@@ -173,6 +173,8 @@ export interface SegmentConfig {
 
 /** How packets travel. */
 export interface TransportConfig {
+  /** Largest UDP payload, as OpenVPN's --fragment at both ends; absent: packets are not cut. */
+  readonly fragmentBytes?: number;
   /** Clamp for the MSS of TCP SYN segments: the largest outer UDP payload as --mssfix; 0: off. */
   readonly mssFixBytes: number;
   readonly replayWindow: { readonly packets: "Auto" | number; readonly seconds: number };

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exchange } from "../support/exchange.ts";
+import { startFairlead } from "../support/fairlead-peer.ts";
 import { ping } from "../support/hosts.ts";
+import { Network } from "../support/netns.ts";
 import { createLink } from "./links.ts";
 
 const BYTES = 400_000;
@@ -82,3 +84,55 @@ for (const release of ["2.6", "2.7"] as const) {
     assert.match(left?.note ?? "", /toSegment/);
   });
 }
+
+test("hosts behind both ends reach each other, masqueraded, and nothing is left of it", async () => {
+  await using link = await createLink({
+    release: "2.6",
+    role: "server",
+    device: "tun",
+    routes: { fromSegment: [NEAR.network4], masquerade: true },
+  });
+  const { oursHost, stockHost, ours } = link;
+  await using network = await Network.create();
+  const lan = await network.namespace("lan");
+  await network.cable(
+    { namespace: oursHost, interface: "lan0" },
+    { namespace: lan, interface: "eth0" },
+  );
+  await oursHost.addresses("lan0", "10.96.0.1/16", "10.97.0.1/16");
+  // The host has no route back to the tunnel: only masqueraded packets are answered.
+  await lan.addresses("eth0", "10.96.0.9/16", "10.97.0.9/16");
+  await stockHost.ip("route add 10.97.0.0/16 dev tun0");
+  assert.deepEqual(await ping(stockHost, "10.96.0.9"), ALL);
+  assert.equal((await ping(stockHost, "10.97.0.9")).received, 0, "not in routes.fromSegment");
+  const hidden = (await ours.tunnel())?.counters["router.noRoute"];
+  assert((hidden ?? 0) >= 3, `${hidden}`);
+  assert.match(await oursHost.run(["nft", "list", "tables"]), /inet fairlead\/lab\/segment/);
+  ours.signal("SIGTERM");
+  assert.equal(await ours.waitForEnd(), 0, ours.log);
+  assert.equal(await oursHost.run(["nft", "list", "tables"]), "");
+  assert.equal((await oursHost.run(["cat", "/proc/sys/net/ipv4/ip_forward"])).trim(), "0");
+});
+
+test("what a killed run left is swept by the next start", async () => {
+  await using link = await createLink({
+    release: "2.6",
+    role: "server",
+    device: "tun",
+    routes: { fromSegment: [NEAR.network4], masquerade: true },
+    peer: { networks: [FAR.network4] },
+  });
+  const { oursHost, ours, folder } = link;
+  ours.signal("SIGKILL");
+  await ours.waitForEnd();
+  assert.match(await oursHost.run(["nft", "list", "tables"]), /fairlead\/lab\/segment/);
+  const file = `${folder}/server.yaml`;
+  await using again = await startFairlead(oursHost, [file], { folder: `${folder}/server` });
+  await again.waitForPeer("box-7");
+  assert.deepEqual(await ping(oursHost, link.stockAddress), ALL);
+  again.signal("SIGTERM");
+  assert.equal(await again.waitForEnd(), 0, again.log);
+  assert.equal(await oursHost.run(["nft", "list", "tables"]), "");
+  assert.equal((await oursHost.run(["cat", "/proc/sys/net/ipv4/ip_forward"])).trim(), "0");
+  assert.equal(await oursHost.run(["ip", "route", "show", "proto", "250"]), "");
+});

@@ -54,6 +54,7 @@ export function profileText(input: ProfileInput): string {
     asksUserPass: security.userPassSecretRef !== undefined || security.userPassSocket !== undefined,
     mtu: transport.mtu,
     mssFixBytes: transport.mssFixBytes,
+    ...(transport.fragmentBytes === undefined ? {} : { fragmentBytes: transport.fragmentBytes }),
     replayWindow: transport.replayWindow,
     multicast: multicastOf(input),
   });
