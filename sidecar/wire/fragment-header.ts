@@ -8,7 +8,7 @@
 
 export const FRAGMENT_HEADER_BYTES = 4;
 /** Pieces of one packet at the most. */
-export const PIECES_MAX = 32;
+const PIECES_MAX = 32;
 /** Pieces are this or a multiple of it long, but for the last. */
 export const PIECE_UNIT_BYTES = 4;
 /** Numbers of packets, round and round. */
