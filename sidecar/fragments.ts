@@ -5,10 +5,10 @@
  */
 
 import { randomInt } from "node:crypto";
-import { PieceVerdict, Reassembly } from "./buffer/reassembly.ts";
 import { Counter, type Counters } from "./counters.ts";
 import * as limits from "./limits.ts";
 import { HEADROOM_BYTES } from "./native/layout.ts";
+import { PieceVerdict, Reassembly } from "./session/reassembly.ts";
 import { FRAGMENT_HEADER_BYTES, PACKET_NUMBERS } from "./wire/fragment-header.ts";
 import { DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
 

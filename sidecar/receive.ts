@@ -15,7 +15,6 @@
  * packet that was not authenticated.
  */
 
-import { PieceVerdict } from "./buffer/reassembly.ts";
 import { Counter } from "./counters.ts";
 import { reassemble } from "./fragments.ts";
 import { PACKETS_PER_TURN_MAX } from "./limits.ts";
@@ -43,6 +42,7 @@ import { ReplayVerdict } from "./replay/replay-window.ts";
 import { deliverFrame, flushOrders, flushWrites } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { NO_PATH, PATHS_MAX } from "./session/path-set.ts";
+import { PieceVerdict } from "./session/reassembly.ts";
 import { answerOn, isSamePath, isSameRemote } from "./uplink/path-table.ts";
 import { Opcode } from "./wire/control-packet.ts";
 import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
