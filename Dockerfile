@@ -10,7 +10,7 @@ COPY package.json package-lock.json .npmrc ./
 # The base image's own Node runs things here; the package of the same name would be a second one.
 # Types and source maps of packages are a third of them, and nothing reads them here.
 RUN npm install --no-save --omit=dev --no-audit --no-fund \
-  && rm -rf node_modules/node node_modules/node-* node_modules/.bin/node node_modules/@types /root/.npm \
+  && rm -rf node_modules/node node_modules/node-* node_modules/.bin/node node_modules/@types ~/.npm \
   && find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' \) -delete
 COPY sidecar/native sidecar/native
 RUN node sidecar/native/build.ts && strip --strip-unneeded sidecar/native/fairlead.node

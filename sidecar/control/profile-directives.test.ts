@@ -10,6 +10,7 @@ const COMMON: Readonly<Record<Exclude<Treatment, "refused">, readonly string[]>>
   readonly refused: readonly string[];
 } = {
   applied: [
+    "fragment 1300",
     ...["client", "tls-client", "pull", "dev tap", "dev-type tap", "proto udp", "proto udp4"],
     ...["remote vpn.example.org 1194 udp", "remote-random", "port 1194", "rport 1194", "nobind"],
     ...["lport 0", "bind", "auth SHA256", "cipher AES-256-GCM", "data-ciphers AES-256-GCM"],
@@ -47,7 +48,7 @@ const COMMON: Readonly<Record<Exclude<Treatment, "refused">, readonly string[]>>
   ],
   refused: [
     ...["up /etc/openvpn/up.sh", "down /etc/openvpn/down.sh", "plugin x.so", "tls-verify x"],
-    ...["comp-lzo", "compress lz4", "fragment 1300", "secret static.key", "pkcs12 me.p12"],
+    ...["comp-lzo", "compress lz4", "secret static.key", "pkcs12 me.p12"],
     ...["ca ca.crt", "askpass", "config other.ovpn", "ns-cert-type server", "capath /etc/ssl"],
     ...["server 10.8.0.0 255.255.255.0", "mode server", "static-challenge x 1"],
   ],

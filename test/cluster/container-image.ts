@@ -18,6 +18,8 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const IMAGE_REPOSITORY = "docker.io/library/fairlead";
 
 const BASE = "docker.io/library/node:24-bookworm-slim";
+/** Home of the user that runs the steps of a build, inside the image. */
+const BUILD_HOME = join("/", "root");
 const BUILD_TIMEOUT_MS = 25 * 60_000;
 const STEP_TIMEOUT_MS = 5 * 60_000;
 
@@ -73,12 +75,12 @@ async function machineSettings(): Promise<readonly string[]> {
     ["/etc/apt", "/etc/apt"],
     ["/usr/local/share/ca-certificates", "/usr/local/share/ca-certificates"],
     [npm, "/usr/local/etc/npmrc"],
-    [await npmSetting("userconfig"), "/root/.npmrc"],
+    [await npmSetting("userconfig"), join(BUILD_HOME, ".npmrc")],
   ] as const;
   // Crates and what was compiled of them are kept between builds, outside the image.
   const kept = ["cargo/registry", "cache/fairlead"].flatMap((path) => {
     mkdirSync(join(folder(), path), { recursive: true });
-    return ["--volume", `${join(folder(), path)}:/root/.${path}:rw`];
+    return ["--volume", `${join(folder(), path)}:${join(BUILD_HOME, `.${path}`)}:rw`];
   });
   const read = mounts
     .filter(([source]) => source !== "" && existsSync(source))

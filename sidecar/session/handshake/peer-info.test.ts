@@ -24,10 +24,10 @@ test("what this end announces is read back", () => {
   });
 });
 
-test("this end announces what it does: epoch keys and dynamic tls-crypt, but not P2P", () => {
+test("this end announces what it does: epoch keys, dynamic tls-crypt and PUSH_UPDATE, but not P2P", () => {
   const bits = (value: number) =>
     [...value.toString(2)].reverse().flatMap((bit, at) => (bit === "1" ? [at] : []));
-  assert.deepEqual(bits(CLIENT_PROTO), [1, 2, 3, 4, 7, 8, 9, 10]);
+  assert.deepEqual(bits(CLIENT_PROTO), [1, 2, 3, 4, 7, 8, 9, 10, 12]);
   assert.equal(CLIENT_PROTO & Proto.ncpP2p, 0);
   assert.match(
     clientPeerInfo("1", ["AES-128-GCM"], false),
