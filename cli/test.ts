@@ -36,5 +36,6 @@ function select(names: readonly string[]): readonly Part[] {
     throw new UsageError(`there is no part ${unknown}; the parts are ${known.join(", ")}`);
   }
   const named = names.filter((name) => name !== FULL);
-  return named.length === 0 ? PARTS : PARTS.filter((part) => names.includes(part.name));
+  if (named.length > 0) return PARTS.filter((part) => names.includes(part.name));
+  return PARTS.filter((part) => part.isLong !== true || names.includes(FULL));
 }

@@ -32,6 +32,8 @@ export interface Step {
 export interface Part {
   readonly name: PartName;
   readonly needsRoot: boolean;
+  /** Runs when it is named, or in the long run: too slow on a machine with empty caches. */
+  readonly isLong?: true;
   readonly steps: () => readonly Step[];
 }
 
@@ -59,7 +61,7 @@ export const PARTS: readonly Part[] = [
   { name: "native", needsRoot: false, steps: nativeSteps },
   { name: "netns", needsRoot: true, steps: () => fileSteps("netns", true) },
   { name: "cluster", needsRoot: true, steps: clusterSteps },
-  { name: "node", needsRoot: true, steps: nodeSteps },
+  { name: "node", needsRoot: true, isLong: true, steps: nodeSteps },
   { name: "interop", needsRoot: true, steps: () => fileSteps("interop", false) },
   { name: "lab", needsRoot: true, steps: labSteps },
 ];
