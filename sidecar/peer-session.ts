@@ -153,8 +153,10 @@ export class PeerSession {
       plane.count(VERDICT_COUNTERS[verdict]);
       return false;
     }
-    // Only what the wrapping authenticated moves the answers; a dialling end chose its path.
-    const isFixed = this.#isDialled || this.#isStream;
+    // Only what the wrapping authenticated moves the answers; a dialling end chose its path. Until it is
+    // up a session stays where its cookie was answered from: data begins there without another check,
+    // and a copy of a packet can be quicker than the packet.
+    const isFixed = this.#isDialled || this.#isStream || this.agreement === undefined;
     if (this.#wrap.isAuthenticated && !isFixed) this.row = row;
     return true;
   }

@@ -31,7 +31,8 @@ export function takeProbe(plane: Plane, session: DataSession, start: number): vo
   const { paths, lastPath } = session;
   plane.counters.add(Counter.rxProbes, 1);
   if (probe.type === ProbeType.reply) {
-    if (!plane.isDialling || !paths.isKnown(probe.path)) return;
+    // A reply by another path says nothing of the one that was probed.
+    if (!plane.isDialling || probe.path !== lastPath || !paths.isKnown(probe.path)) return;
     const reply = { rttMs: (plane.nowMs - probe.timeMs) | 0, receivedThere: probe.received };
     const change = paths.replied(probe.path, reply, plane.probing);
     if (change !== "up") return;

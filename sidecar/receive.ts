@@ -256,7 +256,9 @@ function followPath(plane: Plane, index: number, session: DataSession, isNewest:
   // its session's only path.
   if (plane.isDialling) plane.counters.add(Counter.rxOtherAddress, 1);
   else if (plane.isStream) plane.counters.add(Counter.rxOtherAddress, 1);
-  else if (isNewest) openPath(plane, index, session);
+  // The slower of two paths never brings the newest packet. Opening it to a peer of ours sends nothing
+  // there but a challenge.
+  else if (isNewest || session.hasProbes) openPath(plane, index, session);
 }
 
 /** The session's path that a datagram came by, the last one first. */

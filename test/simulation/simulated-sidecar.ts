@@ -305,7 +305,11 @@ export class SimulatedSidecar {
     const { packets } = this.config.transport.replayWindow;
     assert(packets !== "Auto", "the window of a simulation has a size");
     const isDue = this.#world.ledger.arrive(this.number, sealed, packets);
-    if (isDue && sealed.frame >= 0) this.#due.push({ frame: sealed.frame, from: session.index });
+    // What parity made again was taken then, and sent on to those who were there then.
+    const isNew = !this.#world.ledger.isDelivered(this.number, sealed.frame);
+    if (isDue && isNew && sealed.frame >= 0) {
+      this.#due.push({ frame: sealed.frame, from: session.index });
+    }
   }
 
   #sent({ path, sealed }: Leaving): void {
