@@ -63,7 +63,7 @@ async function createWorld(): Promise<World> {
       const namespace = host === "server" ? server : client;
       const options = { folder: scratch.file(host), parameters: ["--keep-trying"] };
       const peer = await startFairlead(namespace, [files[host]], options);
-      await peer.waitForLog(host === "server" ? /"msg":"tunnel started"/ : /"msg":"connected"/);
+      await peer.waitForLog(host === "server" ? /"msg":"tunnel started"/ : /"msg":"address taken/);
       return kept.use(peer);
     },
     [Symbol.asyncDispose]: async () => await kept.disposeAsync(),
