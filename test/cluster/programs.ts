@@ -68,11 +68,10 @@ export const CONTROLLER_PROGRAMS: readonly ClusterProgram[] = [
 /** What runs on a node besides the container runtime. */
 export const NODE_PROGRAMS: readonly ClusterProgram[] = ["kubelet", "kube-proxy", "coredns"];
 
-/** Every program that tests use. */
-export const ALL_PROGRAMS: readonly ClusterProgram[] = [
+/** What tests use that need no node. */
+export const PLANE_PROGRAMS: readonly ClusterProgram[] = [
   ...SERVER_PROGRAMS,
   ...CONTROLLER_PROGRAMS,
-  ...NODE_PROGRAMS,
   "helm",
 ];
 

@@ -140,8 +140,10 @@ function clusterSteps(): readonly Step[] {
 
 /** A real node with the image; not isolated: it needs the machine's control groups, and isolates itself. */
 function nodeSteps(): readonly Step[] {
+  const programs = ["node", "test/cluster/build.ts", "node"];
   const build = ["node", "test/cluster/build-image.ts"];
   return [
+    { name: "programs", kind: "check", command: programs, timeoutMs: 45 * MINUTE_MS },
     { name: "image", kind: "check", command: build, timeoutMs: 30 * MINUTE_MS },
     ...fileSteps("node", false),
     { ...labStep("S3", "openvpn", "3", "--cluster"), timeoutMs: 8 * MINUTE_MS },
