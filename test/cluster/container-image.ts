@@ -51,7 +51,8 @@ export async function ensureImage(say: (line: string) => void): Promise<ImageArc
     await buildahFine(["push", reference, `docker-archive:${path}.new:${reference}`]);
     renameSync(`${path}.new`, path);
     writeFileSync(join(folder(), "fairlead.id"), id);
-    await buildahFine(["rmi", "--prune"]);
+    // What a killed build still holds is not removed, and costs space only.
+    await buildah(["rmi", "--prune"]);
   }
   return { path, reference, bytes: statSync(path).size };
 }
