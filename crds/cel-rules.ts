@@ -8,6 +8,7 @@
 
 import { Environment } from "@marcbachmann/cel-js";
 import {
+  containsNetwork,
   type IpAddress,
   type IpNetwork,
   networkContains,
@@ -102,10 +103,6 @@ function newEnvironment(): Environment {
 function masked(network: IpNetwork): IpNetwork {
   const { first } = networkRange(network);
   return { ...network, address: { family: network.address.family, value: first } };
-}
-
-function containsNetwork(outer: IpNetwork, inner: IpNetwork): boolean {
-  return inner.prefixBits >= outer.prefixBits && networkContains(outer, inner.address);
 }
 
 function sameAddress(a: IpAddress, b: IpAddress): boolean {

@@ -66,6 +66,11 @@ export function networkContains(network: IpNetwork, address: IpAddress): boolean
   return first <= address.value && address.value <= last;
 }
 
+/** Whether `inner` lies in `outer`, or is the same. */
+export function containsNetwork(outer: IpNetwork, inner: IpNetwork): boolean {
+  return inner.prefixBits >= outer.prefixBits && networkContains(outer, inner.address);
+}
+
 /** Prints an address; IPv6 in the form of RFC 5952. */
 export function formatAddress(address: IpAddress): string {
   if (address.family === 4) {

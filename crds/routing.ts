@@ -5,9 +5,9 @@
  */
 
 import {
+  containsNetwork,
   formatAddress,
   type IpNetwork,
-  networkContains,
   networkRange,
   parseNetwork,
 } from "./ip-network.ts";
@@ -159,5 +159,5 @@ function ownProblem(text: string, fromSegment: readonly string[]): string | unde
 export function isInside(text: string, outer: string): boolean {
   const [inner, around] = [parseNetwork(text), parseNetwork(outer)];
   if (inner === undefined || around === undefined) return false;
-  return inner.prefixBits >= around.prefixBits && networkContains(around, inner.address);
+  return containsNetwork(around, inner);
 }
