@@ -2,10 +2,10 @@
  * What `status`, `doctor` and `profile` read of a cluster, with the rights of whoever calls them.
  * Invariant: what may not be read is said, and never taken for "there is none".
  */
-import { KubeConfig } from "@kubernetes/client-node";
 import type { UplinkSet, VpnPeer, VpnTunnel } from "../crds/types.ts";
 import { ApiClient } from "../operator/api/api-client.ts";
 import { ApiError } from "../operator/api/api-error.ts";
+import { loadKubeConfig } from "../operator/api/kube-config.ts";
 import type { KubeObject, ResourceKind } from "../operator/api/object.ts";
 import * as kinds from "../operator/api/object.ts";
 import { SYSTEM_CLOCK } from "../operator/clock.ts";
@@ -90,9 +90,7 @@ const NAMESPACE_DEFAULT = "default";
 
 /** The cluster that kubectl would talk to. */
 export function openCluster(flags: ClusterFlags): Cluster {
-  const config = new KubeConfig();
-  if (flags.kubeconfig === undefined) config.loadFromDefault();
-  else config.loadFromFile(flags.kubeconfig);
+  const config = loadKubeConfig(flags.kubeconfig);
   const context = config.getContextObject(config.getCurrentContext());
   const namespace = flags.namespace ?? context?.namespace ?? NAMESPACE_DEFAULT;
   const api = new ApiClient(config, SYSTEM_CLOCK);

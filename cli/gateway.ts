@@ -5,9 +5,9 @@
  */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { KubeConfig } from "@kubernetes/client-node";
 import pino from "pino";
 import { ApiClient } from "../operator/api/api-client.ts";
+import { loadKubeConfig } from "../operator/api/kube-config.ts";
 import { LEASE, type OwnerReference, SECRET } from "../operator/api/object.ts";
 import { SYSTEM_CLOCK } from "../operator/clock.ts";
 import { LeaseElection } from "../operator/leader/lease-election.ts";
@@ -49,7 +49,7 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
   const log = pino({ base: null }, pino.destination({ fd: STDERR, sync: true }));
   // The folder outlives a killed container: its mark would call this replica active.
   await rm(join(flags.run, ACTIVE_FILE), { force: true });
-  const api = new ApiClient(loadConfig(flags), SYSTEM_CLOCK);
+  const api = new ApiClient(loadKubeConfig(flags.kubeconfig), SYSTEM_CLOCK);
   const name = `${flags.tunnel}-gateway`;
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stop.abort());
@@ -254,13 +254,6 @@ class Files {
       process.kill(process.pid, "SIGHUP");
     });
   }
-}
-
-function loadConfig(flags: GatewayFlags): KubeConfig {
-  const config = new KubeConfig();
-  if (flags.kubeconfig === undefined) config.loadFromDefault();
-  else config.loadFromFile(flags.kubeconfig);
-  return config;
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

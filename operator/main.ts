@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { KubeConfig } from "@kubernetes/client-node";
+import { loadKubeConfig } from "./api/kube-config.ts";
 import { serveHttp } from "./http-server.ts";
 import { DRAIN_MS_MAX } from "./limits.ts";
 import {
@@ -32,9 +32,7 @@ export interface OperatorOptions extends Omit<OperatorSettings, "kubeConfig" | "
 
 /** Runs until it is told to stop (true) or lost its Lease (false). */
 export async function runOperator(options: OperatorOptions): Promise<boolean> {
-  const kubeConfig = new KubeConfig();
-  if (options.kubeconfig === undefined) kubeConfig.loadFromDefault();
-  else kubeConfig.loadFromFile(options.kubeconfig);
+  const kubeConfig = loadKubeConfig(options.kubeconfig);
   const identity = `${hostname()}_${randomBytes(4).toString("hex")}`;
   const get = wireOperator({ ...options, kubeConfig, identity });
   const stop = new AbortController();
