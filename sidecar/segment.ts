@@ -39,7 +39,7 @@ export function createSegment(
 ): SegmentParts {
   if (data.link === "TwoPeer" || data.routing !== undefined)
     return { address4: undefined, parts: {} };
-  const stations = createStations();
+  const stations = createStations(randomInt(2 ** 31));
   const { snooping, storm } = data.segment ?? {};
   const common = {
     table: stations,
@@ -52,7 +52,7 @@ export function createSegment(
     ...(storm === undefined ? {} : { storm: createStorm(storm) }),
   };
   if (snooping === undefined) return { stations, address4: undefined, parts: common };
-  const groups = createGroups();
+  const groups = createGroups(randomInt(2 ** 31));
   const address4 = snooping.address4 === undefined ? undefined : addressWords(snooping.address4);
   const part = new Snooping({
     table: groups,
@@ -70,7 +70,8 @@ export function createSegment(
   return { stations, groups, address4, parts: { ...common, snooping: part } };
 }
 
-function createStations(): MacTable {
+/** A switch's table of stations. `seed`: of its hash, 31 bits. */
+export function createStations(seed: number): MacTable {
   return new MacTable({
     portsMax: limits.PORTS_MAX,
     stationsMax: limits.STATIONS_MAX,
@@ -78,7 +79,7 @@ function createStations(): MacTable {
     peerStationsMax: limits.STATIONS_PER_PEER_MAX,
     declaredMax: limits.STATIONS_DECLARED_MAX,
     ageMs: limits.STATION_AGE_MS,
-    seed: randomInt(2 ** 31),
+    seed,
   });
 }
 
@@ -88,7 +89,8 @@ function createGuard(isDialling: boolean): LoopGuard {
   return new LoopGuard(id, isDialling ? 300 + (id.low & 3) * 100 : 0);
 }
 
-function createGroups(): GroupTable {
+/** A switch's table of groups. `seed`: of its hash, 31 bits. */
+export function createGroups(seed: number): GroupTable {
   return new GroupTable({
     portsMax: limits.PORTS_MAX,
     groupsMax: limits.GROUPS_MAX,
@@ -98,7 +100,7 @@ function createGroups(): GroupTable {
     peerMembersMax: limits.GROUP_MEMBERS_PER_PEER_MAX,
     sourcesPerMemberMax: limits.GROUP_SOURCES_PER_MEMBER_MAX,
     membershipMs: limits.GROUP_MEMBERSHIP_MS,
-    seed: randomInt(2 ** 31),
+    seed,
   });
 }
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
 import * as limits from "../limits.ts";
+import { createStations } from "../segment.ts";
 import { LearnResult, MacTable, NO_PORT, readStations, stationHigh } from "./mac-table.ts";
 
 const L = LearnResult;
@@ -288,15 +289,7 @@ test("another thread reads only whole pictures while stations come and go", {
 });
 
 test("100,000 stations that one peer offers push out nobody else's, and leave room for more", () => {
-  const table = new MacTable({
-    portsMax: limits.PORTS_MAX,
-    stationsMax: limits.STATIONS_MAX,
-    tapStationsMax: limits.STATIONS_PER_TAP_MAX,
-    peerStationsMax: limits.STATIONS_PER_PEER_MAX,
-    declaredMax: limits.STATIONS_DECLARED_MAX,
-    ageMs: limits.STATION_AGE_MS,
-    seed: 7,
-  });
+  const table = createStations(7);
   const others = 1000;
   for (let station = 0; station < others; station++) table.learn(0x0200, station, 2, 0);
   for (let station = 0; station < 100_000; station++) table.learn(0x0600, station * 257, 1, 1);

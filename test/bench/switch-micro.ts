@@ -11,9 +11,10 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Counters } from "../../sidecar/counters.ts";
 import * as limits from "../../sidecar/limits.ts";
+import { createGroups, createStations } from "../../sidecar/segment.ts";
 import { Forwarding } from "../../sidecar/switch/forwarding.ts";
-import { GroupTable } from "../../sidecar/switch/group-table.ts";
-import { MacTable, stationHigh } from "../../sidecar/switch/mac-table.ts";
+import type { GroupTable } from "../../sidecar/switch/group-table.ts";
+import { type MacTable, stationHigh } from "../../sidecar/switch/mac-table.ts";
 import { Snooping } from "../../sidecar/switch/snooping.ts";
 import { addressWords } from "../../sidecar/uplink/address-words.ts";
 import { RecordKind } from "../../sidecar/wire/group-message.ts";
@@ -25,6 +26,7 @@ const ROUNDS = 5;
 const FRAME_BYTES = 64;
 const MEMBERS = 2;
 const UDP = 17;
+const SEED = 0x2545_f491;
 
 interface Figures {
   readonly stations: number;
@@ -36,15 +38,7 @@ interface Figures {
 }
 
 function measure(stations: number): Figures {
-  const table = new MacTable({
-    portsMax: limits.PORTS_MAX,
-    stationsMax: limits.STATIONS_MAX,
-    tapStationsMax: limits.STATIONS_PER_TAP_MAX,
-    peerStationsMax: limits.STATIONS_PER_PEER_MAX,
-    declaredMax: limits.STATIONS_DECLARED_MAX,
-    ageMs: limits.STATION_AGE_MS,
-    seed: 0x2545_f491,
-  });
+  const table = createStations(SEED);
   const forwarding = new Forwarding({
     table,
     portsMax: limits.PORTS_MAX,
@@ -140,17 +134,7 @@ interface Groups {
 
 /** So many groups, each joined behind two ports, and a querier that has settled. */
 function joinGroups(count: number): Groups {
-  const table = new GroupTable({
-    portsMax: limits.PORTS_MAX,
-    groupsMax: limits.GROUPS_MAX,
-    membersMax: limits.GROUP_MEMBERS_MAX,
-    sourcesMax: limits.GROUP_SOURCES_MAX,
-    tapMembersMax: limits.GROUP_MEMBERS_PER_TAP_MAX,
-    peerMembersMax: limits.GROUP_MEMBERS_PER_PEER_MAX,
-    sourcesPerMemberMax: limits.GROUP_SOURCES_PER_MEMBER_MAX,
-    membershipMs: limits.GROUP_MEMBERSHIP_MS,
-    seed: 0x2545_f491,
-  });
+  const table = createGroups(SEED);
   const snooping = new Snooping({
     table,
     portsMax: limits.PORTS_MAX,
