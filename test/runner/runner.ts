@@ -42,15 +42,16 @@ async function runPart(part: Part, isFull: boolean, repeated: string[]): Promise
   let counts = NO_COUNTS;
   for (const step of part.steps()) {
     const stepStartMs = performance.now();
-    let outcome = await runStep(step, isFull);
-    let stepCounts = countOutcome(step.kind, outcome);
-    appendFileSync(log, `== ${step.name}\n${outcome.stdout}\n${outcome.stderr}\n`);
+    const attempt = async (name: string): Promise<[Outcome, Counts]> => {
+      const outcome = await runStep(step, isFull);
+      appendFileSync(log, `== ${name}\n${outcome.stdout}\n${outcome.stderr}\n`);
+      return [outcome, countOutcome(step.kind, outcome)];
+    };
+    let [outcome, stepCounts] = await attempt(step.name);
     if (stepCounts.failed > 0 && step.isTimed === true && repeated.length < REPEATS_MAX) {
       say(`  ${step.name}: failed, is repeated once (${secondsSince(stepStartMs)})`);
       say(failureText(step, outcome));
-      outcome = await runStep(step, isFull);
-      stepCounts = countOutcome(step.kind, outcome);
-      appendFileSync(log, `== ${step.name}, again\n${outcome.stdout}\n${outcome.stderr}\n`);
+      [outcome, stepCounts] = await attempt(`${step.name}, again`);
       if (stepCounts.failed === 0) repeated.push(step.name);
     }
     counts = addCounts(counts, stepCounts);
