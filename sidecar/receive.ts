@@ -333,11 +333,9 @@ function takeFrame(plane: Plane, session: DataSession, start: number, length: nu
     takeProbe(plane, session, start);
     return;
   }
-  if (session.hasParity) {
-    if (redundancyType(plane.view, start, length) !== 0) {
-      takeRedundancy(plane, session, start, length);
-      return;
-    }
+  if (session.hasParity && redundancyType(plane.view, start, length) !== 0) {
+    takeRedundancy(plane, session, start, length);
+    return;
   }
   if (length > plane.frameBytesMax) {
     plane.counters.add(Counter.tapFrameTooBig, 1);
