@@ -1,24 +1,21 @@
 /**
- * The comparison: contenders take turns on the same pair of hosts in the same run, so that what
- * else the machine does meets all of them; medians count.
+ * The comparison: contenders take turns in the same run, so that what else the machine does meets all
+ * of them; medians count.
  */
-import { Network } from "../support/netns.ts";
+import assert from "node:assert/strict";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
 import type { Contender, Pair } from "./contender.ts";
 import { CONTENDERS } from "./contenders.ts";
+import { compareEchoes, makePair } from "./echoes.ts";
 import {
   type MemoryFigures,
   measureMemory,
-  measurePing,
   measureTcp,
   medians,
   type PingFigures,
   type TcpFigures,
 } from "./measure.ts";
-
-const NEAR_UNDERLAY = "192.0.2.1";
-const FAR_UNDERLAY = "192.0.2.2";
 
 /** What is asked for. */
 export interface BenchOptions {
@@ -70,19 +67,16 @@ async function compare(stack: AsyncDisposableStack, options: BenchOptions): Prom
     else say(`${contender.name} is left out: ${reason}`);
   }
   const scratch = stack.use(await Scratch.create());
-  const network = stack.use(await Network.create());
-  const near = await network.namespace("near");
-  const far = await network.namespace("far");
-  await network.cable({ namespace: near, interface: "up0" }, { namespace: far, interface: "up0" });
-  await near.addresses("up0", `${NEAR_UNDERLAY}/24`);
-  await far.addresses("up0", `${FAR_UNDERLAY}/24`);
+  const hosts = await makePair(stack, scratch.file("hosts"));
   for (let round = 1; round <= options.runs; round += 1) {
+    const echoes = await compareEchoes([...runs.keys()], `${scratch.file("echoes")}-${round}`);
     for (const [contender, figures] of runs) {
-      const folder = scratch.file(`${contender.name}-${round}`);
-      const pair = { near, far, nearUnderlay: NEAR_UNDERLAY, folder };
-      const run = await runOnce(contender, pair, options.seconds);
+      const pair = { ...hosts, folder: scratch.file(`${contender.name}-${round}`) };
+      const ping = echoes.get(contender);
+      assert(ping !== undefined, `${contender.name} sent no echo`);
+      const run = { ping, ...(await runOnce(contender, pair, options.seconds)) };
       figures.push(run);
-      const { tcp1, ping } = run;
+      const { tcp1 } = run;
       const speed = `${tcp1.gbps.toFixed(2)} Gb/s, ${tcp1.cpuSecondsPerGB.toFixed(1)} CPU s/GB`;
       say(
         `round ${round}, ${contender.name}: ${speed}, p50 ${ping.p50Ms} ms, p99 ${ping.p99Ms} ms`,
@@ -96,13 +90,16 @@ async function compare(stack: AsyncDisposableStack, options: BenchOptions): Prom
   };
 }
 
-async function runOnce(contender: Contender, pair: Pair, seconds: number): Promise<Run> {
+async function runOnce(
+  contender: Contender,
+  pair: Pair,
+  seconds: number,
+): Promise<Omit<Run, "ping">> {
   await using running = await contender.start(pair);
   // A first second warms caches and just-in-time compilers, as in anything that has run a while.
   await measureTcp(pair, running, 1);
-  const ping = await measurePing(pair, running);
   const tcp1 = await measureTcp(pair, running, seconds);
-  return { tcp1, ping, rss: measureMemory(running) };
+  return { tcp1, rss: measureMemory(running) };
 }
 
 function collect<K extends keyof Run>(

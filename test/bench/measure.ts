@@ -2,11 +2,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { processStat } from "../support/owner.ts";
-import { pause } from "../support/wait.ts";
 import type { Pair, RunningContender } from "./contender.ts";
 
 const IPERF_PORT = 5201;
-const ECHO_COUNT = 2000;
 const CLOCK_TICKS_PER_SECOND = 100;
 const USER_TIME_FIELD = 14;
 const SYSTEM_TIME_FIELD = 15;
@@ -61,18 +59,25 @@ export async function measureTcp(
   return { gbps: bitsPerSecond / 1e9, cpuSecondsPerGB: usedCpuSeconds / (bytes / 1e9) };
 }
 
-/** Sends echoes one after another over the tunnel, which is idle otherwise. */
-export async function measurePing(pair: Pair, running: RunningContender): Promise<PingFigures> {
-  await pause(500);
-  const { stdout } = await pair.far.try([
-    ...["ping", "-i", "0.002", "-c", String(ECHO_COUNT), "-W", "1", running.nearAddress],
+/** Sends so many echoes, one every 2 ms, over the tunnel, which is idle otherwise; round trips in ms. */
+export async function sendEchoes(
+  { far }: Pair,
+  { nearAddress }: RunningContender,
+  count: number,
+): Promise<readonly number[]> {
+  const { stdout } = await far.try([
+    ...["ping", "-i", "0.002", "-c", String(count), "-W", "1", nearAddress],
   ]);
-  const timesMs = [...stdout.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1]));
-  assert(timesMs.length > ECHO_COUNT / 2, `only ${timesMs.length} echoes came back`);
-  timesMs.sort((left, right) => left - right);
+  return [...stdout.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1]));
+}
+
+/** What is said of the round trips of `sent` echoes. */
+export function echoFigures(timesMs: readonly number[], sent: number): PingFigures {
+  assert(timesMs.length > sent / 2, `only ${timesMs.length} of ${sent} echoes came back`);
+  const sorted = timesMs.toSorted((left, right) => left - right);
   const quantile = (fraction: number): number =>
-    timesMs[Math.min(timesMs.length - 1, Math.floor(timesMs.length * fraction))] ?? Number.NaN;
-  return { p50Ms: quantile(0.5), p99Ms: quantile(0.99), lost: ECHO_COUNT - timesMs.length };
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))] ?? Number.NaN;
+  return { p50Ms: quantile(0.5), p99Ms: quantile(0.99), lost: sent - timesMs.length };
 }
 
 /** Reads the resident memory of both ends. */
