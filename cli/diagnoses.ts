@@ -10,16 +10,7 @@ import {
   WEBHOOK_SUFFIX,
 } from "./cluster-facts.ts";
 import { ExitStatus } from "./exit-status.ts";
-
-/** One finding. */
-export interface Finding {
-  /** One word for programs. */
-  readonly code: FindingCode;
-  /** What it is about: `VpnPeer lab/box-7`. */
-  readonly about: string;
-  readonly cause: string;
-  readonly step: string;
-}
+import type { Finding as OneFinding } from "./finding.ts";
 
 /** The findings' words, the gravest first. */
 export const FINDING_CODES = [
@@ -35,8 +26,7 @@ export const FINDING_CODES = [
   "CertificateEndsSoon",
 ] as const;
 
-/** One of them. */
-export type FindingCode = (typeof FINDING_CODES)[number];
+type Finding = OneFinding<(typeof FINDING_CODES)[number]>;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

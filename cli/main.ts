@@ -116,11 +116,15 @@ function addCapture(program: Command, settle: Settle): void {
 function addDoctor(program: Command, settle: Settle): void {
   program
     .command("doctor")
-    .description("say what is wrong with the tunnels of a cluster, why, and what to do about it")
+    .description(
+      "say what is wrong with the tunnels of this host, or of a cluster, why, and what to do",
+    )
     .option("-o, --output <form>", "text or json", "text")
-    .option("-n, --namespace <name>", "instead of the context's own")
-    .option("-A, --all-namespaces", "look at all namespaces")
+    .option("--run <folder>", "where the status sockets are", RUN_FOLDER)
+    .option("-n, --namespace <name>", "of a cluster's tunnels, instead of this host's")
+    .option("-A, --all-namespaces", "the same in all namespaces")
     .option("--kubeconfig <file>", "the cluster, instead of kubectl's own")
+    .addHelpText("after", DOCTOR_EXAMPLES)
     .action((flags) => settle(import("./doctor.ts").then((module) => module.run(flags))));
 }
 
@@ -253,6 +257,15 @@ const PROFILE_EXAMPLES = `
 Examples:
   fairlead profile box-7 -f gateway.yaml > box-7.ovpn
   openvpn box-7.ovpn`;
+
+const DOCTOR_EXAMPLES = `
+Without a word about a cluster it looks at the tunnels that run on this host, and at the cluster of the
+kubeconfig where none does. It ends with 30 when it found something.
+
+Examples:
+  sudo fairlead doctor
+  fairlead doctor -n lab
+  kubectl fairlead doctor -A`;
 
 const CAPTURE_EXAMPLES = `
 Every frame is noted once, where it came in, with a comment that says where it went or why it was

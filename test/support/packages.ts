@@ -25,6 +25,7 @@ const DEBIAN_PACKAGES = {
   iperf3: "iperf3",
   mmdebstrap: "mmdebstrap",
   nft: "nftables",
+  sysctl: "procps",
   openssl: "openssl",
   openvpn: "openvpn",
   ping: "iputils-ping",
