@@ -13,7 +13,11 @@ export interface LabFlags {
   readonly scenario?: string;
   readonly json?: true;
   readonly cluster?: true;
+  readonly full?: true;
 }
+
+/** Scenarios with more to them than a few seconds show. */
+const WITH_FULL: readonly string[] = ["S0", "S1"];
 
 /** Runs the lab; the result goes to standard output, progress to standard error. */
 export async function run(flags: LabFlags): Promise<ExitStatus> {
@@ -37,10 +41,14 @@ function parse(flags: LabFlags): LabOptions {
   if (flags.cluster && (peer === "openvpn-only" || (scenario ?? "S3") !== "S3")) {
     throw new UsageError("--cluster runs scenario S3, with --peer fairlead or openvpn");
   }
+  if (flags.full && !WITH_FULL.includes(scenario ?? "")) {
+    throw new UsageError(`--full is for --scenario ${WITH_FULL.join(" or ")}`);
+  }
   return {
     ...{ peer, seconds: seconds(flags, flags.cluster ? "S3" : scenario) },
     ...(scenario && { scenario }),
     ...(flags.cluster && { isCluster: true }),
+    ...(flags.full && { isFull: true }),
   };
 }
 

@@ -26,8 +26,11 @@ import { buildTopology, type Topology } from "./topology.ts";
 /** The scenarios that can be run by name. */
 export const SCENARIOS = ["S0", "S1", "S2", "S3", "S4"] as const;
 
-/** Echoes of one stream of S1 for each second asked for. */
+/** Echoes of one stream of S1 for each second asked for, and in full. */
 const ECHOES_PER_SECOND = 500;
+const ECHOES_FULL = 50_000;
+/** Reconnects of S0 for each way of coming back, in full. */
+const RECONNECTS_FULL = 50;
 
 /** A scenario's name. */
 export type ScenarioName = (typeof SCENARIOS)[number];
@@ -40,6 +43,8 @@ export interface LabOptions {
   readonly scenario?: ScenarioName;
   /** On a real node, with the image and the chart. */
   readonly isCluster?: true;
+  /** The whole of a scenario, whatever the seconds. */
+  readonly isFull?: true;
 }
 
 /** The outcome without a scenario. */
@@ -77,13 +82,15 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
     return await runCluster(network, { folder: scratch.path, screen, seconds, peer });
   }
   if (options.scenario === "S0") {
-    const reconnects = Math.max(2, Math.round(options.seconds / 2));
+    const few = Math.max(2, Math.round(options.seconds / 2));
+    const reconnects = options.isFull === true ? RECONNECTS_FULL : few;
     const peer = options.peer === "fairlead" ? "fairlead" : "openvpn";
     return await runS0(network, { folder: scratch.path, screen, reconnects, peer });
   }
   if (options.scenario === "S1") {
-    const echoes = Math.round(options.seconds * ECHOES_PER_SECOND);
-    return await runS1(network, { folder: scratch.path, screen, echoes });
+    const isFull = options.isFull === true;
+    const echoes = isFull ? ECHOES_FULL : Math.round(options.seconds * ECHOES_PER_SECOND);
+    return await runS1(network, { folder: scratch.path, screen, echoes, isFull });
   }
   if (options.scenario === "S4") return await runS4(network, { folder: scratch.path, screen });
   screen.step("building the hosts gw, tb, lan and app");

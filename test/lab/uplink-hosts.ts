@@ -74,7 +74,9 @@ export async function loseOn(
     percent >= 100 ? "drop" : `numgen random mod 10000 < ${Math.round(percent * 100)} drop`;
   const rules = devices.map((device) => `iifname "${device}" ${drop}`);
   const table = [
-    "flush ruleset",
+    // Added first, so that there is one to delete.
+    "add table inet loss",
+    "delete table inet loss",
     "table inet loss {",
     "  chain input {",
     "    type filter hook input priority 0; policy accept;",
@@ -172,12 +174,19 @@ export interface Echoes {
 /** Echoes from the box to the gateway over the segment; `during` runs beside them. */
 export async function echo(
   hosts: UplinkHosts,
-  options: { readonly count: number; readonly intervalMs: number; readonly bytes?: number },
+  options: {
+    readonly count: number;
+    readonly intervalMs: number;
+    readonly bytes?: number;
+    /** Echoes that may leave at once, so that a late one does not make all others late. */
+    readonly burst?: number;
+  },
   during?: () => Promise<void>,
 ): Promise<Echoes> {
   const interval = (options.intervalMs / 1000).toFixed(4);
   const command = ["ping", "-n", "-D", "-W", "1", "-c", String(options.count), "-i", interval];
   if (options.bytes !== undefined) command.push("-s", String(options.bytes));
+  if (options.burst !== undefined) command.push("-l", String(options.burst));
   const times: number[] = [];
   const program = hosts.box.start([...command, SEGMENT_GATEWAY], {
     onLine: (line) => {

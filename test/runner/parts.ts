@@ -26,6 +26,8 @@ export interface Step {
   readonly isIsolated?: true;
   /** Depends on when other programs get a processor: one failure is repeated and told. */
   readonly isTimed?: true;
+  /** Runs in the long run alone. */
+  readonly isLong?: true;
 }
 
 /** One part, by its name on the command line. */
@@ -163,15 +165,27 @@ const LAB_RUNS = [
   ["S4", "fairlead", "3"],
 ] as const;
 
+/** Scenarios as a whole, and how long they may take. */
+const WHOLE_LAB_RUNS = [
+  ["S0", "fairlead", 60],
+  ["S0", "openvpn", 60],
+  ["S1", "fairlead", 40],
+] as const;
+
 function labSteps(): readonly Step[] {
-  return LAB_RUNS.map(([scenario, peer, seconds]) => labStep(scenario, peer, seconds));
+  const whole = WHOLE_LAB_RUNS.map(([scenario, peer, minutes]): Step => {
+    const step = labStep(scenario, peer, "1", "--full");
+    return { ...step, timeoutMs: minutes * MINUTE_MS, isLong: true };
+  });
+  const shares = LAB_RUNS.map(([scenario, peer, seconds]) => labStep(scenario, peer, seconds));
+  return [...shares, ...whole];
 }
 
 function labStep(
   scenario: string,
   peer: string,
   seconds: string,
-  ...flags: readonly "--cluster"[]
+  ...flags: readonly ("--cluster" | "--full")[]
 ): Step {
   const options = ["--scenario", scenario, "--peer", peer, "--seconds", seconds];
   return {
