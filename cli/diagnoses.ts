@@ -13,7 +13,7 @@ import { ExitStatus } from "./exit-status.ts";
 import type { Finding as OneFinding } from "./finding.ts";
 
 /** The findings' words, the gravest first. */
-export const FINDING_CODES = [
+const FINDING_CODES = [
   "WebhookUnreachable",
   "PodSecurityRefused",
   "TunDenied",

@@ -12,7 +12,7 @@ import type { Finding } from "./finding.ts";
 import type { HostFacts } from "./host-facts.ts";
 
 /** The findings' words, the gravest first. */
-export const HOST_FINDING_CODES = [
+const HOST_FINDING_CODES = [
   "NotStarted",
   "NotConnected",
   "BridgeFiltered",
