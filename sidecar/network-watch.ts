@@ -4,17 +4,30 @@
  * dumps are bounded in rate, and what is opened here is closed with the plane.
  */
 
+import type { Order } from "./control/orders.ts";
 import { SOCKET_BUFFER_BYTES } from "./limits.ts";
 import type * as native from "./native/native.ts";
 import type { Plane } from "./plane.ts";
 import { DIALLED_INDEX } from "./ports.ts";
-import { announce, openDialledPaths, takeUplinkChanges, tellUplinks } from "./probing.ts";
+import {
+  announce,
+  dropPath,
+  openDialledPaths,
+  redeclarePaths,
+  takeUplinkChanges,
+  tellUplinks,
+} from "./probing.ts";
 import type { DataSession } from "./session/data-session.ts";
+import { PATHS_MAX } from "./session/path-set.ts";
 import { type NetworkView, Uplinks } from "./uplink/uplinks.ts";
 import type { WorkerData } from "./worker-data.ts";
 
 /** Dumps of links, addresses and routes are at least this far apart. */
 const CHANGES_MS_MIN = 20;
+/** What was sent before the other end knew of another path has arrived after this long. */
+const LEFT_MS = 2000;
+/** An uplink that is not declared any more is closed after this long even if nothing else works. */
+const LEAVING_MS_MAX = 10_000;
 
 /** What is asked of the kernel; a simulation has one of its own. */
 export type Kernel = Pick<
@@ -32,6 +45,8 @@ export class NetworkWatch {
   readonly failure: { readonly operation: string; readonly errno: number } | undefined;
   #family: 4 | 6 = 4;
   #changesMs = 0;
+  /** Since when each uplink is leaving, and when it was last sent by. */
+  readonly #leaving = new Map<number, { readonly sinceMs: number; usedMs: number }>();
 
   constructor(plane: Plane, data: Pick<WorkerData, "uplinks">, kernel: Kernel) {
     this.#plane = plane;
@@ -47,7 +62,8 @@ export class NetworkWatch {
       detach: (index: number) => plane.lane.detachSocket(index),
       close: kernel.handleClose,
     };
-    this.#uplinks = new Uplinks(data.uplinks, sockets, SOCKET_BUFFER_BYTES);
+    const limits = { bufferBytes: SOCKET_BUFFER_BYTES, uplinksMax: PATHS_MAX };
+    this.#uplinks = new Uplinks(data.uplinks, sockets, limits);
     this.#refresh(this.#uplinks);
     tellUplinks(plane, this.#uplinks, undefined, "start");
   }
@@ -73,6 +89,55 @@ export class NetworkWatch {
     return 0;
   }
 
+  /**
+   * Uplinks are declared anew: sockets of new ones are opened, and those of the ones that are not
+   * declared any more stay open until another path works and what is under way has arrived.
+   */
+  declare(order: Pick<Extract<Order, { kind: "changeUplinks" }>, "uplinks" | "probing">): void {
+    const uplinks = this.#uplinks;
+    if (uplinks === undefined) return;
+    const plane = this.#plane;
+    const session = plane.sessions.at(DIALLED_INDEX);
+    const before = uplinks.places;
+    uplinks.declare(order.uplinks);
+    const { places } = uplinks;
+    plane.probing = {
+      ...order.probing,
+      priorities: places.map((one) => one?.config.priority ?? 0),
+      weights: places.map((one) => one?.config.weight ?? 1),
+    };
+    for (const [uplink, one] of places.entries()) {
+      if (one?.isLeaving !== true) this.#leaving.delete(uplink);
+      else if (!this.#leaving.has(uplink)) {
+        this.#leaving.set(uplink, { sinceMs: plane.nowMs, usedMs: plane.nowMs });
+      }
+    }
+    this.#refresh(uplinks);
+    if (session !== undefined) redeclarePaths(plane, session, uplinks, before);
+    tellUplinks(plane, uplinks, session, "declared anew");
+    if (session !== undefined && session.sealSlot >= 0) announce(plane, session);
+  }
+
+  /** Closes the leaving uplinks whose time has come. */
+  dropLeft(nowMs: number): void {
+    const uplinks = this.#uplinks;
+    if (uplinks === undefined || this.#leaving.size === 0) return;
+    const session = this.#plane.sessions.at(DIALLED_INDEX);
+    for (const [uplink, times] of this.#leaving) {
+      const state = uplinks.states[uplink];
+      if (session?.paths.isActive(uplink) === true && state?.isUsable === true) {
+        times.usedMs = nowMs;
+      }
+      const isDue =
+        ((nowMs - times.usedMs) | 0) >= LEFT_MS || ((nowMs - times.sinceMs) | 0) >= LEAVING_MS_MAX;
+      if (!isDue) continue;
+      this.#leaving.delete(uplink);
+      if (session !== undefined) dropPath(this.#plane, session, uplink);
+      uplinks.drop(uplink);
+      tellUplinks(this.#plane, uplinks, session, `${state?.name}: closed, not declared any more`);
+    }
+  }
+
   close(): void {
     this.#uplinks?.close();
     this.#kernel.handleClose(this.#watchHandle);
@@ -82,7 +147,7 @@ export class NetworkWatch {
   #refresh(uplinks: Uplinks): number[] {
     const network = networkView(this.#kernel);
     const changed = uplinks.refresh(network, this.#family);
-    const isSettled = this.#plane.sessions.count > 0 || uplinks.states.some((one) => one.isUsable);
+    const isSettled = this.#plane.sessions.count > 0 || uplinks.states.some((one) => one?.isUsable);
     if (isSettled) return changed;
     this.#family = this.#family === 4 ? 6 : 4;
     return [...new Set([...changed, ...uplinks.refresh(network, this.#family)])];

@@ -74,14 +74,17 @@ export interface ParityStage {
   isRecovering: boolean;
 }
 
-/** Sessions of a plane that can have parity. */
+/**
+ * Sessions of a plane that can have parity. A dialling end with several uplinks may change its policy
+ * while it runs; memory that nobody touches costs nothing.
+ */
 export function parityRooms(options: {
   readonly isDialling: boolean;
-  readonly policy: string;
+  readonly pathCount: number;
 }): number {
   if (!parityUsable()) return 0;
   if (!options.isDialling) return PARITY_ROOMS_MAX;
-  return options.policy === "Fec" ? 1 : 0;
+  return options.pathCount > 0 ? 1 : 0;
 }
 
 /** Slots for so many rooms. */

@@ -120,7 +120,7 @@ export interface Plane {
   /** What DSCP is copied from to the packets around; "packet" without frames. */
   readonly dscpFrom: "nothing" | "frame" | "packet";
   /** How a dialling end probes its paths. */
-  readonly probing: ProbingSettings;
+  probing: ProbingSettings;
   /** Who watches; nobody as a rule. */
   readonly captures: CaptureTap[];
   /** The turn's time, set once before its first packet. */
@@ -160,14 +160,18 @@ export function createPlane(
     | "probing"
     | "dscpFrom"
     | "frameBytesMax"
-  > & { readonly fragmentBytes: number | undefined },
+  > & {
+    readonly fragmentBytes: number | undefined;
+    /** Uplinks of a dialling end; 0: wherever routing says. */
+    readonly uplinkCount: number;
+  },
 ): Plane {
   const { forwarding, router } = options;
   const switching = router ?? forwarding;
   assert(switching !== undefined, "frames are switched or packets routed");
   const roomBytes = roundUp(options.frameBytesMax + AROUND_BYTES, LINE_BYTES);
   const slotBytes = HEADROOM_BYTES + roomBytes;
-  const rooms = parityRooms({ ...options, policy: options.probing.policy });
+  const rooms = parityRooms({ ...options, pathCount: options.uplinkCount });
   const slots = PARITY_SLOT + paritySlots(rooms);
   const { fragmentBytes, frameBytesMax } = options;
   const start = slots * slotBytes;

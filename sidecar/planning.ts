@@ -44,9 +44,22 @@ export function beginPlan(plane: Plane, session: DataSession): void {
   if (policy === "Fec" && isPossible) takeRoom(plane, session, parity ?? NO_PARITY);
 }
 
+/** The configured policy is another one: both ends are to follow from now on. */
+export function changePlan(plane: Plane, session: DataSession): void {
+  const room = plane.parity.bySession[session.index];
+  const { policy, parity } = plane.probing;
+  const isKept = policy === "Fec" && parity !== undefined && room !== undefined;
+  if (!isKept || !isShape(room, parity)) returnRoom(plane, session.index);
+  beginPlan(plane, session);
+  session.plansSent = 0;
+  // Also where probes would say it: the peer may follow a plan that said more.
+  session.hasChangedPlan = true;
+}
+
 /** A dialling end's word to its peer, beside its probes: often enough that a lost one matters not. */
 export function tellPlan(plane: Plane, session: DataSession): void {
-  if (!session.hasParity || session.sealSlot < 0 || !saysMoreThanProbes(plane)) return;
+  if (!session.hasParity || session.sealSlot < 0) return;
+  if (!session.hasChangedPlan && !saysMoreThanProbes(plane)) return;
   const isEarly = session.plansSent < PLANS_AT_ONCE;
   if (!isEarly && ((plane.nowMs - session.plannedMs) | 0) < PLAN_INTERVAL_MS) return;
   session.plannedMs = plane.nowMs;

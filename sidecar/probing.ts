@@ -10,11 +10,12 @@ import { Counter } from "./counters.ts";
 import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
 import { notice } from "./notices.ts";
 import type { Plane } from "./plane.ts";
-import { beginPlan, tellPlan } from "./planning.ts";
+import { beginPlan, changePlan, tellPlan } from "./planning.ts";
 import { sendPing, sendProbe } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import { addressWords } from "./uplink/address-words.ts";
+import { isSameWay, type UplinkPlaces } from "./uplink/uplink-places.ts";
 import type { UplinkState, Uplinks } from "./uplink/uplinks.ts";
 import { type Probe, ProbeFlag, ProbeType, readProbe } from "./wire/probe.ts";
 
@@ -106,6 +107,7 @@ export function openDialledPaths(
   session.paths.open(via, priorities[via] ?? 0, plane.nowMs);
   const from = (session.index * PATHS_MAX + via) * DESCRIPTOR_WORDS;
   uplinks.states.forEach((state, uplink) => {
+    if (state === undefined || uplinks.places[uplink]?.isLeaving !== false) return;
     const to = (session.index * PATHS_MAX + uplink) * DESCRIPTOR_WORDS;
     if (uplink !== via) {
       plane.paths.copyWithin(to, from, from + DESCRIPTOR_WORDS);
@@ -114,6 +116,47 @@ export function openDialledPaths(
     pointAt(plane, to, state, uplinks.socketOf(uplink));
   });
   if (!session.hasProbes) session.paths.hope(plane.nowMs);
+}
+
+/**
+ * Uplinks were declared anew: new ones are proposed, the others keep their paths, and those that are
+ * not declared any more are used until another one works.
+ */
+export function redeclarePaths(
+  plane: Plane,
+  session: DataSession,
+  uplinks: Uplinks,
+  before: UplinkPlaces,
+): void {
+  const { priorities } = plane.probing;
+  const { paths } = session;
+  // Every row has the same remote address.
+  const [known = { path: session.lastPath }] = paths.views();
+  const from = (session.index * PATHS_MAX + known.path) * DESCRIPTOR_WORDS;
+  uplinks.places.forEach((one, uplink) => {
+    const former = before[uplink];
+    const state = uplinks.states[uplink];
+    if (one === undefined || state === undefined) return;
+    const isNew = former === undefined || !isSameWay(former.config, one.config);
+    if (one.isLeaving) paths.leave(uplink);
+    else if (!isNew && paths.isKnown(uplink)) paths.stay(uplink, priorities[uplink] ?? 0);
+    else {
+      const row = (session.index * PATHS_MAX + uplink) * DESCRIPTOR_WORDS;
+      plane.paths.copyWithin(row, from, from + DESCRIPTOR_WORDS);
+      pointAt(plane, row, state, uplinks.socketOf(uplink));
+      paths.forget(uplink);
+      paths.propose(uplink, priorities[uplink] ?? 0, state.isUsable);
+    }
+  });
+  if (!session.hasProbes) paths.hope(plane.nowMs);
+  changePlan(plane, session);
+}
+
+/** A leaving uplink is closed: nothing is sent by its path any more. */
+export function dropPath(plane: Plane, session: DataSession, path: number): void {
+  const row = (session.index * PATHS_MAX + path) * DESCRIPTOR_WORDS;
+  plane.paths[row + PathWord.socket] = NO_SOCKET;
+  session.paths.forget(path);
 }
 
 /** One round of the dialling end: a probe on every usable path. */
@@ -183,13 +226,16 @@ export function tellUplinks(
   session: DataSession | undefined,
   cause: string,
 ): void {
-  const states: UplinkNotice[] = uplinks.states.map((state, uplink) => ({
-    name: state.name,
-    isUsable: state.isUsable,
-    cause: state.cause,
-    address: state.address,
-    socket: uplinks.socketOf(uplink),
-  }));
+  const states = uplinks.states.flatMap((state, uplink): UplinkNotice[] => {
+    const place = uplinks.places[uplink];
+    if (state === undefined || place === undefined) return [];
+    const { name, isUsable, cause, address } = state;
+    const { priority } = place.config;
+    const socket = uplinks.socketOf(uplink);
+    return [
+      { uplink, name, priority, isUsable, isLeaving: place.isLeaving, cause, address, socket },
+    ];
+  });
   notice(plane, { kind: "uplinks", cause, uplinks: states, active: activePaths(session) });
 }
 

@@ -108,7 +108,8 @@ export class Sidecar {
     const known = this.#running.get(name);
     if (known !== undefined) {
       if (isDeepStrictEqual(known.config, config)) return;
-      if (isSameButWho(known.config, config) && this.#update(name, known.tunnel, config)) return;
+      const isLive = isSameButWho(known.config, config) || isSameButUplinks(known.config, config);
+      if (isLive && this.#update(name, known.tunnel, config)) return;
       this.#log.warn(
         { tunnel: name },
         "this change needs a restart of the tunnel: frames are lost for a moment",
@@ -121,10 +122,9 @@ export class Sidecar {
   #update(name: string, tunnel: Tunnel, config: TunnelConfig): boolean {
     if (!tunnel.update(config)) return false;
     this.#running.set(name, { config, tunnel });
-    this.#log.info(
-      { tunnel: name },
-      "peers, revocations and segment settings updated, no frame dropped",
-    );
+    const what =
+      config.role.kind === "dial" ? "uplinks" : "peers, revocations and segment settings";
+    this.#log.info({ tunnel: name }, `${what} updated, no frame dropped`);
     return true;
   }
 
@@ -203,6 +203,15 @@ function isSameButWho(one: TunnelConfig, other: TunnelConfig): boolean {
   if ((one.segment === undefined) !== (segment === undefined)) return false;
   const kept = one.segment === undefined ? {} : { segment: one.segment };
   return isDeepStrictEqual(withoutCrl(one), withoutCrl({ ...other, ...kept, role }));
+}
+
+/** The same dialling tunnel but for what its uplinks are and how they are used. */
+function isSameButUplinks(one: TunnelConfig, other: TunnelConfig): boolean {
+  const { uplinks } = one;
+  if (uplinks === undefined || other.uplinks === undefined || other.role.kind !== "dial") {
+    return false;
+  }
+  return isDeepStrictEqual(one, { ...other, uplinks });
 }
 
 function withoutCrl(config: TunnelConfig): TunnelConfig {

@@ -36,7 +36,7 @@ import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
 import { TunnelRoutes } from "./tunnel-routes.ts";
 import { openSockets } from "./uplink/open-socket.ts";
-import { UplinkBoard } from "./uplink-board.ts";
+import { UplinkBoard, uplinksOrder } from "./uplink-board.ts";
 
 /** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
 const MTU_BYTES_DEFAULT = 1500;
@@ -108,8 +108,8 @@ export class Tunnel {
     }
     if (this.#end instanceof Dialling) void this.#end.run();
     this.#scheduleRenegotiation();
-    const device = this.#device;
-    this.log.info({ interface: device.name, segment: device.segmentName }, "tunnel started");
+    const { name, segmentName: segment } = this.#device;
+    this.log.info({ interface: name, segment }, "tunnel started");
   }
 
   get failure(): TunnelError | undefined {
@@ -118,6 +118,10 @@ export class Tunnel {
 
   /** Takes what of a new configuration can be taken without dropping a frame; else says no. */
   update(config: TunnelConfig): boolean {
+    if (config.uplinks !== undefined && config.role.kind === "dial") {
+      this.#plane.order(uplinksOrder(config.uplinks));
+      return true;
+    }
     if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;
     this.#createTls = tlsEnginesOf(config.security, this.#context.clock);
     this.#end.setRevoked(revokedSerials(config.security.crlPem ?? ""));

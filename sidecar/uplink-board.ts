@@ -5,7 +5,7 @@
  */
 
 import type { Logger } from "pino";
-import type { Notice, PathReport, UplinkNotice } from "./control/orders.ts";
+import type { Notice, Order, PathReport, UplinkNotice } from "./control/orders.ts";
 import type { PathStatus, UplinkStatus } from "./control/status.ts";
 import type { UplinksConfig } from "./control/tunnel-config.ts";
 import type { CopiedClasses, ProbingSettings } from "./session/path-settings.ts";
@@ -35,13 +35,13 @@ export type UplinkBoardNotice = Extract<Notice, { kind: "uplinks" | "pathChanged
 
 /** Uplinks and paths of one tunnel. */
 export class UplinkBoard {
-  readonly #config: UplinksConfig | undefined;
+  readonly #isDeclared: boolean;
   readonly #log: Logger;
   readonly #paths = new Map<number, readonly PathReport[]>();
   #uplinks: readonly UplinkNotice[] = [];
 
   constructor(config: UplinksConfig | undefined, log: Logger) {
-    this.#config = config;
+    this.#isDeclared = config !== undefined;
     this.#log = log;
   }
 
@@ -55,7 +55,7 @@ export class UplinkBoard {
       }
       case "pathChanged": {
         // One path and nowhere else to go: the keepalive tells that story.
-        if (this.#config === undefined) return;
+        if (!this.#isDeclared) return;
         const active = this.#names(notice.active);
         const uplink = this.#names([notice.path]).join();
         this.#log.info(
@@ -71,18 +71,16 @@ export class UplinkBoard {
 
   /** Usable uplinks by priority, for the handshake; undefined where routing finds the way. */
   usable(): readonly UsableUplink[] | undefined {
-    const configs = this.#config?.uplinks;
-    if (configs === undefined) return undefined;
-    const priority = (uplink: number): number => configs[uplink]?.priority ?? 0;
+    if (!this.#isDeclared) return undefined;
     return this.#uplinks
-      .flatMap(({ name, socket, address, isUsable }, uplink) =>
-        isUsable ? [{ uplink, name, socket, address }] : [],
-      )
-      .sort((a, b) => priority(a.uplink) - priority(b.uplink));
+      .filter((one) => one.isUsable && !one.isLeaving)
+      .sort((a, b) => a.priority - b.priority)
+      .map(({ uplink, name, socket, address }) => ({ uplink, name, socket, address }));
   }
 
   uplinks(): UplinkStatus[] {
-    return this.#uplinks.map(({ name, isUsable, cause, address }) => {
+    const declared = this.#uplinks.filter((one) => !one.isLeaving);
+    return declared.map(({ name, isUsable, cause, address }) => {
       return { name, isUsable, cause, address };
     });
   }
@@ -91,7 +89,7 @@ export class UplinkBoard {
   pathsOf(index: number): PathStatus[] {
     return (this.#paths.get(index) ?? []).map(({ row, path, ...view }) => {
       const words = Int32Array.from(row);
-      const uplink = this.#uplinks[path]?.name;
+      const uplink = this.#uplinks.find((one) => one.uplink === path)?.name;
       const local = localText(words);
       return {
         ...(uplink === undefined ? {} : { uplink }),
@@ -103,7 +101,9 @@ export class UplinkBoard {
   }
 
   #names(paths: readonly number[]): string[] {
-    return paths.map((path) => this.#uplinks[path]?.name ?? `path ${path}`);
+    return paths.map((path) => {
+      return this.#uplinks.find((one) => one.uplink === path)?.name ?? `path ${path}`;
+    });
   }
 }
 
@@ -121,6 +121,11 @@ export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
     ...(parity === undefined ? {} : { parity }),
     ...(classes === undefined ? {} : { classes: classWords(classes) }),
   };
+}
+
+/** What tells the data plane that they are others now. */
+export function uplinksOrder(config: UplinksConfig): Order {
+  return { kind: "changeUplinks", uplinks: config.uplinks, probing: probingOf(config) };
 }
 
 function classWords(classes: readonly number[]): CopiedClasses {

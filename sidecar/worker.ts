@@ -12,6 +12,7 @@ import type { Clock } from "./clock.ts";
 import { closeConnection, sweepConnections } from "./connections.ts";
 import { decodeOrder, type Order, OrderRecord } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
+import { keepAlive } from "./keepalive.ts";
 import { carryOutKeyOrder } from "./key-orders.ts";
 import {
   SESSIONS_MAX,
@@ -28,7 +29,7 @@ import { expireBlocks } from "./parity-receive.ts";
 import { createPlane, type Plane } from "./plane.ts";
 import { endPlan } from "./planning.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
-import { checkPaths, leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
+import { leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive, recoverLost } from "./receive.ts";
 import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
@@ -125,6 +126,7 @@ export class WorkerLoop {
       probing: data.probing,
       frameBytesMax: data.frameBytesMax,
       fragmentBytes: data.fragmentBytes,
+      uplinkCount: data.uplinks.length,
     });
     const { lane, forwarding, switching } = this.#plane;
     switching.openPort(TAP_PORT);
@@ -246,6 +248,7 @@ export class WorkerLoop {
       this.#probedMs = nowMs;
       if (session !== undefined) probePaths(this.#plane, session);
     }
+    this.#network.dropLeft(nowMs);
     this.#timers.set(PROBE_TIMER, nowMs + Math.ceil(intervalMs / LOOKS_PER_PROBE));
   }
 
@@ -280,34 +283,9 @@ export class WorkerLoop {
     this.#timers.set(SWEEP_TIMER, nowMs + STATION_SWEEP_INTERVAL_MS);
   }
 
-  /** Keepalive of one session: ping when we were quiet, tell when the peer is. */
   #watch(index: number, nowMs: number): void {
-    const plane = this.#plane;
-    const session = plane.sessions.at(index);
-    if (session === undefined) return;
-    let dueMs = nowMs + WAIT_MS_MAX;
-    if (session.hasProbes && !plane.isDialling) {
-      checkPaths(plane, session);
-      if (session.probeIntervalMs > 0) dueMs = nowMs + session.probeIntervalMs;
-    }
-    if (session.pingIntervalMs > 0) {
-      if (((nowMs - session.lastSentMs) | 0) >= session.pingIntervalMs) {
-        if (session.sealSlot >= 0) sendPing(plane, session);
-        else session.lastSentMs = nowMs;
-      }
-      const pingMs = (session.lastSentMs + session.pingIntervalMs) | 0;
-      if (((pingMs - dueMs) | 0) < 0) dueMs = pingMs;
-    }
-    if (session.timeoutMs > 0 && !session.hasSaidSilent) {
-      if (((nowMs - session.lastHeardMs) | 0) >= session.timeoutMs) {
-        session.hasSaidSilent = true;
-        notice(plane, { kind: "silent", index });
-      } else {
-        const silentMs = (session.lastHeardMs + session.timeoutMs) | 0;
-        if (((silentMs - dueMs) | 0) < 0) dueMs = silentMs;
-      }
-    }
-    this.#timers.set(index, dueMs);
+    const session = this.#plane.sessions.at(index);
+    if (session !== undefined) this.#timers.set(index, keepAlive(this.#plane, session, nowMs));
   }
 
   #carryOut(order: Order, nowMs: number): void {
@@ -353,6 +331,12 @@ export class WorkerLoop {
         return;
       case "takeRoutes":
         takeRoutes(router, this.#posted.routes?.());
+        return;
+      case "changeUplinks":
+        this.#network.declare(order);
+        // The other end hears of the new interval at once.
+        this.#timers.set(PROBE_TIMER, this.#plane.nowMs);
+        this.#probedMs = this.#plane.nowMs - this.#plane.probing.intervalMs;
         return;
       case "disconnect":
         closeConnection(this.#plane, order.path);

@@ -3,8 +3,9 @@
  * key bytes are in here: keys go into the addon's table, orders name slot and generation.
  */
 
-import type { PathView } from "../session/path-set.ts";
-import type { SegmentConfig } from "./tunnel-config.ts";
+import type { ProbingSettings } from "../session/path-settings.ts";
+import type { PathView } from "../session/path-state.ts";
+import type { SegmentConfig, UplinkConfig } from "./tunnel-config.ts";
 
 /** A native key slot and the generation of its content. */
 export interface KeySlot {
@@ -94,6 +95,13 @@ export type Order =
   | { readonly kind: "askAddress"; readonly address: readonly number[] }
   /** What the switch does with groups and storms from now on. */
   | { readonly kind: "changeSegment"; readonly segment: SegmentConfig }
+  /** What the uplinks of a dialling end are and how they are used from now on. */
+  | {
+      readonly kind: "changeUplinks";
+      readonly uplinks: readonly UplinkConfig[];
+      /** By the order of `uplinks`. */
+      readonly probing: ProbingSettings;
+    }
   /** Begins a capture, whose memory comes by the worker's port, or changes what it takes. */
   | { readonly kind: "capture"; readonly id: number; readonly filter: CaptureFilter }
   | { readonly kind: "endCapture"; readonly id: number }
@@ -192,8 +200,13 @@ export type Notice =
 
 /** One uplink of a dialling end. */
 export interface UplinkNotice {
+  /** Its number, which is its path's. */
+  readonly uplink: number;
   readonly name: string;
+  readonly priority: number;
   readonly isUsable: boolean;
+  /** It is not declared any more. */
+  readonly isLeaving: boolean;
   readonly cause: string;
   readonly address: string;
   /** Number of its socket in the lane; -1 while it has none. */

@@ -46,6 +46,8 @@ export class DataSession {
   /** Plans sent at the beginning, and when the last one was (dialling end). */
   plansSent = 0;
   plannedMs = 0;
+  /** The policy was changed under this session. */
+  hasChangedPlan = false;
   hasSaidNoRoom = false;
   /** Probe interval of the dialling end, as its probes say; 0 before the first. */
   probeIntervalMs = 0;

@@ -15,6 +15,7 @@ import {
   type PathPolicy,
   type ProbeSettings,
 } from "./path-settings.ts";
+import { PathState, type PathView } from "./path-state.ts";
 
 /** Paths of one session: uplinks of the dialling end. */
 export const PATHS_MAX = 8;
@@ -33,46 +34,6 @@ export type PathChange = "none" | "up" | "down";
 
 /** A path that is to be checked is asked this often at most. */
 const CHALLENGE_MS_MIN = 50;
-/** Probes over which loss is told. */
-const LOSS_WINDOW = 200;
-
-/** One path, as status shows it. */
-export interface PathView {
-  readonly path: number;
-  readonly isUsable: boolean;
-  readonly isAlive: boolean;
-  readonly isActive: boolean;
-  /** Smoothed, milliseconds; undefined before the first reply. */
-  readonly rttMs?: number;
-  /** Of probes (out) and replies (back) over the last 200; undefined before there are any. */
-  readonly lossOutPercent?: number;
-  readonly lossBackPercent?: number;
-}
-
-class Path {
-  isKnown = false;
-  isUsable = false;
-  isAlive = false;
-  /** The dialling end says that it sends here (listening end). */
-  isWanted = false;
-  priority = 0;
-  weight = 1;
-  heardMs = 0;
-  /** What the peer has to answer before packets go there; 0: nothing is asked. */
-  challenge = 0;
-  challengedMs = 0;
-  repliesInRow = 0;
-  sequence = 0;
-  /** Probes (listening) or replies (dialling) received. */
-  received = 0;
-  rttMs = -1;
-  /** Counts at the start of the loss window: probes sent, heard there, replies got here. */
-  windowSent = 0;
-  windowThere = 0;
-  windowHere = 0;
-  lossOutPercent = -1;
-  lossBackPercent = -1;
-}
 
 /** The paths of one session. */
 export class PathSet {
@@ -89,7 +50,7 @@ export class PathSet {
   isSingle = false;
   #turn = 0;
   #classes: CopiedClasses = ALL_CLASSES;
-  readonly #paths: readonly Path[] = Array.from({ length: PATHS_MAX }, () => new Path());
+  readonly #paths: PathState[] = Array.from({ length: PATHS_MAX }, () => new PathState());
   #policy: PathPolicy = "Failover";
   #copies = PATHS_MAX;
 
@@ -163,6 +124,20 @@ export class PathSet {
     this.#choose();
   }
 
+  /** Its uplink is no longer declared: it stays only until another path works. */
+  leave(path: number): void {
+    this.#at(path).isLeaving = true;
+    this.#choose();
+  }
+
+  /** Its uplink is declared, with this priority. */
+  stay(path: number, priority: number): void {
+    const state = this.#at(path);
+    state.isLeaving = false;
+    state.priority = priority;
+    this.#choose();
+  }
+
   /** Takes every usable path for alive: all that can be done towards a peer without probes. */
   hope(nowMs: number): void {
     for (const state of this.#paths) {
@@ -218,7 +193,8 @@ export class PathSet {
   }
 
   forget(path: number): void {
-    Object.assign(this.#at(path), new Path());
+    this.#at(path);
+    this.#paths[path] = new PathState();
     this.#choose();
   }
 
@@ -248,9 +224,7 @@ export class PathSet {
   ): PathChange {
     const state = this.#at(path);
     if (!state.isKnown) return "none";
-    state.received = (state.received + 1) >>> 0;
-    state.rttMs = state.rttMs < 0 ? reply.rttMs : state.rttMs + (reply.rttMs - state.rttMs) / 8;
-    this.#measureLoss(state, reply.receivedThere);
+    state.measure(reply);
     state.repliesInRow += 1;
     // The very first reply shows that a new path works; a path that died has to be steady.
     const isSteady = state.repliesInRow >= settings.upAfter || state.received === 1;
@@ -290,7 +264,7 @@ export class PathSet {
     return true;
   }
 
-  #use(state: Path, use: PathUse): void {
+  #use(state: PathState, use: PathUse): void {
     state.isWanted = use.isWanted;
     if (use.isWanted && use.isOnly) {
       for (const other of this.#paths) if (other !== state) other.isWanted = false;
@@ -310,39 +284,17 @@ export class PathSet {
   }
 
   views(): PathView[] {
-    return this.#paths.flatMap((state, path) => (state.isKnown ? [this.#view(state, path)] : []));
-  }
-
-  #view(state: Path, path: number): PathView {
-    return {
-      path,
-      isUsable: state.isUsable,
-      isAlive: state.isAlive,
-      isActive: this.isActive(path),
-      ...(state.rttMs < 0 ? {} : { rttMs: Math.round(state.rttMs * 10) / 10 }),
-      ...(state.lossOutPercent < 0
-        ? {}
-        : { lossOutPercent: state.lossOutPercent, lossBackPercent: state.lossBackPercent }),
-    };
-  }
-
-  /** Every 200 probes: what the other end heard of them, and what we heard of its replies. */
-  #measureLoss(state: Path, receivedThere: number): void {
-    const sent = (state.sequence - state.windowSent) >>> 0;
-    if (sent < LOSS_WINDOW) return;
-    const there = (receivedThere - state.windowThere) >>> 0;
-    const here = (state.received - state.windowHere) >>> 0;
-    state.lossOutPercent = percentLost(sent, there);
-    state.lossBackPercent = percentLost(there, here);
-    state.windowSent = state.sequence;
-    state.windowThere = receivedThere;
-    state.windowHere = state.received;
+    return this.#paths.flatMap((state, path) =>
+      state.isKnown ? [state.view(path, this.isActive(path))] : [],
+    );
   }
 
   /** Fills `sendPaths`; true when it changed. */
   #choose(): boolean {
     const before = this.sendPaths.slice(0, this.sendCount);
-    const alive = this.#ranked((state) => state.isUsable && state.isAlive && state.isWanted);
+    const works = this.#ranked((state) => state.isUsable && state.isAlive && state.isWanted);
+    const staying = works.filter((path) => !this.#at(path).isLeaving);
+    const alive = staying.length > 0 ? staying : works;
     const candidates = [alive, this.#ranked((state) => state.isUsable), this.#ranked(() => true)];
     const from = candidates.find((paths) => paths.length > 0) ?? [];
     const chosen = from === alive ? this.#fromAlive(alive) : from.slice(0, 1);
@@ -367,7 +319,7 @@ export class PathSet {
   }
 
   /** Known paths that pass, the most wanted first; among equals the one in use stays. */
-  #ranked(isGood: (state: Path) => boolean): number[] {
+  #ranked(isGood: (state: PathState) => boolean): number[] {
     const paths = this.#paths.flatMap((state, path) =>
       state.isKnown && isGood(state) ? [path] : [],
     );
@@ -376,14 +328,9 @@ export class PathSet {
     return paths.sort((a, b) => rank(a) - rank(b));
   }
 
-  #at(path: number): Path {
+  #at(path: number): PathState {
     const state = this.#paths[path];
     assert(state !== undefined, "a path has a number below PATHS_MAX");
     return state;
   }
-}
-
-function percentLost(sent: number, received: number): number {
-  if (sent === 0) return 0;
-  return Math.max(0, Math.round((1 - received / sent) * 1000) / 10);
 }

@@ -81,7 +81,7 @@ test("an interface that is another one of the same name gets a new socket; chang
       return 0;
     },
   };
-  const uplinks = new Uplinks([BY_INTERFACE], sockets, 0);
+  const uplinks = new Uplinks([BY_INTERFACE], sockets, { bufferBytes: 0, uplinksMax: 8 });
   assert.deepEqual(uplinks.refresh(network(), 4), [0]);
   assert.deepEqual(uplinks.refresh(network(), 4), []);
   assert.equal(uplinks.socketOf(0), 0);

@@ -10,6 +10,7 @@ import type { UplinkConfig } from "../control/tunnel-config.ts";
 import type { AddressEntry, Link, Route, UdpOpenResult, UdpWish } from "../native/native.ts";
 import { isInNetwork } from "./address-words.ts";
 import { openEitherFamily } from "./open-socket.ts";
+import { isSameWay, placeUplinks, type UplinkPlaces } from "./uplink-places.ts";
 
 /** What the kernel says of this machine's network, all at one moment. */
 export interface NetworkView {
@@ -99,28 +100,32 @@ interface Bound {
   readonly interfaceIndex: number;
 }
 
-/** All uplinks of a tunnel and their sockets; used by the worker. */
+/** An uplink that nobody has looked at. */
+function unseen(name: string): UplinkState {
+  const cause = "not looked at yet";
+  return { name, isUsable: false, cause, interfaceName: "", interfaceIndex: 0, address: "" };
+}
+
+/** All uplinks of a tunnel and their sockets, by their numbers; used by the worker. */
 export class Uplinks {
-  readonly #configs: readonly UplinkConfig[];
+  #places: UplinkPlaces;
   readonly #sockets: UplinkSockets;
   readonly #bufferBytes: number;
-  readonly #states: UplinkState[];
-  readonly #bound: (Bound | undefined)[];
+  readonly #states: (UplinkState | undefined)[] = [];
+  readonly #bound: (Bound | undefined)[] = [];
   readonly #changes: string[] = [];
 
-  constructor(configs: readonly UplinkConfig[], sockets: UplinkSockets, bufferBytes: number) {
-    this.#configs = configs;
+  constructor(
+    configs: readonly UplinkConfig[],
+    sockets: UplinkSockets,
+    limits: { readonly bufferBytes: number; readonly uplinksMax: number },
+  ) {
     this.#sockets = sockets;
-    this.#bufferBytes = bufferBytes;
-    this.#states = configs.map(({ name }) => ({
-      name,
-      isUsable: false,
-      cause: "not looked at yet",
-      interfaceName: "",
-      interfaceIndex: 0,
-      address: "",
-    }));
-    this.#bound = configs.map(() => undefined);
+    this.#bufferBytes = limits.bufferBytes;
+    this.#places = placeUplinks([], configs, limits.uplinksMax);
+    for (const [uplink, one] of this.#places.entries()) {
+      this.#states[uplink] = one === undefined ? undefined : unseen(one.config.name);
+    }
   }
 
   /** What the last look found to have changed of an uplink, as an event tells it. */
@@ -128,8 +133,13 @@ export class Uplinks {
     return this.#changes[uplink] ?? "";
   }
 
-  get states(): readonly UplinkState[] {
+  /** Uplinks by their numbers; undefined: nobody has the number. */
+  get states(): readonly (UplinkState | undefined)[] {
     return this.#states;
+  }
+
+  get places(): UplinkPlaces {
+    return this.#places;
   }
 
   /** The lane's socket of an uplink; -1 while it has none. */
@@ -137,10 +147,37 @@ export class Uplinks {
     return this.#bound[uplink]?.socket ?? -1;
   }
 
+  /** Takes other declarations; what is not declared any more goes on until it is dropped. */
+  declare(configs: readonly UplinkConfig[]): void {
+    const before = this.#places;
+    this.#places = placeUplinks(before, configs, before.length);
+    for (const [uplink, one] of this.#places.entries()) {
+      if (one === undefined) continue;
+      const state = this.#states[uplink];
+      const { name } = one.config;
+      const former = before[uplink]?.config;
+      if (state !== undefined && former !== undefined && isSameWay(former, one.config)) {
+        this.#states[uplink] = { ...state, name };
+        continue;
+      }
+      // Whoever had the number and had to give way takes its socket along.
+      this.#unbind(uplink);
+      this.#states[uplink] = unseen(name);
+    }
+  }
+
+  /** Closes what a leaving uplink has; its number is free. */
+  drop(uplink: number): void {
+    this.#unbind(uplink);
+    this.#states[uplink] = undefined;
+    this.#places = this.#places.map((one, at) => (at === uplink ? undefined : one));
+  }
+
   /** Looks again; the numbers of the uplinks that changed. */
   refresh(network: NetworkView, family: 4 | 6): number[] {
-    return this.#configs.flatMap((config, uplink) => {
-      const state = this.#bind(uplink, judgeUplink(config, network, family));
+    return this.#places.flatMap((one, uplink) => {
+      if (one === undefined) return [];
+      const state = this.#bind(uplink, judgeUplink(one.config, network, family));
       const before = this.#states[uplink];
       const isSame =
         before?.isUsable === state.isUsable &&
@@ -155,12 +192,15 @@ export class Uplinks {
   }
 
   close(): void {
-    for (const bound of this.#bound) {
-      if (bound === undefined) continue;
-      this.#sockets.detach(bound.socket);
-      this.#sockets.close(bound.handle);
-    }
-    this.#bound.fill(undefined);
+    for (const uplink of this.#places.keys()) this.#unbind(uplink);
+  }
+
+  #unbind(uplink: number): void {
+    const bound = this.#bound[uplink];
+    if (bound === undefined) return;
+    this.#sockets.detach(bound.socket);
+    this.#sockets.close(bound.handle);
+    this.#bound[uplink] = undefined;
   }
 
   /** A socket for the interface; a new one when the interface is another one of that name. */
@@ -169,11 +209,7 @@ export class Uplinks {
     const isSameLink =
       bound?.interfaceIndex === state.interfaceIndex && bound.interfaceName === state.interfaceName;
     if (bound !== undefined && isSameLink) return state;
-    if (bound !== undefined) {
-      this.#sockets.detach(bound.socket);
-      this.#sockets.close(bound.handle);
-      this.#bound[uplink] = undefined;
-    }
+    this.#unbind(uplink);
     if (!state.isUsable) return state;
     const opened = this.#open(state.interfaceName);
     if (opened.errno !== 0)

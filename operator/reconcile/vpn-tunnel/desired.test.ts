@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import type { UplinkSet, VpnPeer, VpnTunnel } from "../../../crds/types.ts";
 import { validate } from "../../../crds/validate.ts";
 import type { DesiredObject } from "../../api/object.ts";
 import { desiredChildren } from "./desired.ts";
@@ -94,4 +94,26 @@ test("the documents are what fairlead up reads, without what only a cluster unde
   for (const document of documents.slice(0, 2)) assert(validate(document).ok);
   assert.doesNotMatch(text, /caSecretRef|nodeSelector|NodePort|tb0/);
   assert.deepEqual(documents[2].stringData, { "crl.pem": "text" });
+});
+
+test("a tunnel that dials gets its UplinkSet along, and another one when that changes", () => {
+  const spec = { dial: { profileSecretRef: { name: "p" } }, uplinks: { name: "ways" } };
+  const setOf = (priority: number): UplinkSet => {
+    const metadata = { name: "ways", namespace: "lab", resourceVersion: String(priority) };
+    const uplinks = [{ name: "isp", interface: "net1", priority }];
+    const kind = "UplinkSet";
+    const document = { apiVersion: "fairlead.dev/v1alpha1", kind, metadata, spec: { uplinks } };
+    const result = validate(document);
+    assert(result.ok && result.value.kind === "UplinkSet");
+    return result.value.resource;
+  };
+  const textOf = (set: UplinkSet): string =>
+    gatewayDocuments({ tunnel: tunnel(spec), peers: [], secrets: [], uplinkSet: set });
+  const [, set] = textOf(setOf(1))
+    .split("---\n")
+    .map((one) => JSON.parse(one));
+  assert(validate(set).ok);
+  assert.equal(set.spec.uplinks[0].priority, 1);
+  assert.doesNotMatch(textOf(setOf(1)), /resourceVersion/);
+  assert.notEqual(textOf(setOf(1)), textOf(setOf(2)));
 });

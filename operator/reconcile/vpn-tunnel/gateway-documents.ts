@@ -2,7 +2,7 @@
  * What the gateway is given: the tunnel, its peers with their addresses and the Secrets they name, as
  * the same documents that `fairlead up -f` reads. Pure; the same input gives the same bytes.
  */
-import type { VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import type { UplinkSet, VpnPeer, VpnTunnel } from "../../../crds/types.ts";
 
 /** A peer and the addresses that were claimed for it. */
 export interface PlacedPeer {
@@ -22,6 +22,8 @@ export interface DocumentsInput {
   readonly tunnel: VpnTunnel;
   readonly peers: readonly PlacedPeer[];
   readonly secrets: readonly NamedSecret[];
+  /** The set that the tunnel names. */
+  readonly uplinkSet?: UplinkSet;
 }
 
 /** The documents as one text: JSON, which is YAML, one document after another. */
@@ -33,6 +35,7 @@ export function gatewayDocuments(input: DocumentsInput): string {
   const documents = [
     tunnelDocument(input.tunnel),
     ...peers.map(peerDocument),
+    ...(input.uplinkSet === undefined ? [] : [uplinkSetDocument(input.uplinkSet)]),
     ...input.secrets.map(({ name, texts }) => ({
       apiVersion: "v1",
       kind: "Secret",
@@ -64,6 +67,11 @@ function tunnelDocument(tunnel: VpnTunnel): unknown {
 function withoutService(listen: NonNullable<VpnTunnel["spec"]["listen"]>): unknown {
   const { service: _, ...rest } = listen;
   return rest;
+}
+
+function uplinkSetDocument({ apiVersion, kind, metadata, spec }: UplinkSet): unknown {
+  const { name, namespace } = metadata;
+  return { apiVersion, kind, metadata: { name, namespace }, spec };
 }
 
 function peerDocument({ peer, address, address6 }: PlacedPeer): unknown {

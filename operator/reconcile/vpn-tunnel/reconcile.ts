@@ -90,6 +90,7 @@ export class TunnelReconciler implements Reconciler {
       tunnel: typed,
       peers: tunnel.spec.listen === undefined ? [] : this.#placed(tunnel, peers),
       secrets: references.secrets,
+      ...(references.uplinkSet === undefined ? {} : { uplinkSet: references.uplinkSet }),
     });
     const { files, credentials } = await this.#credentials(tunnel, references);
     const desired = desiredChildren({

@@ -4,7 +4,7 @@
  */
 import { CertificateError } from "../../../authority/authority-error.ts";
 import { type KeyPair, readCertificate } from "../../../authority/certificate.ts";
-import type { VpnTunnel } from "../../../crds/types.ts";
+import type { UplinkSet, VpnTunnel } from "../../../crds/types.ts";
 import { unsupportedFields } from "../../../crds/unsupported.ts";
 import type { Api } from "../../api/api-client.ts";
 import { fails, type Verdict } from "../../status/conditions.ts";
@@ -18,6 +18,7 @@ import type { NamedSecret } from "./gateway-documents.ts";
 export interface References {
   readonly secrets: readonly NamedSecret[];
   readonly ownAuthority?: KeyPair;
+  readonly uplinkSet?: UplinkSet;
 }
 
 /** What was found, or what is wrong. */
@@ -53,9 +54,14 @@ export async function findReferences(
   if (ownAuthority !== undefined && "reason" in ownAuthority) {
     return { ok: false, verdict: ownAuthority };
   }
+  const uplinkSet = uplinkSetOf(context.world, tunnel);
   return {
     ok: true,
-    found: { secrets, ...(ownAuthority === undefined ? {} : { ownAuthority }) },
+    found: {
+      secrets,
+      ...(ownAuthority === undefined ? {} : { ownAuthority }),
+      ...(uplinkSet === undefined ? {} : { uplinkSet }),
+    },
   };
 }
 
@@ -143,15 +149,22 @@ function unsupportedProblem(tunnel: Live<VpnTunnel>): Verdict | undefined {
   return fails(TunnelCondition.Accepted, TunnelReason.Unsupported, problem);
 }
 
+function uplinkSetOf(
+  world: Pick<World, "uplinkSets">,
+  tunnel: Live<VpnTunnel>,
+): UplinkSet | undefined {
+  const name = tunnel.spec.uplinks?.name;
+  if (name === undefined) return undefined;
+  return world.uplinkSets.get(`${tunnel.metadata.namespace}/${name}`) as UplinkSet | undefined;
+}
+
 function uplinkProblem(
   world: Pick<World, "uplinkSets">,
   tunnel: Live<VpnTunnel>,
 ): Verdict | undefined {
   const name = tunnel.spec.uplinks?.name;
   const { namespace } = tunnel.metadata;
-  if (name === undefined || world.uplinkSets.get(`${namespace}/${name}`) !== undefined) {
-    return undefined;
-  }
+  if (name === undefined || uplinkSetOf(world, tunnel) !== undefined) return undefined;
   const problem = `spec.uplinks: there is no UplinkSet ${namespace}/${name}: create it, or remove the field to use the default route`;
   return fails(TunnelCondition.Accepted, TunnelReason.UplinkSetMissing, problem);
 }
