@@ -86,7 +86,19 @@ export const CONTROL_DATAGRAM_BYTES_MAX = 2048;
 export const CONTROL_PER_SECOND = 200;
 export const CONTROL_BURST = 200;
 
-/** Sessions that have not authenticated yet: 90 kB each after a ClientHello, 23 MB in all. */
+/**
+ * Of the strangers' rate, what one source (an IPv4 address, 64 bits of an IPv6 one) surely gets once half
+ * of it is used: a handshake takes two packets from there, so fifty sources that send without end leave
+ * room for the next. Over it: dropped and counted with the strangers.
+ */
+export const SOURCE_PER_SECOND = 4;
+export const SOURCE_BURST = 20;
+
+/**
+ * Sessions that have not authenticated yet: 90 kB each after a ClientHello, 23 MB in all. Full: of those
+ * that have shown no good certificate the oldest gives way; strangers come slowly enough that it is a
+ * second old.
+ */
 export const HALF_OPEN_MAX = 256;
 
 /** Socket buffers: 20 ms at 1.5 Gb/s. The kernel may allow less. */

@@ -6,15 +6,18 @@
 
 import type { SharedRing } from "./buffer/shared-ring.ts";
 import { CONTROL_ROW_BYTES, encodeJson, type Notice, NoticeRecord } from "./control/orders.ts";
-import { STRANGERS } from "./control-tokens.ts";
 import { Counter } from "./counters.ts";
 import { CONTROL_DATAGRAM_BYTES_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Word } from "./native/layout.ts";
 import type { Plane } from "./plane.ts";
 import { DIALLED_INDEX } from "./ports.ts";
+import { NO_PATH } from "./session/path-set.ts";
+import { findPath } from "./session-paths.ts";
 import { freeInterface } from "./uplink/path-table.ts";
 import { CONTROL_HEADER_BYTES, isControlOpcode } from "./wire/control-packet.ts";
 
+/** Sessions are numbered from 1. */
+const NOBODY = 0;
 const scratch = new Uint8Array(CONTROL_ROW_BYTES + CONTROL_DATAGRAM_BYTES_MAX);
 /** The row in front of the datagram. */
 const scratchRow = new Int32Array(scratch.buffer, 0, DESCRIPTOR_WORDS);
@@ -48,9 +51,9 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
     return;
   }
   const sessionId = Buffer.from(slab.buffer, start + 1, 8).toString("hex");
-  const place = plane.isDialling ? DIALLED_INDEX : (plane.known.get(sessionId) ?? STRANGERS);
-  const isKnown = place !== STRANGERS;
-  if (!plane.controlTokens.take(place, plane.nowMs)) {
+  const place = plane.isDialling ? DIALLED_INDEX : (plane.known.get(sessionId) ?? NOBODY);
+  const isKnown = place !== NOBODY && isFromItsPath(plane, index, place);
+  if (!takeToken(plane, index, isKnown ? place : NOBODY)) {
     counters.add(isKnown ? Counter.rxControlLimited : Counter.rxStrangerLimited, 1);
     return;
   }
@@ -65,4 +68,19 @@ export function passControl(plane: Plane, index: number, opcode: number): void {
   }
   counters.add(Counter.rxControlPackets, 1);
   ring.wake();
+}
+
+/**
+ * A session id can be read by whoever sees one packet, so it counts only from where the session is: copies
+ * sent from elsewhere share the strangers' rate and ring, and cannot keep a key change from happening.
+ */
+function isFromItsPath(plane: Plane, index: number, place: number): boolean {
+  const session = plane.sessions.at(place);
+  return session === undefined || findPath(plane, index, session) !== NO_PATH;
+}
+
+function takeToken(plane: Plane, index: number, place: number): boolean {
+  const { controlTokens, arrivals, nowMs } = plane;
+  if (place === NOBODY) return controlTokens.takeStranger(arrivals, index, nowMs);
+  return controlTokens.take(place, nowMs);
 }

@@ -8,6 +8,7 @@
  */
 
 import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
 import type { SharedRing } from "./buffer/shared-ring.ts";
 import type { CaptureTap } from "./capture-tap.ts";
 import { ControlTokens } from "./control-tokens.ts";
@@ -212,7 +213,7 @@ export function createPlane(
     flowTables: new Array<FlowTable | undefined>(SESSIONS_MAX + 1).fill(undefined),
     known: new Map(),
     captures: [],
-    controlTokens: new ControlTokens(),
+    controlTokens: new ControlTokens(randomInt(2 ** 31)),
     nowMs: 0,
     trafficClass: NO_CLASS,
     orderCount: 0,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { NoticeRecord, splitControl } from "./control/orders.ts";
-import { CONTROL_BURST, CONTROL_DATAGRAM_BYTES_MAX, CONTROL_PER_SECOND } from "./limits.ts";
+import { CONTROL_BURST, CONTROL_DATAGRAM_BYTES_MAX, SOURCE_BURST } from "./limits.ts";
 import { PathWord } from "./native/layout.ts";
 import { keyRemove } from "./native/native.ts";
 import {
@@ -256,20 +256,39 @@ test("a control packet longer than any is dropped, the longest is not", () => {
 test("strangers and each live session are let through at a rate of their own", () => {
   const { harness, home } = setUp({ ringBytes: 1 << 20 });
   const packet = Buffer.concat([Buffer.of(7 << 3), Buffer.alloc(30)]);
-  const flood = (count: number) => harness.deliver(home, ...Array<Buffer>(count).fill(packet));
-  const passed = CONTROL_BURST;
+  const flood = (count: number, from = home) =>
+    harness.deliver(from, ...Array<Buffer>(count).fill(packet));
+  // One source has half of the strangers' bucket and its own share of the rest.
+  const passed = CONTROL_BURST / 2 + 1 + SOURCE_BURST;
   assert.deepEqual(flood(passed + 9), { "rx.controlPackets": passed, "rx.strangerLimited": 9 });
-  harness.plane.nowMs += 100;
-  const refill = CONTROL_PER_SECOND / 10;
-  assert.deepEqual(flood(refill + 5), { "rx.controlPackets": refill, "rx.strangerLimited": 5 });
+  assert.deepEqual(
+    flood(3, harness.farSocket("127.0.0.77")),
+    { "rx.controlPackets": 3 },
+    "a source that was quiet is let through",
+  );
   harness.plane.known.set("00".repeat(8), 1);
-  assert.deepEqual(flood(passed + 7), { "rx.controlPackets": passed, "rx.controlLimited": 7 });
+  assert.deepEqual(flood(CONTROL_BURST + 7), {
+    "rx.controlPackets": CONTROL_BURST,
+    "rx.controlLimited": 7,
+  });
   harness.plane.known.set("00".repeat(8), 2);
   assert.deepEqual(
     flood(1),
     { "rx.controlPackets": 1 },
     "another session's copies cost it nothing",
   );
+});
+
+test("copies of a live session's control packets from elsewhere cost it nothing", () => {
+  const { harness, home } = setUp({ ringBytes: 1 << 20 });
+  const packet = Buffer.concat([Buffer.of(7 << 3), Buffer.alloc(30)]);
+  harness.plane.known.set("00".repeat(8), 1);
+  const copies = Array<Buffer>(CONTROL_BURST * 2).fill(packet);
+  const gains = harness.deliver(harness.farSocket(), ...copies);
+  assert.equal(gains["rx.controlLimited"], undefined);
+  assert((gains["rx.strangerLimited"] ?? 0) >= CONTROL_BURST, JSON.stringify(gains));
+  const own = harness.deliver(home, ...copies.slice(0, CONTROL_BURST));
+  assert.deepEqual(own, { "rx.controlPackets": CONTROL_BURST }, "all of its own get through");
 });
 
 test("a full ring drops and counts, strangers' packets and live ones each in their own", () => {

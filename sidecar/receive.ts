@@ -43,7 +43,8 @@ import { deliverFrame, flushOrders, flushWrites } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { NO_PATH, PATHS_MAX } from "./session/path-set.ts";
 import { PieceVerdict } from "./session/reassembly.ts";
-import { answerOn, isSamePath, isSameRemote } from "./uplink/path-table.ts";
+import { findPath } from "./session-paths.ts";
+import { answerOn } from "./uplink/path-table.ts";
 import { Opcode } from "./wire/control-packet.ts";
 import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
 import { isProbe, PROBE_BYTES } from "./wire/probe.ts";
@@ -259,25 +260,6 @@ function followPath(plane: Plane, index: number, session: DataSession, isNewest:
   // The slower of two paths never brings the newest packet. Opening it to a peer of ours sends nothing
   // there but a challenge.
   else if (isNewest || session.hasProbes) openPath(plane, index, session);
-}
-
-/** The session's path that a datagram came by, the last one first. */
-function findPath(plane: Plane, index: number, session: DataSession): number {
-  // HOT PATH
-  if (isPath(plane, index, session, session.lastPath)) return session.lastPath;
-  for (let path = 0; path < PATHS_MAX; path++) {
-    if (session.paths.isKnown(path) && isPath(plane, index, session, path)) return path;
-  }
-  return NO_PATH;
-}
-
-function isPath(plane: Plane, index: number, session: DataSession, path: number): boolean {
-  // HOT PATH
-  const { arrivals, paths } = plane;
-  const row = session.index * PATHS_MAX + path;
-  return plane.isDialling
-    ? isSameRemote(arrivals, index, paths, row)
-    : isSamePath(arrivals, index, paths, row);
 }
 
 /** Towards a stock peer the session moves; a peer of ours gets one more path, still to be checked. */

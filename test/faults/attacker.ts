@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DESCRIPTOR_WORDS, PathWord, Verdict, Word } from "../../sidecar/native/layout.ts";
 import { Lane, udpOpen } from "../../sidecar/native/native.ts";
 import { pathTo } from "../../sidecar/uplink/address-words.ts";
+import { Dice } from "./dice.ts";
 
 /** This file, as a program to start. */
 export const ATTACKER: string = import.meta.filename;
@@ -23,27 +24,6 @@ const SMALL_BYTES_MAX = 1600;
 const DATAGRAM_BYTES_MAX = 65_507;
 /** One in so many is larger than any packet. */
 const HUGE_EVERY = 2000;
-
-/** How the mutations of one run are chosen: xorshift32, the same everywhere. */
-class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0 || 1;
-  }
-
-  /** A whole number from 0 to below `limit`. */
-  below(limit: number): number {
-    this.#state ^= this.#state << 13;
-    this.#state ^= this.#state >>> 17;
-    this.#state ^= this.#state << 5;
-    return (this.#state >>> 0) % limit;
-  }
-
-  fill(bytes: Uint8Array): void {
-    for (let index = 0; index < bytes.length; index++) bytes[index] = this.below(256);
-  }
-}
 
 /** Writes one datagram into a slot; its length. */
 type Maker = (slot: Uint8Array, dice: Dice, captured: readonly Buffer[]) => number;

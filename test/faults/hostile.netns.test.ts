@@ -1,6 +1,5 @@
 /** A million datagrams that nobody should send, at a server with a live session. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { COUNTERS } from "../../sidecar/counters.ts";
 import { PingStream } from "../support/hosts.ts";
@@ -8,6 +7,7 @@ import { ensureCommands } from "../support/packages.ts";
 import type { Program } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import { ATTACKER } from "./attacker.ts";
+import { readCapture, rssKib, socketDrops } from "./captured.ts";
 import { createStanding, GOOD_PEER, GOOD_PORT, type Standing } from "./standing.ts";
 
 const PACED = { count: 200_000, perSecond: 20_000 };
@@ -20,7 +20,6 @@ const LOSS_MAX = 0.001;
 const RSS_GROWTH_KIB_MAX = 64 * 1024;
 /** The session's own keepalives that may be among what a full socket drops, one a second. */
 const KEEPALIVES_LOST_MAX = 30;
-const ETHERNET_IP_UDP_BYTES = 14 + 20 + 8;
 
 /** Where a datagram that carries nothing ends up: each has exactly one of these. */
 const ENDS: readonly string[] = COUNTERS.filter(({ name, unit, description }) => {
@@ -91,10 +90,10 @@ async function attack(
   const total = async (): Promise<number> => {
     const counters = (await ours.tunnel())?.counters ?? {};
     const dropped = await host.run(["cat", "/proc/net/udp6"]);
-    return ENDS.reduce((sum, name) => sum + (counters[name] ?? 0), socketDrops(dropped));
+    return ENDS.reduce((sum, name) => sum + (counters[name] ?? 0), socketDrops(dropped, GOOD_PORT));
   };
   const countersBefore = (await ours.tunnel())?.counters ?? {};
-  const dropsBefore = socketDrops(await host.run(["cat", "/proc/net/udp6"]));
+  const dropsBefore = socketDrops(await host.run(["cat", "/proc/net/udp6"]), GOOD_PORT);
   const before = await total();
   const lostBefore = stream.missing().length;
   const receivedBefore = stream.received;
@@ -114,7 +113,7 @@ async function attack(
   );
   await pause(200);
   const surplus = (await total()) - before - sent;
-  const drops = socketDrops(await host.run(["cat", "/proc/net/udp6"])) - dropsBefore;
+  const drops = socketDrops(await host.run(["cat", "/proc/net/udp6"]), GOOD_PORT) - dropsBefore;
   const received = stream.received;
   await waitFor("a ping's answer", () => stream.received > received);
   const lost = stream.missing().length - lostBefore;
@@ -130,30 +129,4 @@ async function attack(
   const rate = Math.round(sent / seconds);
   const text = `${sent} datagrams in ${seconds.toFixed(1)} s (${rate}/s): ${shares.join(", ")}; ${drops} dropped by the full socket; ${lost} of the session's pings lost`;
   return { lost, pings: received - receivedBefore + lost, text };
-}
-
-/** Datagrams that the kernel dropped at the tunnel's socket (last column of /proc/net/udp6). */
-function socketDrops(table: string): number {
-  const port = `:${GOOD_PORT.toString(16).toUpperCase().padStart(4, "0")} `;
-  const line = table.split("\n").find((text) => text.includes(port));
-  assert(line !== undefined, "the tunnel's socket is there");
-  return Number(line.trim().split(/\s+/).at(-1));
-}
-
-/** UDP payloads of a capture file, in hex. Sizes as in the libpcap file format. */
-function readCapture(path: string): readonly string[] {
-  const bytes = readFileSync(path);
-  const payloads: string[] = [];
-  for (let offset = 24; offset + 16 <= bytes.length; ) {
-    const length = bytes.readUInt32LE(offset + 8);
-    const frame = bytes.subarray(offset + 16, offset + 16 + length);
-    payloads.push(frame.toString("hex", ETHERNET_IP_UDP_BYTES));
-    offset += 16 + length;
-  }
-  assert(payloads.length > 10, `${payloads.length} packets were captured`);
-  return payloads;
-}
-
-function rssKib(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }

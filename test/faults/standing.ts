@@ -32,9 +32,13 @@ export interface Standing extends AsyncDisposable {
   readonly place: { readonly folder: string };
 }
 
-/** Documents of the good tunnel, with further peers if wished. */
-export function goodDocuments(peers: readonly string[] = [GOOD_PEER]): readonly Fields[] {
+/** Documents of the good tunnel, with further peers and fields if wished. */
+export function goodDocuments(
+  peers: readonly string[] = [GOOD_PEER],
+  fields: { readonly transport?: Fields } = {},
+): readonly Fields[] {
   return listenDocuments({
+    ...fields,
     name: "good",
     interface: "good0",
     port: GOOD_PORT,
@@ -49,12 +53,13 @@ export function goodDocuments(peers: readonly string[] = [GOOD_PEER]): readonly 
  */
 export async function createStanding(
   prepare?: (place: Pick<Standing, "other" | "scratch">) => Promise<void>,
+  documents: readonly Fields[] = goodDocuments(),
 ): Promise<Standing> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await Network.create());
   const scratch = stack.use(await Scratch.create());
   const { host, other, third } = await createHosts(network, ["host", "other", "third"]);
-  const file = await writeDocuments(scratch.file("good.yaml"), goodDocuments());
+  const file = await writeDocuments(scratch.file("good.yaml"), documents);
   const place = { folder: scratch.file("host") };
   const ours = stack.use(await startFairlead(host, [file], place));
   await ours.waitForLog(/"tunnel":"lab\/good".*"msg":"tunnel started"/);

@@ -1,0 +1,32 @@
+/** What a test captured of a session, and what the host's socket and process say of themselves. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+
+const ETHERNET_IP_UDP_BYTES = 14 + 20 + 8;
+
+/** UDP payloads of a capture file, in hex. Sizes as in the libpcap file format. */
+export function readCapture(path: string): readonly string[] {
+  const bytes = readFileSync(path);
+  const payloads: string[] = [];
+  for (let offset = 24; offset + 16 <= bytes.length; ) {
+    const length = bytes.readUInt32LE(offset + 8);
+    const frame = bytes.subarray(offset + 16, offset + 16 + length);
+    payloads.push(frame.toString("hex", ETHERNET_IP_UDP_BYTES));
+    offset += 16 + length;
+  }
+  assert(payloads.length > 10, `${payloads.length} packets were captured`);
+  return payloads;
+}
+
+/** Resident memory of a process. */
+export function rssKib(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+}
+
+/** Datagrams that the kernel dropped at the tunnel's socket (last column of /proc/net/udp6). */
+export function socketDrops(table: string, tunnelPort: number): number {
+  const port = `:${tunnelPort.toString(16).toUpperCase().padStart(4, "0")} `;
+  const line = table.split("\n").find((text) => text.includes(port));
+  assert(line !== undefined, "the tunnel's socket is there");
+  return Number(line.trim().split(/\s+/).at(-1));
+}
