@@ -24,7 +24,7 @@ export const COUNTER_DETAILS = {
   rxUnknownInner: ["packets", "Data dropped: authentic, but its content is of no known kind."],
   rxStrangerLimited: [
     "packets",
-    "First packets of strangers dropped: over the rate for strangers.",
+    "First packets of strangers, and control packets from where no session is, dropped: over their rate.",
   ],
   rxControlTooLong: ["packets", "Control packets dropped: longer than a ring record."],
   rxControlRingFull: ["packets", "Control packets dropped: the ring to the main thread is full."],
@@ -102,6 +102,10 @@ export const COUNTER_DETAILS = {
   controlHalfOpenFull: [
     "packets",
     "New sessions refused: too many have not authenticated themselves yet.",
+  ],
+  controlHalfOpenGone: [
+    "events",
+    "Sessions that had shown no good certificate yet and gave way to a newer one.",
   ],
   controlSessionsFull: ["packets", "New sessions refused: every session number is taken."],
   rxControlLimited: [

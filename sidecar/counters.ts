@@ -147,6 +147,8 @@ export const Counter = {
   rxFragmentMalformed: 121,
   rxFragmentLost: 122,
   txFragments: 123,
+
+  controlHalfOpenGone: 124,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

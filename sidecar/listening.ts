@@ -9,26 +9,21 @@ import { serialForm } from "../authority/revocation.ts";
 import type { LimitedLog } from "./control/limited-log.ts";
 import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
 import { Counter } from "./counters.ts";
-import { HALF_OPEN_MAX, KEY_SLOTS_FOR_EPOCHS, SESSIONS_MAX } from "./limits.ts";
+import { HALF_OPEN_MAX, SESSIONS_MAX } from "./limits.ts";
 import type { Logins } from "./logins.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
-import { pushedOptions } from "./pushed.ts";
 import type { RouteBook } from "./route-book.ts";
 import { watchPeer } from "./segment-addresses.ts";
-import { printable } from "./session/handshake/client-role.ts";
+import { serverSettings } from "./server-settings.ts";
 import {
   FIRST_PACKET_ID_AFTER_GREETING,
   Greeter,
   type Greeting,
 } from "./session/handshake/greeter.ts";
-import {
-  type PushAgreement,
-  ServerRole,
-  type ServerSettings,
-} from "./session/handshake/server-role.ts";
+import { ServerRole } from "./session/handshake/server-role.ts";
 import type { Agreement, EndCause } from "./session/handshake/session-outcome.ts";
 import type { WrapFinder } from "./session/handshake/wrap-finder.ts";
-import { addressWords, isSameRemoteRow, remoteText } from "./uplink/address-words.ts";
+import { isSameRemoteRow, remoteText } from "./uplink/address-words.ts";
 import { connectionText } from "./uplink/connection-text.ts";
 
 /** A refused peer's session is kept this long, so that it surely hears why. */
@@ -193,7 +188,7 @@ export class Listening {
   ): void {
     const { sessionId, remoteSessionId, found } = greeting;
     const { plane, context } = this.#options;
-    if (this.#sessions.size - this.#names.size >= HALF_OPEN_MAX) {
+    if (!this.#hasRoomForHalfOpen()) {
       plane.count(Counter.controlHalfOpenFull);
       return;
     }
@@ -219,8 +214,11 @@ export class Listening {
         notice: (message) => this.#logOf(session).info({ message }, "message from the peer"),
         ended: (cause, message) => this.#ended(session, cause, message),
       },
-      createRole: (control, events) =>
-        new ServerRole(control, this.#serverSettings(index, row, found.keyPeer), events),
+      createRole: (control, events) => {
+        const stranger = { index, row, keyPeer: found.keyPeer };
+        const settings = serverSettings(this.#options, () => this.#peers, stranger);
+        return new ServerRole(control, settings, events);
+      },
     });
     const name = remoteSessionId.toString("hex");
     this.#sessions.set(index, session);
@@ -229,56 +227,20 @@ export class Listening {
     session.receive(row, datagram);
   }
 
-  /** A login of its own: a token of another session is worth nothing in this one. */
-  #loginOf(row: Int32Array): Pick<ServerSettings, "login" | "remote"> {
-    const { logins } = this.#options;
-    return logins === undefined ? {} : { login: logins.session(), remote: remoteText(row) };
-  }
-
-  #serverSettings(index: number, row: Int32Array, keyPeer: string | undefined): ServerSettings {
-    const { config, mtuBytes } = this.#options;
-    return {
-      ciphers: config.security.dataCiphers,
-      mtuBytes,
-      device: config.device.kind,
-      isStream: this.#options.role.protocol === "Tcp",
-      isIpv6: row[2] !== addressWords("0.0.0.0")[2],
-      peerId: index,
-      takesPair: config.link === "TwoPeer",
-      offersEpochs: this.#options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,
-      ...this.#loginOf(row),
-      refusalOf: (commonName) => this.#refusalOf(commonName, keyPeer),
-      pushFor: (commonName, agreed) => this.#pushFor(commonName, agreed, index),
-    };
-  }
-
-  #refusalOf(commonName: string | undefined, keyPeer: string | undefined): string | undefined {
-    const peer = this.#peers.find((candidate) => candidate.commonName === commonName);
-    if (peer === undefined) {
-      return `no VpnPeer of this tunnel is named ${commonName ?? "(no name)"}`;
+  /**
+   * Whether one more may be half open; of those without a good certificate the oldest gives way, so
+   * that nobody who only begins handshakes keeps others out.
+   */
+  #hasRoomForHalfOpen(): boolean {
+    if (this.#sessions.size - this.#names.size < HALF_OPEN_MAX) return true;
+    // The map keeps the order in which sessions began.
+    for (const session of this.#sessions.values()) {
+      if (session.isUp || session.control.isBelieved) continue;
+      this.#options.plane.count(Counter.controlHalfOpenGone);
+      this.#forget(session);
+      return true;
     }
-    // A tls-crypt-v2 key that was made for somebody says for whom: it is worth nothing to others.
-    if (keyPeer === undefined || keyPeer === peer.name) return undefined;
-    return `its tls-crypt-v2 key was made for ${printable(keyPeer)}`;
-  }
-
-  #pushFor(commonName: string, agreed: PushAgreement, peerId: number): string[] {
-    const { config, role, mtuBytes } = this.#options;
-    const peer = this.#peers.find((candidate) => candidate.commonName === commonName);
-    const around = { config, role, mtuBytes, peerId, ...this.#routesFor(commonName) };
-    return pushedOptions(peer, agreed, around);
-  }
-
-  #routesFor(commonName: string): { isRouted?: true; routes?: readonly string[] } {
-    const pushed = this.#options.routes?.pushedTo(commonName);
-    if (pushed === undefined) return {};
-    const { networks, leftOutCount } = pushed;
-    if (leftOutCount > 0) {
-      const message =
-        "more networks than are pushed to one peer: it does not hear of the last ones";
-      this.#options.log.warn({ peer: commonName, leftOutCount }, message);
-    }
-    return { isRouted: true, routes: networks };
+    return false;
   }
 
   #established(session: PeerSession, agreement: Agreement): void {

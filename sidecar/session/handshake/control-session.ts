@@ -122,6 +122,11 @@ export class ControlSession {
     return this.#next !== undefined;
   }
 
+  /** The other end has shown a certificate that nothing speaks against. */
+  get isBelieved(): boolean {
+    return this.#keys().some(({ peer }) => peer !== undefined && peer.problem === undefined);
+  }
+
   /** Starts key 0: with a reset (client), or behind one that was answered statelessly (server). */
   start(role: SessionRole, nowMs: number): void {
     this.#role = role;
@@ -205,8 +210,7 @@ export class ControlSession {
     if (this.#isClosed) return Infinity;
     let dueMs = Math.min(this.#old?.untilMs ?? Infinity, this.#role?.nextDueMs ?? Infinity);
     dueMs = Math.min(dueMs, this.#settling?.untilMs ?? Infinity, this.#silentMs);
-    if (this.#next !== undefined)
-      dueMs = Math.min(dueMs, this.#next.startedMs + this.#handWindowMs);
+    dueMs = Math.min(dueMs, (this.#next?.startedMs ?? Infinity) + this.#handWindowMs);
     for (const key of this.#keys()) {
       dueMs = Math.min(dueMs, key.channel.hasPendingAcks ? 0 : key.channel.nextDueMs);
     }
