@@ -14,8 +14,8 @@ export function tlsEnginesOf(
 ): TlsEngineFactory {
   try {
     tls.createSecureContext({
-      cert: security.certificatePem,
-      key: security.privateKeyPem,
+      cert: security.identity?.certificatePem,
+      key: security.identity?.privateKeyPem,
       ...(security.caPem === undefined ? {} : { ca: security.caPem }),
       ...(security.crlPem === undefined ? {} : { crl: security.crlPem }),
     });

@@ -261,7 +261,9 @@ function dialNotes(written: unknown): string[] {
 }
 
 function expiryNotes(settings: ProfileSettings): string[] {
-  const { notAfterMs } = readCertificate(settings.security.certificatePem);
+  const { identity } = settings.security;
+  if (identity === undefined) return [];
+  const { notAfterMs } = readCertificate(identity.certificatePem);
   const day = new Date(notAfterMs).toISOString().slice(0, 10);
   return [`the profile's certificate ends on ${day}`];
 }

@@ -185,7 +185,7 @@ function securityOf(
   };
   return {
     wrap: wraps[controlWrap] ?? { kind: "None" },
-    ...credentials.gateway,
+    identity: credentials.gateway,
     caPem: credentials.authorityPem,
     peerFingerprints: [],
     remoteCertTls: "client",

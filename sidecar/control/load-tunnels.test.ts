@@ -48,9 +48,11 @@ test("a listening tunnel gets its keys, its peers and their addresses, and keeps
     mtu: "Auto",
   });
   const { security } = config;
-  assert.ok(isPair(security));
-  assert.ok(await isIssuedBy(security.certificatePem, security.caPem ?? ""));
-  assert.deepEqual(readCertificate(security.certificatePem).uses, ["server"]);
+  assert(security.identity !== undefined);
+  assert.ok(isPair(security.identity));
+  const { certificatePem } = security.identity;
+  assert.ok(await isIssuedBy(certificatePem, security.caPem ?? ""));
+  assert.deepEqual(readCertificate(certificatePem).uses, ["server"]);
   assert.equal(security.remoteCertTls, "client");
   assert.deepEqual(
     configOf(await load(where, ...documents)),

@@ -64,9 +64,11 @@ test("the profile of a peer dials back to the same tunnel", async (context) => {
   assert.deepEqual(unwrapped?.key, Buffer.from(ours.key));
   assert.equal(
     config.security.verifyName,
-    readCertificate(gateway.security.certificatePem).commonName,
+    readCertificate(gateway.security.identity?.certificatePem ?? "").commonName,
   );
-  assert.deepEqual(readCertificate(config.security.certificatePem).uses, ["client"]);
+  assert.deepEqual(readCertificate(config.security.identity?.certificatePem ?? "").uses, [
+    "client",
+  ]);
   assert.deepEqual(configOf(loaded, "c").device, {
     bridge: { interface: "br0" },
     kind: "tap",
@@ -184,5 +186,5 @@ test("certificates are renewed before they end, and when the authority changes",
     await load(where, tunnel("a", { listen: {}, security }), peer("viewer"), secret),
   );
   assert.equal(config.security.caPem, own.certificatePem);
-  assert.ok(await isIssuedBy(config.security.certificatePem, own.certificatePem));
+  assert.ok(await isIssuedBy(config.security.identity?.certificatePem ?? "", own.certificatePem));
 });

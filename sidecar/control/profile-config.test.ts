@@ -205,6 +205,30 @@ test("ciphers, names, versions, fingerprints and passwords", () => {
   const inline = settings("<auth-user-pass>\nme\nsecret\n</auth-user-pass>");
   assert.deepEqual(inline.role.userPass, { username: "me", password: "secret" });
   assert.equal(inline.needsUserPass, false);
+  assert.equal(settings("auth-user-pass login.txt").needsUserPass, true);
+  assert.match(
+    notes("auth-user-pass login.txt").join(),
+    /login\.txt is not read: give it with --auth-user-pass/,
+  );
+});
+
+test("a certificate may be missing with its key, and only beside a password", () => {
+  const without = (...names: readonly string[]): string =>
+    names.reduce(
+      (text, name) => text.replace(new RegExp(`<${name}>[^]*</${name}>\n?`), ""),
+      profile(),
+    );
+  const problemsOf = (text: string): string => {
+    const reading = readProfile(text);
+    return reading.ok ? "" : reading.problems.join("\n");
+  };
+  const bare = without("cert", "key");
+  assert.match(problemsOf(bare), /no <cert> block.*\n.*no <key> block/);
+  const read = readProfile(`${bare}\nauth-user-pass\n`);
+  assert(read.ok);
+  assert.equal(read.settings.security.identity, undefined);
+  assert.equal(read.settings.needsUserPass, true);
+  assert.match(problemsOf(`${without("key")}\nauth-user-pass\n`), /no <key> block/);
 });
 
 const REFUSED: readonly (readonly [string, RegExp])[] = [
@@ -221,7 +245,6 @@ const REFUSED: readonly (readonly [string, RegExp])[] = [
   ["tls-server", /write tls-client here/],
   ["fragment 300", /needs 576 or more/],
   ["ca ca.crt", /inline blocks only/],
-  ["auth-user-pass creds.txt", /needs a file on disk/],
   ["server 10.0.0.0 255.0.0.0", /belongs to a server/],
   ["verify-x509-name gw", /"NAME" name, "PREFIX" name-prefix or/],
   ['verify-x509-name "" name', /"NAME" name, "PREFIX" name-prefix or/],

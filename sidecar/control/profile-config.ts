@@ -126,10 +126,14 @@ function checkWhole(draft: ProfileDraft): void {
   if (draft.caPem === undefined && draft.peerFingerprints.length === 0) {
     problems.push("no <ca> block and no peer-fingerprint: nothing says which server to believe");
   }
-  if (draft.certificatePem === undefined)
-    problems.push("no <cert> block: add the client's certificate");
-  if (draft.privateKeyPem === undefined)
-    problems.push("no <key> block: add the client's private key");
+  // A server may know its clients by password alone.
+  const isNamed = draft.certificatePem !== undefined || draft.privateKeyPem !== undefined;
+  if (isNamed || !draft.asksUserPass) {
+    if (draft.certificatePem === undefined)
+      problems.push("no <cert> block: add the client's certificate");
+    if (draft.privateKeyPem === undefined)
+      problems.push("no <key> block: add the client's private key");
+  }
   checkPair(draft);
   checkWrap(draft);
 }
@@ -271,8 +275,14 @@ function securityOf(draft: ProfileDraft): SecurityConfig {
   return {
     dataCiphers: draft.dataCiphers ?? fallbackCiphers(draft),
     wrap: wrapOf(draft),
-    certificatePem: chain.map((part) => `${part.trim()}\n`).join(""),
-    privateKeyPem: draft.privateKeyPem ?? "",
+    ...(draft.privateKeyPem === undefined
+      ? {}
+      : {
+          identity: {
+            certificatePem: chain.map((part) => `${part.trim()}\n`).join(""),
+            privateKeyPem: draft.privateKeyPem,
+          },
+        }),
     ...(draft.caPem === undefined ? {} : { caPem: draft.caPem }),
     ...(draft.crlPem === undefined ? {} : { crlPem: draft.crlPem }),
     peerFingerprints: draft.peerFingerprints,

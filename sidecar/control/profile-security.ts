@@ -146,10 +146,9 @@ function applyUserPass(draft: ProfileDraft, directive: Directive): void {
     if (username !== "" && password !== "") draft.userPass = { username, password };
     else refuse(draft, directive, "the block needs the username and the password on a line each");
   } else if (directive.words.length > 0 && directive.words[0] !== "[inline]") {
-    refuse(
-      draft,
-      directive,
-      "this needs a file on disk: paste username and password as a block, or name a Secret in spec.security.userPassSecretRef",
+    const { line, words } = directive;
+    draft.notes.push(
+      `line ${line}: ${words[0]} is not read: give it with --auth-user-pass, as a block, or as a Secret in spec.security.userPassSecretRef`,
     );
   }
 }

@@ -4,6 +4,7 @@
  * `.ovpn` profile; nothing behind this type reads YAML again.
  */
 
+import type { KeyPair } from "../../authority/certificate.ts";
 import type { User } from "../../authority/password.ts";
 
 /** One tunnel, ready to start. */
@@ -196,8 +197,8 @@ export interface SecurityConfig {
   /** Most wanted first. */
   readonly dataCiphers: readonly DataCipher[];
   readonly wrap: ControlWrapConfig | ServerWrapConfig;
-  readonly certificatePem: string;
-  readonly privateKeyPem: string;
+  /** Our certificate, with what it chains to; absent: this end shows none, and is known by a password. */
+  readonly identity?: KeyPair;
   /** Authorities that the other end's certificate must chain to; absent only with fingerprints. */
   readonly caPem?: string;
   readonly crlPem?: string;

@@ -133,3 +133,39 @@ test(
     for (const word of ["right", "SESS_ID_AT_"]) assert(!ours.log.includes(word), word);
   },
 );
+
+test("a stock server that wants no certificate knows us by the password alone", LONG, async () => {
+  await using network = await Network.create();
+  await using scratch = await Scratch.create();
+  const { server, client } = await createHosts(network, ["server", "client"]);
+  const authority = await TestAuthority.create(scratch.file("authority"));
+  const identity = await authority.issue({ commonName: "server", use: "server" });
+  const wrapKey = makeStaticKey();
+  const keys = { authority: authority.certificate, identity, wrap: "tls-crypt", wrapKey } as const;
+  const folder = scratch.file("server");
+  await mkdir(folder, { recursive: true });
+  const script = `${folder}/verify.sh`;
+  await writeFile(script, '#!/bin/sh\n[ "$(sed -n 2p "$1")" = right ]\n');
+  await chmod(script, 0o755);
+  await using stock = await OpenvpnPeer.start({
+    namespace: server,
+    folder,
+    config: stockServerConfig(keys, [
+      ...["verify-client-cert none", "username-as-common-name", "script-security 2"],
+      `auth-user-pass-verify ${script} via-file`,
+    ]),
+  });
+  await stock.waitUntilUp();
+  const path = scratch.file("client.ovpn");
+  const profile = stockClientConfig(keys, ["192.0.2.1"], ["auth-user-pass login.txt"]);
+  await writeFile(path, profile.replace(/<(cert|key)>[\s\S]*?<\/\1>\n?/g, ""));
+  const login = scratch.file("login.txt");
+  await writeFile(login, "anna\nright\n");
+  await using ours = await startFairlead(client, [], {
+    folder: scratch.file("client"),
+    parameters: ["--profile", path, "--auth-user-pass", login],
+  });
+  await ours.waitUntilUp();
+  assert.deepEqual(await ping(client, "10.20.0.1"), { sent: 3, received: 3 });
+  await stock.waitForLog(/anna\/192\.0\.2\.2/);
+});

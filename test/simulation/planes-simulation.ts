@@ -207,8 +207,6 @@ export class PlanesSimulation {
       security: {
         dataCiphers: ["AES-256-GCM"],
         wrap: { kind: "TlsCrypt", key: Buffer.alloc(256, 7) },
-        certificatePem: "",
-        privateKeyPem: "",
         peerFingerprints: [],
         tlsVersionMin: "1.2",
       },

@@ -39,9 +39,9 @@ async function outcome(change: {
 }
 
 function presenting(name: keyof Identities): Partial<SecurityConfig> {
-  const pair = identities[name];
-  assert(typeof pair === "object");
-  return { certificatePem: pair.certificatePem, privateKeyPem: pair.privateKeyPem };
+  const identity = identities[name];
+  assert(typeof identity === "object");
+  return { identity };
 }
 
 const otherPrint = fingerprintOf(identities.otherClient);

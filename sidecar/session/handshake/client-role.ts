@@ -306,7 +306,8 @@ export class ClientRole implements SessionRole {
     if (pushed.peerId === undefined) {
       return {
         cause: "protocolError",
-        message: "the server pushes no peer-id: it is older than OpenVPN 2.4",
+        message:
+          "the server pushes no peer-id: it is older than OpenVPN 2.4, or not OpenVPN; use OpenVPN 2.4 or later there",
       };
     }
     const mtuBytes = pushed.mtuBytes ?? remote.mtuBytes;

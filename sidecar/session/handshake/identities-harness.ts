@@ -66,12 +66,10 @@ export function configOf(
   end: "client" | "server",
   change: Partial<SecurityConfig> = {},
 ): SecurityConfig {
-  const { certificatePem, privateKeyPem } = identities[end];
   return {
     dataCiphers: DATA_CIPHERS,
     wrap: { kind: "TlsCrypt", key: Buffer.alloc(256, 0x77) },
-    certificatePem,
-    privateKeyPem,
+    identity: identities[end],
     caPem: identities.authority.certificatePem,
     peerFingerprints: [],
     remoteCertTls: end === "client" ? "server" : "client",

@@ -83,7 +83,10 @@ test("a common name is what stands in the certificate, whatever its signs", asyn
       use: "client",
       ...age,
     });
-    const [client, server] = [endOf("client", pair), endOf("server", { verifyName: commonName })];
+    const [client, server] = [
+      endOf("client", { identity: pair }),
+      endOf("server", { verifyName: commonName }),
+    ];
     await carry(client, server);
     assert.deepEqual([server.peer?.commonName, server.peer?.problem], [commonName, undefined]);
     for (const end of [client, server]) end.engine.destroy();
@@ -111,7 +114,10 @@ for (const [what, asked, expected] of NAMES) {
       text === "itself" ? fingerprintOf(own) : text,
     );
     const pins = peerFingerprints === undefined ? {} : { peerFingerprints };
-    const [client, server] = [endOf("client", { ...asked, ...pins }), endOf("server", own)];
+    const [client, server] = [
+      endOf("client", { ...asked, ...pins }),
+      endOf("server", { identity: own }),
+    ];
     await carry(client, server);
     if (expected === undefined) assert.equal(client.peer?.problem, undefined);
     else assert.match(client.peer?.problem ?? "", expected);

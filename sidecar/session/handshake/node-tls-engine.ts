@@ -19,8 +19,8 @@ const CURVES = "X25519:P-256:P-384:P-521";
 export function nodeTlsEngines(security: SecurityConfig, wallMs: () => number): TlsEngineFactory {
   const believes: Beliefs = { security, wallMs };
   const context = {
-    cert: security.certificatePem,
-    key: security.privateKeyPem,
+    cert: security.identity?.certificatePem,
+    key: security.identity?.privateKeyPem,
     ...(security.caPem === undefined ? { ca: [] } : { ca: security.caPem }),
     ...(security.crlPem === undefined ? {} : { crl: security.crlPem }),
     minVersion: `TLSv${security.tlsVersionMin}` as const,

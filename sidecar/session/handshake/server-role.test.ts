@@ -30,9 +30,9 @@ async function dial(change: {
 }
 
 function presenting(name: keyof Identities): Partial<SecurityConfig> {
-  const pair = identities[name];
-  assert(typeof pair === "object");
-  return { certificatePem: pair.certificatePem, privateKeyPem: pair.privateKeyPem };
+  const identity = identities[name];
+  assert(typeof identity === "object");
+  return { identity };
 }
 
 /** The server gave its reason, the client heard it, and nobody has keys. */
@@ -47,7 +47,7 @@ function assertRefused(pair: SessionPair, cause: string, reason: RegExp): void {
   assert.deepEqual(pair.clientLog.events, []);
 }
 
-const NO_CERTIFICATE = { certificatePem: "", privateKeyPem: "" };
+const NO_CERTIFICATE = { identity: { certificatePem: "", privateKeyPem: "" } };
 const badClients: readonly (readonly [
   string,
   Partial<SecurityConfig>,
