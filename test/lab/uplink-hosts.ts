@@ -188,10 +188,13 @@ export async function echo(
   if (options.bytes !== undefined) command.push("-s", String(options.bytes));
   if (options.burst !== undefined) command.push("-l", String(options.burst));
   const times: number[] = [];
+  let firstSequence = 0;
   const program = hosts.box.start([...command, SEGMENT_GATEWAY], {
     onLine: (line) => {
-      const match = /^\[(\d+\.\d+)\] \d+ bytes from/.exec(line);
-      if (match !== null) times.push(Number(match[1]) * 1000);
+      const match = /^\[(\d+\.\d+)\] \d+ bytes from .* icmp_seq=(\d+) /.exec(line);
+      if (match === null) return;
+      if (times.length === 0) firstSequence = Number(match[2]);
+      times.push(Number(match[1]) * 1000);
     },
   });
   await using stack = new AsyncDisposableStack();
@@ -199,16 +202,31 @@ export async function echo(
   await during?.();
   await program.waitForEnd(options.count * options.intervalMs * 3 + 30_000);
   const match = /(\d+) packets transmitted, (\d+) received/.exec(program.output);
-  const sent = Number(match?.[1] ?? 0);
+  // Without its interface ping gives up at once: what it did not send is lost as well.
+  const sent = Number(match?.[1] ?? 0) || options.count;
   const lost = sent - Number(match?.[2] ?? 0);
-  // Silence at the end counts as well: the last echo had its second, and got no reply.
-  const lastSentMs = times.length === 0 ? 0 : (times[0] ?? 0) + (sent - 1) * options.intervalMs;
-  const ends = [...times, Math.max(lastSentMs, times.at(-1) ?? 0)];
-  const gaps = ends.slice(1).map((time, at) => time - (ends[at] ?? time));
   return {
     sent,
     lost,
-    lostPercent: sent === 0 ? 100 : Math.round((lost / sent) * 1e5) / 1e3,
-    gapMsMax: Math.round(Math.max(0, ...gaps)),
+    lostPercent: Math.round((lost / sent) * 1e5) / 1e3,
+    gapMsMax: longestGap(times, firstSequence, { count: sent, intervalMs: options.intervalMs }),
   };
+}
+
+/** Silence at the beginning and at the end counts as well: the last echo had its second. */
+function longestGap(
+  times: readonly number[],
+  firstSequence: number,
+  sent: { readonly count: number; readonly intervalMs: number },
+): number {
+  const [first] = times;
+  if (first === undefined) return sent.count * sent.intervalMs;
+  const lastSentMs = first + (sent.count - firstSequence) * sent.intervalMs;
+  const ends = [
+    first - (firstSequence - 1) * sent.intervalMs,
+    ...times,
+    Math.max(lastSentMs, times.at(-1) ?? 0),
+  ];
+  const gaps = ends.slice(1).map((time, at) => time - (ends[at] ?? time));
+  return Math.round(Math.max(0, ...gaps));
 }
