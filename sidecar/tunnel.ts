@@ -19,6 +19,7 @@ import { SESSIONS_MAX } from "./limits.ts";
 import { Listening, serverTimeoutMs } from "./listening.ts";
 import { loginsOf } from "./logins.ts";
 import * as native from "./native/native.ts";
+import { dispatchNotice } from "./notice-dispatch.ts";
 import type { PeerContext } from "./peer-session.ts";
 import { namesOf, peerStatuses } from "./peer-status.ts";
 import { type PlaneCapture, PlaneLink } from "./plane-link.ts";
@@ -308,48 +309,18 @@ export class Tunnel {
 
   #onNotice(notice: Notice): void {
     if (this.#isClosed) return;
-    const end = this.#end;
-    switch (notice.kind) {
-      case "floated":
-        end.floated(notice.index, Int32Array.from(notice.path));
-        return;
-      case "silent":
-        end.silent(notice.index);
-        return;
-      case "addressConflict":
-        this.#addresses.conflict(notice);
-        this.#segment.take(notice, this.names());
-        return;
-      case "querier":
-      case "loop":
-      case "moved":
-      case "conflict":
-      case "storm":
-        this.#segment.take(notice, this.names());
-        return;
-      case "disconnected":
-        end.disconnected(Int32Array.from(notice.path), notice.errno);
-        return;
-      case "exited":
-        end.exited(notice.index);
-        return;
-      case "epoch":
-        end.followEpoch(notice);
-        return;
-      case "needsKey":
-        end.needsKey(notice.index);
-        return;
-      case "uplinks":
-      case "pathChanged":
-      case "paths":
-        this.#board.take(notice);
-        if (notice.kind === "uplinks" && end instanceof Dialling) end.uplinksChanged();
-        return;
-      case "failed": {
-        const why = `the data path failed: ${notice.operation}: ${getSystemErrorName(-notice.errno)}`;
+    dispatchNotice(notice, {
+      end: this.#end,
+      board: this.#board,
+      segment: (told) => {
+        if (told.kind === "addressConflict") this.#addresses.conflict(told);
+        this.#segment.take(told, this.names());
+      },
+      failed: (operation, errno) => {
+        const why = `the data path failed: ${operation}: ${getSystemErrorName(-errno)}`;
         this.#fail(new TunnelError("internal", why));
-      }
-    }
+      },
+    });
   }
 
   #onTimer(timer: number): void {

@@ -15,6 +15,7 @@ import { Dialling } from "../../sidecar/dialling.ts";
 import { PORTS_MAX } from "../../sidecar/limits.ts";
 import { Listening, serverTimeoutMs } from "../../sidecar/listening.ts";
 import { DESCRIPTOR_WORDS, PathWord, Ready } from "../../sidecar/native/layout.ts";
+import { dispatchNotice } from "../../sidecar/notice-dispatch.ts";
 import type { PeerContext } from "../../sidecar/peer-session.ts";
 import { planeSettings } from "../../sidecar/plane-settings.ts";
 import { createControlWrap } from "../../sidecar/session/handshake/control-wrap.ts";
@@ -359,30 +360,13 @@ export class SimulatedSidecar {
     });
   }
 
-  /** As the tunnel does. */
   #take(notice: orders.Notice): void {
-    const { end } = this;
-    switch (notice.kind) {
-      case "floated":
-        end.floated(notice.index, Int32Array.from(notice.path));
-        return;
-      case "silent":
-      case "exited":
-      case "needsKey":
-        end[notice.kind](notice.index);
-        return;
-      case "epoch":
-        end.followEpoch(notice);
-        return;
-      case "uplinks":
-      case "pathChanged":
-      case "paths":
-        this.#board.take(notice);
-        if (notice.kind === "uplinks" && end instanceof Dialling) end.uplinksChanged();
-        return;
-      case "failed":
-        assert.fail(`the data path failed: ${notice.operation}`);
-    }
+    dispatchNotice(notice, {
+      end: this.end,
+      board: this.#board,
+      segment: () => undefined,
+      failed: (operation) => assert.fail(`the data path failed: ${operation}`),
+    });
   }
 }
 
