@@ -11,6 +11,7 @@ import { EVERYBODY, Ledger } from "./ledger.ts";
 import { Machine } from "./machine.ts";
 import { type Datagram, goodWay, Network, type Uplink } from "./network.ts";
 import { seedCrypto } from "./seeded-crypto.ts";
+import { simulatedConfig } from "./simulated-config.ts";
 import { SimulatedSidecar, type World } from "./simulated-sidecar.ts";
 import { Chance, Timeline } from "./timeline.ts";
 import { Troubles } from "./troubles.ts";
@@ -187,39 +188,27 @@ export class PlanesSimulation {
     const remotes = hosts.map((host) => ({ host, port: PORT, protocol: "Udp" as const }));
     const ownPort = chance.is(0.5) ? {} : { localPort: PORT_OF_CLIENTS + number };
     const hasUplinkSet = number !== GATEWAY && (machine.uplinks.length > 1 || chance.is(0.5));
-    return {
-      namespace: "lab",
+    return simulatedConfig({
       name: number === GATEWAY ? "gateway" : `box-${number}`,
       role:
         number === GATEWAY
           ? { kind: "listen", port: PORT, protocol: "Udp", peers }
           : { kind: "dial", remotes, order: "Random", ...ownPort },
       link: this.#isTwoPeer ? "TwoPeer" : "Segment",
-      device: { kind: "tap", multicastRoutes: [], mtu: 1500 },
-      transport: {
-        mssFixBytes: 0,
-        replayWindow: { packets: this.#replay, seconds: 15 },
-        keepalive: { intervalSeconds: 1, timeoutSeconds: 4 },
-        renegotiateSeconds: 0,
-        renegotiateBytes: 0,
-        renegotiatePackets: 0,
-      },
-      security: {
-        dataCiphers: ["AES-256-GCM"],
-        wrap: { kind: "TlsCrypt", key: Buffer.alloc(256, 7) },
-        peerFingerprints: [],
-        tlsVersionMin: "1.2",
-      },
+      replayPackets: this.#replay,
       ...(hasUplinkSet ? { uplinks: this.#uplinksOf(machine) } : {}),
-    };
+    });
   }
 
   #uplinksOf(machine: Machine): UplinksConfig {
     const chance = this.#chance;
     const uplinks = machine.uplinks.map(({ name }, at) => {
-      return { name, interface: name, priority: chance.is(0.3) ? 1 : at + 1 };
+      const priority = chance.is(0.3) ? 1 : at + 1;
+      return { name, interface: name, priority, weight: chance.between(1, 4) };
     });
-    const policy = chance.pick<UplinksConfig["policy"]>(["Failover", "Duplicate", "Fec"]);
+    const policy = chance.pick<UplinksConfig["policy"]>([
+      ...(["Failover", "Duplicate", "Fec", "Balance"] as const),
+    ]);
     const block = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, isAdaptive: chance.is(0.5) };
     return {
       policy,
