@@ -4,18 +4,23 @@ import { readFileSync } from "node:fs";
 
 const ETHERNET_IP_UDP_BYTES = 14 + 20 + 8;
 
-/** UDP payloads of a capture file, in hex. Sizes as in the libpcap file format. */
+/** UDP payloads of a capture file, in hex. */
 export function readCapture(path: string): readonly string[] {
-  const bytes = readFileSync(path);
-  const payloads: string[] = [];
-  for (let offset = 24; offset + 16 <= bytes.length; ) {
-    const length = bytes.readUInt32LE(offset + 8);
-    const frame = bytes.subarray(offset + 16, offset + 16 + length);
-    payloads.push(frame.toString("hex", ETHERNET_IP_UDP_BYTES));
-    offset += 16 + length;
-  }
+  const payloads = readFrames(path).map((frame) => frame.toString("hex", ETHERNET_IP_UDP_BYTES));
   assert(payloads.length > 10, `${payloads.length} packets were captured`);
   return payloads;
+}
+
+/** Frames of a capture file. Sizes as in the libpcap file format. */
+export function readFrames(path: string): readonly Buffer[] {
+  const bytes = readFileSync(path);
+  const frames: Buffer[] = [];
+  for (let offset = 24; offset + 16 <= bytes.length; ) {
+    const length = bytes.readUInt32LE(offset + 8);
+    frames.push(bytes.subarray(offset + 16, offset + 16 + length));
+    offset += 16 + length;
+  }
+  return frames;
 }
 
 /** Resident memory of a process. */

@@ -1,19 +1,15 @@
 /**
- * Throws first packets at a server from addresses that are not its own, each from another one: frames
- * are written to a tap in the same bridge as the host's cable, so the kernel has no say in their
- * sources. Runs as a program until SIGTERM, with captured first packets in hex on its input:
+ * Throws first packets at a server from addresses that are not its own, each from another one. Runs as a program until SIGTERM, with captured first packets in hex on its input:
  *
  *     node spoofer.ts BRIDGE MAC ADDRESS PORT PER-SECOND SEED
  *
  * and prints `ready`, and at the end how many frames the kernel took. Sources are in 198.18.0.0/15
  * (RFC 2544), 131,072 of them.
  */
-import assert from "node:assert/strict";
 import { text as readAll } from "node:stream/consumers";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
-import { DESCRIPTOR_WORDS, Word } from "../../sidecar/native/layout.ts";
-import { Lane, linkSet, links, tapOpen } from "../../sidecar/native/native.ts";
 import { Dice } from "./dice.ts";
+import { finishUdpFrame, INJECTED_MAX, Injector, UDP_PAYLOAD_START } from "./injector.ts";
 
 /** This file, as a program to start. */
 export const SPOOFER: string = import.meta.filename;
@@ -24,12 +20,9 @@ export interface SpooferReport {
   readonly seconds: number;
 }
 
-const BATCH = 64;
-const SLOT_BYTES = 2048;
+const BATCH: number = INJECTED_MAX;
 const ETHERNET_BYTES = 14;
 const IP_BYTES = 20;
-const UDP_BYTES = 8;
-const PAYLOAD_START = ETHERNET_BYTES + IP_BYTES + UDP_BYTES;
 const OWN_MAC = "020000000003";
 const SOURCES = 0x2_0000;
 const FIRST_SOURCE = 0xc612_0000;
@@ -41,22 +34,12 @@ interface Target {
 }
 
 class Spoofer {
-  readonly #slab = Buffer.from(new SharedArrayBuffer(BATCH * SLOT_BYTES));
-  readonly #writes = rows(BATCH);
-  readonly #lane: Lane;
-  readonly #tap: number;
+  readonly #injector: Injector;
   readonly #dice: Dice;
   readonly #captured: readonly Buffer[];
 
   constructor(bridge: string, options: { target: Target; seed: number; captured: Buffer[] }) {
-    const unused = [rows(1), rows(1), rows(1), rows(1)] as const;
-    this.#lane = new Lane(this.#slab, ...unused, this.#writes, rows(1));
-    const tap = tapOpen({ name: "spoof%d", mode: "tap" });
-    assert.equal(tap.errno, 0, tap.operation);
-    const indexOf = (name: string) => links().links.find((link) => link.name === name)?.index ?? 0;
-    const change = { index: indexOf(tap.name), master: indexOf(bridge), isUp: true };
-    assert.equal(linkSet(change), 0);
-    this.#tap = this.#lane.attachTap(tap.handle);
+    this.#injector = new Injector(bridge);
     this.#dice = new Dice(options.seed);
     this.#captured = options.captured;
     for (let slot = 0; slot < BATCH; slot++) this.#writeHeaders(slot, options.target);
@@ -64,18 +47,11 @@ class Spoofer {
 
   /** Writes so many frames; how many of them the kernel took. */
   throwBatch(count: number): number {
-    for (let slot = 0; slot < count; slot++) {
-      const row = slot * DESCRIPTOR_WORDS;
-      this.#writes.fill(0, row, row + DESCRIPTOR_WORDS);
-      this.#writes[row + Word.start] = slot * SLOT_BYTES;
-      this.#writes[row + Word.length] = this.#fill(slot);
-      this.#writes[row + Word.port] = this.#tap;
-    }
-    return Math.max(0, this.#lane.tapWrite(count));
+    return this.#injector.write(Array.from({ length: count }, (_, slot) => this.#fill(slot)));
   }
 
   #writeHeaders(slot: number, { mac, address, port }: Target): void {
-    const frame = this.#frame(slot);
+    const frame = this.#injector.frame(slot);
     frame.write(mac.replaceAll(":", "") + OWN_MAC, "hex");
     frame.writeUInt16BE(0x0800, 12);
     const ip = frame.subarray(ETHERNET_BYTES);
@@ -88,8 +64,8 @@ class Spoofer {
   /** Another source and another first packet; the frame's length. */
   #fill(slot: number): number {
     const dice = this.#dice;
-    const frame = this.#frame(slot);
-    const payload = frame.subarray(PAYLOAD_START);
+    const frame = this.#injector.frame(slot);
+    const payload = frame.subarray(UDP_PAYLOAD_START);
     const original = this.#captured[dice.below(this.#captured.length)] as Buffer;
     payload.set(original);
     // Half are as they were, so that they verify; of the others one bit is wrong, or all behind the
@@ -99,32 +75,10 @@ class Spoofer {
     if (kind === 2) payload.writeUInt8(payload.readUInt8(at) ^ (1 << dice.below(8)), at);
     if (kind === 3) dice.fill(payload.subarray(1, original.length));
     const ip = frame.subarray(ETHERNET_BYTES);
-    ip.writeUInt16BE(IP_BYTES + UDP_BYTES + original.length, 2);
     ip.writeUInt32BE(FIRST_SOURCE + dice.below(SOURCES), 12);
-    ip.writeUInt16BE(0, 10);
-    ip.writeUInt16BE(internetChecksum(ip.subarray(0, IP_BYTES)), 10);
     ip.writeUInt16BE(1024 + dice.below(60_000), IP_BYTES);
-    ip.writeUInt16BE(UDP_BYTES + original.length, IP_BYTES + 4);
-    // No UDP checksum: IPv4 lets a sender leave it out.
-    ip.writeUInt16BE(0, IP_BYTES + 6);
-    return PAYLOAD_START + original.length;
+    return finishUdpFrame(frame, original.length);
   }
-
-  #frame(slot: number): Buffer {
-    return this.#slab.subarray(slot * SLOT_BYTES, (slot + 1) * SLOT_BYTES);
-  }
-}
-
-/** RFC 1071. */
-function internetChecksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
-function rows(count: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(count * DESCRIPTOR_WORDS * 4));
 }
 
 async function main([bridge = "", mac = "", address = "", ...numbers]: string[]): Promise<void> {

@@ -46,6 +46,8 @@ export interface LinkOptions {
   readonly device?: "tap" | "tun";
   /** What carries the packets; UDP unless said otherwise. */
   readonly protocol?: "Udp" | "Tcp";
+  /** Runs in the host that dials, before either end starts. */
+  readonly prepare?: (client: Namespace) => Promise<void>;
   /** Lines for the stock end's configuration. */
   readonly stockLines?: readonly string[];
   /** Lines for the profile that our dialling end reads. */
@@ -63,6 +65,8 @@ export interface Link extends AsyncDisposable {
   readonly stock: OpenvpnPeer;
   readonly oursHost: Namespace;
   readonly stockHost: Namespace;
+  /** Another host on the underlay, 192.0.2.3. */
+  readonly third: Namespace;
   /** Addresses on the segment. */
   readonly oursAddress: string;
   readonly stockAddress: string;
@@ -74,13 +78,15 @@ export async function createLink(options: LinkOptions): Promise<Link> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await Network.create());
   const scratch = stack.use(await Scratch.create());
-  const { server, client } = await createHosts(network, ["server", "client"]);
+  const { server, client, third } = await createHosts(network, ["server", "client", "third"]);
   const place = { server, client, folder: scratch.path };
+  await options.prepare?.(client);
   const maker = options.role.endsWith("server") ? serve : dial;
   const link = await maker(options, place, stack);
   const kept = stack.move();
   return {
     ...link,
+    third,
     folder: scratch.path,
     [Symbol.asyncDispose]: async () => await kept.disposeAsync(),
   };
@@ -92,7 +98,7 @@ interface Place {
   readonly folder: string;
 }
 
-type Ends = Omit<Link, "folder" | typeof Symbol.asyncDispose>;
+type Ends = Omit<Link, "third" | "folder" | typeof Symbol.asyncDispose>;
 
 /** Text of the wrapping's key, at either end. */
 type WrapKeys = Readonly<Record<"server" | "client", string>>;
