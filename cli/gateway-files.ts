@@ -6,7 +6,8 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type SecretObject, secretTextOf } from "../operator/reconcile/secret-data.ts";
 
-const DOCUMENTS = "documents.yaml";
+/** Key of the documents in the Secret. */
+export const DOCUMENTS = "documents.yaml";
 
 /** Writes every key of the Secret to its place. */
 export async function writeGatewayFiles(

@@ -4,7 +4,12 @@
  * by enough to matter, so a tunnel at rest is written once.
  */
 import type { Condition } from "../operator/status/conditions.ts";
-import type { PathStatus, PeerStatus, TunnelStatus } from "../sidecar/control/status.ts";
+import type {
+  PathStatus,
+  PeerStatus,
+  ProcessStatus,
+  TunnelStatus,
+} from "../sidecar/control/status.ts";
 
 /** Which replica forwards, and since when. */
 export interface ActiveReplica {
@@ -59,16 +64,43 @@ const PATHS_MAX = 64;
 const GROUPS_MAX = 128;
 const MEMBERS_MAX = 64;
 const STATIONS_MAX = 64;
+const MESSAGE_LENGTH_MAX = 2048;
 /** A round trip is another one when it differs by half, and by more than this. */
 const RTT_MS_STEP = 2;
 const LOSS_PERCENT_STEP = 2;
 
+/** A tunnel as its gateway holds it. */
+export interface GatewaySides {
+  /** The side to the server of a tunnel that dials, else the one that there is. */
+  readonly main: TunnelStatus;
+  /** The side to the pods of a tunnel that dials. */
+  readonly inside?: TunnelStatus;
+  /** Why the newest documents were not taken, each with its next step. */
+  readonly refused: readonly string[];
+}
+
+/** The sides of the one tunnel of a gateway; undefined while it has none. */
+export function sidesOf(processes: readonly ProcessStatus[]): GatewaySides | undefined {
+  const tunnels = processes.flatMap((one) => one.tunnels);
+  const refused = processes.flatMap((one) => one.refused.flatMap(({ problems }) => problems));
+  const main = tunnels.find(({ role }) => role === "dial") ?? tunnels[0];
+  if (main === undefined) return undefined;
+  const inside = tunnels.find((one) => one !== main);
+  return { main, refused, ...(inside === undefined ? {} : { inside }) };
+}
+
 /** The report about a tunnel. */
-export function tunnelReport(tunnel: TunnelStatus, context: ReportContext): TunnelReport {
+export function tunnelReport(
+  { inside, main: tunnel, refused }: GatewaySides,
+  context: ReportContext,
+): TunnelReport {
   const { active, former } = context;
-  const peers = tunnel.peers.filter(({ name }) => name !== "(handshake)");
-  const connected = peers.filter(({ state }) => state === "Up").length;
-  const paths = peers
+  const ends = peersOf(tunnel);
+  const peers = peersOf(inside ?? tunnel);
+  const connected = countUp(peers);
+  // A tunnel that dials for its gateway alone has one peer: the server.
+  const isAlone = tunnel.role === "dial" && inside === undefined;
+  const paths = ends
     .flatMap(({ paths: ways = [] }) => ways)
     .slice(0, PATHS_MAX)
     .map((path) => pathReport(path, former?.paths));
@@ -77,32 +109,43 @@ export function tunnelReport(tunnel: TunnelStatus, context: ReportContext): Tunn
     .filter(({ rttMs }) => rttMs !== undefined)
     .sort((a, b) => (a.rttMs ?? 0) - (b.rttMs ?? 0))[0];
   return {
-    conditions: [connectedCondition(tunnel, { connected, total: peers.length }, context)],
+    conditions: [
+      stamped("Connected", connectedReason(tunnel, countUp(ends), ends.length), context),
+      stamped("Current", currentReason(refused), context),
+    ],
     active,
-    mtuBytes: tunnel.mtuBytes,
+    mtuBytes: Math.min(tunnel.mtuBytes, inside?.mtuBytes ?? tunnel.mtuBytes),
     peers: { connected },
     summary: {
-      peers: tunnel.role === "listen" ? `${connected}/${peers.length}` : `${connected}/1`,
+      peers: `${connected}/${isAlone ? 1 : peers.length}`,
       paths: `${up.length}/${paths.length}`,
       rtt: best?.rttMs === undefined ? "-" : `${best.rttMs}ms`,
       loss: best?.lossPercent === undefined ? "-" : `${best.lossPercent}%`,
     },
     paths,
-    groups: tunnel.groups.slice(0, GROUPS_MAX).map(({ group, joinedBy, note }) => ({
+    groups: (inside ?? tunnel).groups.slice(0, GROUPS_MAX).map(({ group, joinedBy, note }) => ({
       group,
       ...(note === undefined ? {} : { note }),
-      joinedBy: [...new Set(joinedBy.map(({ behind }) => placeOf(behind)))]
+      joinedBy: [...new Set(joinedBy.map(({ behind }) => placeOf(behind, inside !== undefined)))]
         .sort()
         .slice(0, MEMBERS_MAX),
     })),
   };
 }
 
-/** The report about each declared peer of a listening tunnel. */
-export function peerReports(tunnel: TunnelStatus): ReadonlyMap<string, PeerReport> {
+/** The report about each declared peer of the listening side. */
+export function peerReports({ inside, main }: GatewaySides): ReadonlyMap<string, PeerReport> {
+  const tunnel = inside ?? main;
   if (tunnel.role !== "listen") return new Map();
-  const peers = tunnel.peers.filter(({ name }) => name !== "(handshake)");
-  return new Map(peers.map((peer) => [peer.name, peerReport(peer, tunnel)]));
+  return new Map(peersOf(tunnel).map((peer) => [peer.name, peerReport(peer, tunnel)]));
+}
+
+function peersOf(tunnel: TunnelStatus): readonly PeerStatus[] {
+  return tunnel.peers.filter(({ name }) => name !== "(handshake)");
+}
+
+function countUp(peers: readonly PeerStatus[]): number {
+  return peers.filter(({ state }) => state === "Up").length;
 }
 
 function peerReport(peer: PeerStatus, tunnel: TunnelStatus): PeerReport {
@@ -120,43 +163,57 @@ function peerReport(peer: PeerStatus, tunnel: TunnelStatus): PeerReport {
   };
 }
 
-function connectedCondition(
-  tunnel: TunnelStatus,
-  { connected, total }: { readonly connected: number; readonly total: number },
-  { former, wallMs }: ReportContext,
-): Omit<Condition, "observedGeneration"> {
-  const status = connected > 0 ? "True" : "False";
-  const known = former?.conditions[0];
-  const isSame = known?.status === status;
-  const now = `${new Date(wallMs).toISOString().slice(0, 19)}Z`;
-  return {
-    type: "Connected",
-    status,
-    lastTransitionTime: isSame ? known.lastTransitionTime : now,
-    ...reasonOf(tunnel, connected, total),
-  };
+interface Reason {
+  readonly status: "True" | "False";
+  readonly reason: string;
+  readonly message: string;
 }
 
-function reasonOf(
+/** The time is that of the status' last change. */
+function stamped(
+  type: string,
+  said: Reason,
+  { former, wallMs }: ReportContext,
+): Omit<Condition, "observedGeneration"> {
+  const known = former?.conditions.find((one) => one.type === type);
+  const isSame = known?.status === said.status;
+  const now = `${new Date(wallMs).toISOString().slice(0, 19)}Z`;
+  return { type, lastTransitionTime: isSame ? known.lastTransitionTime : now, ...said };
+}
+
+function connectedReason(
   { problem, role }: TunnelStatus,
   connected: number,
   total: number,
-): { readonly reason: string; readonly message: string } {
+): Reason {
+  const status = connected > 0 ? "True" : "False";
   if (role === "dial") {
-    if (connected > 0) return { reason: "Connected", message: "The server is connected." };
+    if (connected > 0) return { status, reason: "Connected", message: "The server is connected." };
     const why =
       problem ??
       "No server answers yet: check dial.remotes, that UDP is let through, and that the profile's keys are the server's.";
-    return { reason: "NoAnswer", message: why };
+    return { status, reason: "NoAnswer", message: why };
   }
   if (connected > 0) {
-    return { reason: "PeersConnected", message: `${connected} of ${total} peers are connected.` };
+    const message = `${connected} of ${total} peers are connected.`;
+    return { status, reason: "PeersConnected", message };
   }
   if (total === 0) {
-    return { reason: "NoPeer", message: "No peer is declared yet: create a VpnPeer." };
+    const message = "No peer is declared yet: create a VpnPeer.";
+    return { status, reason: "NoPeer", message };
   }
   const message = `None of ${total} peers is connected: do they dial the addresses in their profiles, and is UDP let through to them?`;
-  return { reason: "NoPeerConnected", message };
+  return { status, reason: "NoPeerConnected", message };
+}
+
+/** What the gateway refused of its newest documents: what ran before goes on. */
+function currentReason(refused: readonly string[]): Reason {
+  if (refused.length === 0) {
+    const message = "The gateway does what its resources say.";
+    return { status: "True", reason: "Current", message };
+  }
+  const message = `What ran before goes on: ${refused.join("; ")}`.slice(0, MESSAGE_LENGTH_MAX);
+  return { status: "False", reason: "Refused", message };
 }
 
 function pathReport(path: PathStatus, former: readonly PathReport[] | undefined): PathReport {
@@ -191,6 +248,8 @@ function steady(
   return Math.round(value * 10) / 10;
 }
 
-function placeOf(behind: string): string {
-  return behind === "tap" ? "gateway" : behind;
+/** Behind the tap is the gateway itself, or the far end of a tunnel with two sides. */
+function placeOf(behind: string, hasSides: boolean): string {
+  if (behind !== "tap") return behind;
+  return hasSides ? "segment" : "gateway";
 }

@@ -14,6 +14,7 @@ import {
   type ActiveReplica,
   type PeerReport,
   peerReports,
+  sidesOf,
   type TunnelReport,
   tunnelReport,
 } from "./gateway-report.ts";
@@ -68,18 +69,18 @@ export class GatewayReporter {
 
   async #look(processes: readonly ProcessStatus[]): Promise<void> {
     const { active, clock, tunnel: place } = this.#options;
-    const tunnel = processes.flatMap(({ tunnels }) => tunnels)[0];
-    if (tunnel === undefined) return;
+    const sides = sidesOf(processes);
+    if (sides === undefined) return;
     const nowMs = clock.nowMs();
     const former = this.#tunnel;
     const context = { active, former: former?.report, wallMs: clock.wallMs() };
-    const report = tunnelReport(tunnel, context);
+    const report = tunnelReport(sides, context);
     const isDue = former === undefined || nowMs - former.atMs >= TUNNEL_WRITE_MS_MIN;
     if (isDue && !isDeepStrictEqual(former?.report, report)) {
       await this.#write(VPN_TUNNEL, place.name, report);
       this.#tunnel = { report, atMs: nowMs };
     }
-    await this.#lookAtPeers(peerReports(tunnel), nowMs);
+    await this.#lookAtPeers(peerReports(sides), nowMs);
   }
 
   async #lookAtPeers(reports: ReadonlyMap<string, PeerReport>, nowMs: number): Promise<void> {

@@ -16,13 +16,16 @@ import { Informer } from "../operator/watch/informer.ts";
 import type { ClaimObject } from "../operator/world.ts";
 import { loadTunnels } from "../sidecar/control/load-tunnels.ts";
 import { runSidecar } from "../sidecar/main.ts";
+import { TunnelError } from "../sidecar/tunnel-error.ts";
 import { ExitStatus } from "./exit-status.ts";
-import { writeGatewayFiles } from "./gateway-files.ts";
+import { ensureBridge, namesBridge } from "./gateway-bridge.ts";
+import { DOCUMENTS, writeGatewayFiles } from "./gateway-files.ts";
 import { type HeartbeatOptions, Heartbeats } from "./gateway-heartbeats.ts";
 import { GatewayReporter } from "./gateway-reporter.ts";
 import { packageVersion } from "./package-version.ts";
 import { UsageError } from "./process-state.ts";
 import { readProcesses } from "./status.ts";
+import { STATUS_OF } from "./up.ts";
 
 /** The options as commander hands them over. */
 export interface GatewayFlags {
@@ -168,6 +171,12 @@ async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
   const { election, files, log, stop } = parts;
   const marker = join(flags.run, ACTIVE_FILE);
   log.info("this replica is active");
+  const problem = bridgeProblem(files);
+  if (problem !== undefined) {
+    log.error({ cause: problem.failure }, problem.message);
+    await election.release();
+    return STATUS_OF[problem.failure];
+  }
   files.isFollowed = true;
   const sidecar = runSidecar({
     load: { paths: [files.documents], stateDirectory: files.state },
@@ -188,13 +197,25 @@ async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
   });
   try {
     const end = await sidecar;
-    return end.failure === undefined ? ExitStatus.Fine : ExitStatus.Internal;
+    return end.failure === undefined ? ExitStatus.Fine : STATUS_OF[end.failure];
   } finally {
     stop.abort();
     await rm(marker, { force: true });
     await held;
     await reported;
     await election.release();
+  }
+}
+
+/** Makes the bridge that the documents name; what is wrong, if anything. */
+function bridgeProblem(files: Files): TunnelError | undefined {
+  if (!files.needsBridge) return undefined;
+  try {
+    ensureBridge();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof TunnelError)) throw error;
+    return error;
   }
 }
 
@@ -220,6 +241,8 @@ class Files {
   owners: readonly OwnerReference[] = [];
   /** What the replicas' heartbeats are signed with. */
   heartbeatKey: string | undefined;
+  /** The two sides of the tunnel meet in a bridge. */
+  needsBridge = false;
   readonly #flags: GatewayFlags;
   readonly #changed: () => void;
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers<void>();
@@ -248,8 +271,11 @@ class Files {
       await mkdir(this.documents, { recursive: true, mode: 0o700 });
       const place = { documents: this.documents, state: join(this.state, namespace, tunnel) };
       await writeGatewayFiles(place, secret);
+      this.needsBridge = namesBridge(secretTextOf(secret, DOCUMENTS) ?? "");
       this.#first.resolve();
       if (!this.isFollowed) return;
+      // Without it the sidecar says itself what is missing.
+      bridgeProblem(this);
       this.#changed();
       process.kill(process.pid, "SIGHUP");
     });

@@ -4,6 +4,7 @@ import { ExitStatus } from "./exit-status.ts";
 import { requireRoot, stopSignal, UsageError } from "./process-state.ts";
 
 const PEERS = ["fairlead", "openvpn", "openvpn-only"] as const;
+const ROLES = ["listen", "dial"] as const;
 const SECONDS_DEFAULT = 10;
 
 /** The options as commander hands them over. */
@@ -14,6 +15,7 @@ export interface LabFlags {
   readonly json?: true;
   readonly cluster?: true;
   readonly full?: true;
+  readonly role?: string;
 }
 
 /** Scenarios with more to them than a few seconds show. */
@@ -44,11 +46,16 @@ function parse(flags: LabFlags): LabOptions {
   if (flags.full && !WITH_FULL.includes(scenario ?? "")) {
     throw new UsageError(`--full is for --scenario ${WITH_FULL.join(" or ")}`);
   }
+  const role = ROLES.find((name) => name === flags.role);
+  if (flags.role !== undefined && (role === undefined || flags.cluster === undefined)) {
+    throw new UsageError(`--role is one of ${ROLES.join(", ")}, and belongs to --cluster`);
+  }
   return {
     ...{ peer, seconds: seconds(flags, flags.cluster ? "S3" : scenario) },
     ...(scenario && { scenario }),
     ...(flags.cluster && { isCluster: true }),
     ...(flags.full && { isFull: true }),
+    ...(role && { role }),
   };
 }
 

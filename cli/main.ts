@@ -187,6 +187,7 @@ function addLab(program: Command, settle: Settle): void {
     .option("--scenario <name>", "run one acceptance scenario, the broken set-up first: S0 to S4")
     .option("--cluster", "on a real node, with the image and the chart: minutes the first time")
     .option("--full", "the whole of S0 or S1 with its limits: a quarter of an hour and more")
+    .option("--role <end>", "with --cluster: it listens, or it dials a server at the testbed")
     .option("--json", "end with one JSON line on standard output")
     .addHelpText("after", LAB_EXAMPLES)
     .action((flags) => settle(import("./lab.ts").then((module) => module.run(flags))));
@@ -298,7 +299,8 @@ Examples:
   fairlead lab                                          watch until Ctrl-C
   fairlead lab --seconds 10 --peer openvpn              stock OpenVPN at the testbed's end
   fairlead lab --scenario S3 --peer openvpn --json      one acceptance scenario, one JSON line
-  fairlead lab --scenario S1 --full --json              all of it: 50,000 echoes for each set-up`;
+  fairlead lab --scenario S1 --full --json              all of it: 50,000 echoes for each set-up
+  fairlead lab --cluster --role dial --peer openvpn     a real node dials a stock server, pods attached`;
 
 const TEST_EXAMPLES = `
 Examples:

@@ -11,6 +11,7 @@ import type { Metrics } from "./metrics/metrics.ts";
 import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
 import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
+import { REPORTED, reportedOf } from "./reconcile/vpn-tunnel/status.ts";
 import type { Live, PodObject, World } from "./world.ts";
 
 /** Reconcilers by the first part of a key: `VpnTunnel lab/testbed-a`. */
@@ -119,7 +120,7 @@ export class Controller {
   ): void {
     if (isSameSpec(former, current)) {
       // The gateway's part of the status decides over Ready.
-      if (connectedText(former) !== connectedText(current)) this.#queue.add(`VpnTunnel ${key}`);
+      if (reportedText(former) !== reportedText(current)) this.#queue.add(`VpnTunnel ${key}`);
       return;
     }
     this.#queue.add(`VpnTunnel ${key}`);
@@ -184,9 +185,10 @@ export class Controller {
   }
 }
 
-function connectedText(tunnel: Live<VpnTunnel> | undefined): string {
-  const found = tunnel?.status?.conditions?.find(({ type }) => type === "Connected");
-  return `${found?.status} ${found?.reason} ${found?.message}`;
+/** The conditions that the gateway writes, as one text. */
+function reportedText(tunnel: Live<VpnTunnel> | undefined): string {
+  const found = REPORTED.map((type) => tunnel && reportedOf(tunnel, type));
+  return JSON.stringify(found);
 }
 
 function isSamePod(former: PodObject, current: PodObject): boolean {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { connect } from "node:tls";
 import { problemOf } from "../../cli/ready.ts";
@@ -8,9 +7,10 @@ import { readProcesses } from "../../cli/status.ts";
 import { ControlPlane, freePort } from "../../test/cluster/control-plane.ts";
 import { installDefinitions, startOperator } from "../../test/cluster/operator-program.ts";
 import { Network } from "../../test/support/netns.ts";
-import { Program, run, runFine } from "../../test/support/process.ts";
+import { Program, run } from "../../test/support/process.ts";
 import { Scratch } from "../../test/support/scratch.ts";
 import { waitFor } from "../../test/support/wait.ts";
+import { PodNetwork, PROGRAM } from "./pod-network-harness.ts";
 
 interface Container {
   readonly name: string;
@@ -34,7 +34,6 @@ interface Pod {
   };
 }
 
-const ROOT: string = join(import.meta.dirname, "..", "..");
 const CONFIGURATION = "fairlead-test";
 const GATEWAY_PORT = 21_394;
 /** Where the first replica hears the second; the other one's is the next port. */
@@ -263,9 +262,8 @@ function startGateway(index: number, account: string): Program {
   const flags = ["--namespace", "default", "--tunnel", "a", "--run", scratch.file(`gw-${index}`)];
   const beats = ["--heartbeat-port", String(BEAT_PORT + index)];
   const other = ["--replica", `127.0.0.1:${BEAT_PORT + 1 - index}`, "--kubeconfig", account];
-  const program = [join(ROOT, "node_modules/.bin/node"), join(ROOT, "cli/main.ts"), "gateway"];
   const environment = { POD_NAME: `a-gateway-${index}` };
-  return Program.start([...program, ...flags, ...beats, ...other], { environment });
+  return Program.start([...PROGRAM, "gateway", ...flags, ...beats, ...other], { environment });
 }
 
 /** When the pod's session began, once a round trip was measured. */
@@ -285,80 +283,49 @@ test("with only NET_ADMIN and what is mounted, the sidecar attaches, is ready, a
   const sidecar = pod.spec.initContainers?.[0];
   const documents = await documentsOf(peerNameOf(pod));
   const account = await plane.serviceAccountConfig("default", "a-gateway");
-  const node = join(ROOT, "node_modules/.bin/node");
-  const main = join(ROOT, "cli/main.ts");
   await using gateway = startGateway(0, account);
   await gateway.waitForOutput(/tunnel started/, 40_000);
   await using standby = startGateway(1, account);
   await standby.waitForOutput(/standing by/, 40_000);
   await using network = await Network.create();
-  const namespace = await network.namespace("pod");
-  await runFine([
-    "ip",
-    "link",
-    "add",
-    "flat0",
-    "type",
-    "veth",
-    "peer",
-    "eth0",
-    "netns",
-    namespace.name,
-  ]);
-  await runFine(["ip", "address", "add", "198.51.100.1/29", "dev", "flat0"]);
-  await runFine(["ip", "address", "add", "198.51.100.2/29", "dev", "flat0"]);
-  await runFine(["ip", "link", "set", "flat0", "up"]);
-  await namespace.addresses("eth0", "198.51.100.3/29");
-  await namespace.ip("link set eth0 up");
-  // The replicas' names, as the cluster's DNS would have them.
-  const etc = join("/etc/netns", namespace.name);
-  await mkdir(etc, { recursive: true });
-  const hosts = [0, 1].map(
-    (index) => `198.51.100.${index + 1} a-gateway-${index}.a-gateway-pods.default.svc\n`,
+  await using place = await PodNetwork.create(network, "a", 2);
+  const { namespace } = place;
+  const file = scratch.file("documents.yaml");
+  await writeFile(file, documents, { mode: 0o400 });
+  const folder = scratch.file("pod");
+  const asPod = (...parameters: readonly string[]): readonly string[] =>
+    place.sidecar(...parameters, "--run", folder);
+  const [command = "", ...rest] = sidecar?.args ?? [];
+  assert.deepEqual(rest, ["-f", "/etc/fairlead/documents.yaml"]);
+  const before = await run(asPod("ready"));
+  assert.equal(before.status, 16, before.stderr);
+  await using attached = Program.start(asPod(command, "-f", file));
+  await attached.waitForOutput(/connected/, 40_000);
+  await waitFor(
+    () => `the probe: ${attached.output.slice(-1500)}`,
+    async () => (await run(asPod("ready"))).status === 0,
+    40_000,
   );
-  await writeFile(join(etc, "hosts"), hosts.join(""));
-  try {
-    const file = scratch.file("documents.yaml");
-    await writeFile(file, documents, { mode: 0o400 });
-    const folder = scratch.file("pod");
-    const asPod = (...parameters: readonly string[]): readonly string[] => [
-      ...namespace.inside(["setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all"]),
-      ...["--no-new-privs", "env", "-i", node, main, ...parameters, "--run", folder],
-    ];
-    const [command = "", ...rest] = sidecar?.args ?? [];
-    assert.deepEqual(rest, ["-f", "/etc/fairlead/documents.yaml"]);
-    const before = await run(asPod("ready"));
-    assert.equal(before.status, 16, before.stderr);
-    await using attached = Program.start(asPod(command, "-f", file));
-    await attached.waitForOutput(/connected/, 40_000);
-    await waitFor(
-      () => `the probe: ${attached.output.slice(-1500)}`,
-      async () => (await run(asPod("ready"))).status === 0,
-      40_000,
-    );
-    const links = await namespace.ip("-o addr show dev tb0");
-    assert.match(links, /inet 10\.20\.0\.20[01]\/24/);
-    const routes = await namespace.ip("route show");
-    assert.match(routes, /^224\.0\.0\.0\/4 dev tb0/m);
-    assert.match(routes, /^198\.51\.100\.0\/29 dev eth0/m);
-    assert.doesNotMatch(routes, /^default/m);
-    const killedMs = performance.now();
-    const killedAtMs = Date.now();
-    gateway.signal("SIGKILL");
-    await waitFor(
-      () => `the other replica: ${standby.output.slice(-1500)}\n${attached.output.slice(-1500)}`,
-      async () => ((await upSince(folder)) ?? 0) > killedAtMs - 1000,
-      20_000,
-    );
-    const tookMs = performance.now() - killedMs;
-    context.diagnostic(`a frame crosses again ${tookMs.toFixed(0)} ms after SIGKILL`);
-    // Three seconds on an idle machine; the Lease is good for twenty-five.
-    assert(tookMs < 15_000, `${tookMs} ms`);
-    assert.equal(await attached.stop(), 0);
-    assert.doesNotMatch(await namespace.ip("-o link"), /tb0/);
-  } finally {
-    await rm(etc, { recursive: true, force: true });
-  }
+  const links = await namespace.ip("-o addr show dev tb0");
+  assert.match(links, /inet 10\.20\.0\.20[01]\/24/);
+  const routes = await namespace.ip("route show");
+  assert.match(routes, /^224\.0\.0\.0\/4 dev tb0/m);
+  assert.match(routes, /^198\.51\.100\.0\/29 dev eth0/m);
+  assert.doesNotMatch(routes, /^default/m);
+  const killedMs = performance.now();
+  const killedAtMs = Date.now();
+  gateway.signal("SIGKILL");
+  await waitFor(
+    () => `the other replica: ${standby.output.slice(-1500)}\n${attached.output.slice(-1500)}`,
+    async () => ((await upSince(folder)) ?? 0) > killedAtMs - 1000,
+    20_000,
+  );
+  const tookMs = performance.now() - killedMs;
+  context.diagnostic(`a frame crosses again ${tookMs.toFixed(0)} ms after SIGKILL`);
+  // Three seconds on an idle machine; the Lease is good for twenty-five.
+  assert(tookMs < 15_000, `${tookMs} ms`);
+  assert.equal(await attached.stop(), 0);
+  assert.doesNotMatch(await namespace.ip("-o link"), /tb0/);
 });
 
 test("while no operator answers, only pods that asked are refused, with the reason", async () => {

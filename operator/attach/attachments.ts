@@ -8,6 +8,7 @@ import type { VpnTunnel } from "../../crds/types.ts";
 import { unsupportedFields } from "../../crds/unsupported.ts";
 import type { ObjectMeta } from "../api/object.ts";
 import { TUNNEL_LABEL } from "../reconcile/labels.ts";
+import { listeningSide } from "../reconcile/vpn-tunnel/listening-side.ts";
 import type { Live } from "../world.ts";
 
 /** `tunnel=peer,tunnel=peer`. */
@@ -50,7 +51,9 @@ export function attachmentText(attachments: readonly Attachment[]): string {
 /** The selector of a tunnel that pods are attached to, or undefined. */
 export function selectorOf(tunnel: Live<VpnTunnel>): PodSelector | undefined {
   const { metadata, spec } = tunnel;
-  if (spec.listen === undefined || metadata.deletionTimestamp !== undefined) return undefined;
+  if (listeningSide(tunnel) === undefined || metadata.deletionTimestamp !== undefined) {
+    return undefined;
+  }
   if (unsupportedFields(tunnel as unknown as VpnTunnel).length > 0) return undefined;
   return spec.workloads?.podSelector;
 }

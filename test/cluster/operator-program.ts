@@ -1,6 +1,7 @@
 /** The operator as its own process against a test's control plane, as an image would run it. */
 import { join } from "node:path";
-import { Program } from "../support/process.ts";
+import { Program, run } from "../support/process.ts";
+import { waitFor } from "../support/wait.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -21,5 +22,11 @@ export function startOperator(
 export async function installDefinitions(plane: ControlPlane): Promise<void> {
   await plane.kubectl("apply", "--server-side", "-f", join(ROOT, "crds"));
   const names = ["vpntunnels", "vpnpeers", "uplinksets"].map((name) => `crd/${name}.fairlead.dev`);
-  await plane.kubectl("wait", "--for=condition=Established", "--timeout=20s", ...names);
+  // kubectl gives up on a definition that has no conditions at all yet.
+  const wait = ["wait", "--for=condition=Established", "--timeout=20s", ...names];
+  await waitFor(
+    "the kinds of fairlead.dev",
+    async () => (await run(plane.kubectlCommand(...wait))).status === 0,
+    60_000,
+  );
 }

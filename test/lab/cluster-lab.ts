@@ -24,10 +24,10 @@ import { BOX_STARTERS } from "./fairlead-segment.ts";
 import { type Flow, type FlowCount, RunningFlows } from "./flows.ts";
 import type { Screen } from "./screen.ts";
 import type { PeerKind } from "./segment.ts";
+import { SERVER_STARTERS } from "./testbed-server.ts";
 import { cableTestbed, LAB } from "./topology.ts";
 
-const EXAMPLE = join(import.meta.dirname, "..", "..", "examples", "cluster.yaml");
-const TUNNEL = "testbed-a";
+const EXAMPLES = join(import.meta.dirname, "..", "..", "examples");
 const BOX_PEER = "box-7";
 const BROKEN_SECONDS = 2;
 const ATTACH_MS = 150_000;
@@ -50,6 +50,8 @@ export interface ClusterResult {
   readonly scenario: "S3";
   readonly peer: PeerKind;
   readonly cluster: true;
+  /** Which end the cluster is. */
+  readonly role: ClusterRole;
   /** A pod that was not attached got nothing. */
   readonly brokenFailed: boolean;
   readonly brokenJoinedBy: string;
@@ -69,11 +71,21 @@ export interface ClusterResult {
   readonly jobCompleted: boolean;
 }
 
+/** Which end the cluster is. */
+export type ClusterRole = "listen" | "dial";
+
+/** The example of each role, and the name of its tunnel. */
+const ROLES: Readonly<Record<ClusterRole, { readonly file: string; readonly tunnel: string }>> = {
+  listen: { file: "cluster.yaml", tunnel: "testbed-a" },
+  dial: { file: "cluster-dial.yaml", tunnel: "testbed-b" },
+};
+
 /** What the lab is run with. */
 export interface ClusterOptions {
   readonly folder: string;
   readonly screen: Screen;
   readonly peer: PeerKind;
+  readonly role: ClusterRole;
   readonly seconds: number;
 }
 
@@ -87,7 +99,7 @@ export async function runCluster(
   const firstPacketMs = await lab.attach();
   const counts = await lab.count();
   const checks = await lab.checkOrdinary();
-  return judge(options.peer, { broken, counts, firstPacketMs, checks });
+  return judge(options, { broken, counts, firstPacketMs, checks });
 }
 
 interface Checks {
@@ -104,7 +116,7 @@ interface Observed {
   readonly checks: Checks;
 }
 
-function judge(peer: PeerKind, observed: Observed): ClusterResult {
+function judge({ peer, role }: ClusterOptions, observed: Observed): ClusterResult {
   const { broken, counts, firstPacketMs, checks } = observed;
   const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
   const duplicates = sum(counts.map((flow) => flow.duplicates));
@@ -119,6 +131,7 @@ function judge(peer: PeerKind, observed: Observed): ClusterResult {
     scenario: "S3",
     peer,
     cluster: true,
+    role,
     brokenFailed,
     brokenJoinedBy: broken.joinedBy,
     frames: sum(counts.map((flow) => flow.received)),
@@ -173,7 +186,7 @@ class ClusterLab implements AsyncDisposable {
   async countBroken(): Promise<Observed["broken"]> {
     const { screen } = this.#options;
     screen.step("S3, broken first: a pod that is not attached");
-    await this.#apply([viewerPod("bystander", false), viewerService("bystander")]);
+    await this.#apply([viewerPod("bystander"), viewerService("bystander")]);
     await this.#waitForPod("bystander");
     const pod = new PodPlace(this.#node, "bystander", APP_CONTAINER);
     const group = { family: 4, address: "239.1.2.3", port: 5001 } as const;
@@ -190,10 +203,14 @@ class ClusterLab implements AsyncDisposable {
     const { screen } = this.#options;
     const { plane } = this.#node;
     this.#stack.use(await MulticastSender.start(this.#lan, FIRST_GROUP, 50));
-    screen.step("S3, right: kubectl apply -f examples/cluster.yaml, and a pod with its label");
+    const { file } = ROLES[this.#options.role];
+    if (this.#options.role === "dial") await this.#startServer();
+    screen.step(`S3, right: kubectl apply -f examples/${file}, and a pod with its label`);
     const startedMs = performance.now();
-    await plane.kubectl("apply", "-f", EXAMPLE);
-    await Promise.all([this.#balanceLoad(), this.#connectBox(), this.#startViewer()]);
+    await plane.kubectl("apply", "-f", join(EXAMPLES, file));
+    const isDialled = this.#options.role === "listen";
+    const dialled = isDialled ? [this.#balanceLoad(), this.#connectBox()] : [];
+    await Promise.all([...dialled, this.#startViewer()]);
     await waitFor(
       () => `the first datagram in the pod\n${this.#node.log()}`,
       async () => (await this.#viewerLog()) !== "",
@@ -224,7 +241,7 @@ class ClusterLab implements AsyncDisposable {
     const name = `bystander.${LAB_NAMESPACE}.svc.cluster.local`;
     const looked = await run(plane.kubectlCommand(...inPod("nslookup", name)));
     const page = await pod.run(["wget", "-qO-", `http://${name}/page`]);
-    await this.#apply([pingJob("reach")]);
+    await this.#apply([pingJob("reach", this.#tunnel)]);
     const done = ["wait", "--for=condition=Complete", "job/reach", "--timeout=25s"];
     const job = await run(plane.kubectlCommand("-n", LAB_NAMESPACE, ...done));
     const checks = {
@@ -241,11 +258,25 @@ class ClusterLab implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
+  get #tunnel(): string {
+    return ROLES[this.#options.role].tunnel;
+  }
+
+  /** The testbed's server, and its administrator's file in a Secret. */
+  async #startServer(): Promise<void> {
+    const { peer, folder, screen } = this.#options;
+    screen.step(`the testbed's server, ${peer}, and its administrator's file in a Secret`);
+    const server = this.#stack.use(await SERVER_STARTERS[peer](this.#box, join(folder, "server")));
+    const secret = ["secret", "generic", `${this.#tunnel}-profile`];
+    const text = `--from-literal=client.ovpn=${server.profile}`;
+    await this.#node.plane.kubectl("-n", LAB_NAMESPACE, "create", ...secret, text);
+  }
+
   /** What a load balancer does: gives the Service the node's outside address. */
   async #balanceLoad(): Promise<void> {
     const status = { loadBalancer: { ingress: [{ ip: LAB.gatewayUplink }] } };
     const patch = ["--subresource=status", "--type=merge", "-p", JSON.stringify({ status })];
-    const service = ["-n", LAB_NAMESPACE, "patch", "service", `${TUNNEL}-gateway`];
+    const service = ["-n", LAB_NAMESPACE, "patch", "service", `${this.#tunnel}-gateway`];
     await this.#waitFor("the gateway's Service", [...service, ...patch]);
   }
 
@@ -264,10 +295,10 @@ class ClusterLab implements AsyncDisposable {
     const entry = ["get", "mutatingwebhookconfigurations", "-o", "jsonpath={..webhooks[*].name}"];
     const takesPods = async (): Promise<boolean> => {
       const { stdout } = await run(this.#node.plane.kubectlCommand(...entry));
-      return stdout.includes(`.${TUNNEL}.`);
+      return stdout.includes(`.${this.#tunnel}.`);
     };
     await waitFor("the tunnel to take pods", takesPods, ATTACH_MS);
-    await this.#apply([viewerPod("viewer", true)]);
+    await this.#apply([viewerPod("viewer", this.#tunnel)]);
   }
 
   async #viewerLog(): Promise<string> {

@@ -3,15 +3,16 @@ import { TOOL_IMAGE } from "../cluster/tool-image.ts";
 import { LAB_NAMESPACE } from "./cluster-install.ts";
 import { LAB } from "./topology.ts";
 
-/** Pods with this label get an interface on the segment. */
-const ATTACHED = { needs: "testbed-a" };
 /** What the viewer listens to from its first moment on. */
 export const FIRST_GROUP = { family: 4, address: "239.1.2.9", port: 5009 } as const;
 
 const APP = "app";
 
-/** A pod that joins a group as soon as it starts, and serves a page for its probe and its Service. */
-export function viewerPod(name: string, isAttached: boolean): object {
+/**
+ * A pod that joins a group as soon as it starts, and serves a page for its probe and its Service;
+ * with the name of a tunnel it gets an interface on its segment.
+ */
+export function viewerPod(name: string, tunnel?: string): object {
   const { address, port } = FIRST_GROUP;
   const script = [
     "echo ready > /tmp/page",
@@ -21,7 +22,7 @@ export function viewerPod(name: string, isAttached: boolean): object {
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: meta(name, { app: name, ...(isAttached ? ATTACHED : {}) }),
+    metadata: meta(name, { app: name, ...(tunnel === undefined ? {} : { needs: tunnel }) }),
     spec: {
       terminationGracePeriodSeconds: 1,
       containers: [
@@ -41,10 +42,10 @@ export function viewerService(name: string): object {
 }
 
 /** A Job that reaches the testbed and ends. */
-export function pingJob(name: string): object {
+export function pingJob(name: string, tunnel: string): object {
   const containers = [container(["ping", "-c", "2", "-W", "2", LAB.lanHost])];
   const template = {
-    metadata: { labels: ATTACHED },
+    metadata: { labels: { needs: tunnel } },
     spec: { restartPolicy: "Never", containers },
   };
   const spec = { backoffLimit: 0, template };

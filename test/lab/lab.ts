@@ -5,7 +5,7 @@
 import { Network, sweepNamespaces } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
-import { runCluster } from "./cluster-lab.ts";
+import { type ClusterRole, runCluster } from "./cluster-lab.ts";
 import { type FairleadSegment, startFairleadSegment } from "./fairlead-segment.ts";
 import { type FlowCount, RunningFlows } from "./flows.ts";
 import { Guest } from "./guest.ts";
@@ -45,6 +45,8 @@ export interface LabOptions {
   readonly isCluster?: true;
   /** The whole of a scenario, whatever the seconds. */
   readonly isFull?: true;
+  /** Which end the cluster is; absent: it listens. */
+  readonly role?: ClusterRole;
 }
 
 /** The outcome without a scenario. */
@@ -78,8 +80,8 @@ async function runIn(stack: AsyncDisposableStack, options: LabOptions): Promise<
   const network = stack.use(await Network.create());
   if (options.isCluster === true) {
     const peer = options.peer === "fairlead" ? "fairlead" : "openvpn";
-    const { seconds } = options;
-    return await runCluster(network, { folder: scratch.path, screen, seconds, peer });
+    const { role = "listen", seconds } = options;
+    return await runCluster(network, { folder: scratch.path, screen, seconds, peer, role });
   }
   if (options.scenario === "S0") {
     const few = Math.max(2, Math.round(options.seconds / 2));

@@ -148,7 +148,10 @@ function nodeSteps(): readonly Step[] {
     { name: "programs", kind: "check", command: programs, timeoutMs: 45 * MINUTE_MS },
     { name: "image", kind: "check", command: build, timeoutMs: 30 * MINUTE_MS },
     ...fileSteps("node", false),
-    { ...labStep("S3", "openvpn", "3", "--cluster"), timeoutMs: 8 * MINUTE_MS },
+    ...(["listen", "dial"] as const).map((role) => ({
+      ...labStep("S3", "openvpn", "3", "--cluster", "--role", role),
+      timeoutMs: 8 * MINUTE_MS,
+    })),
   ];
 }
 
@@ -185,7 +188,7 @@ function labStep(
   scenario: string,
   peer: string,
   seconds: string,
-  ...flags: readonly ("--cluster" | "--full")[]
+  ...flags: readonly string[]
 ): Step {
   const options = ["--scenario", scenario, "--peer", peer, "--seconds", seconds];
   return {

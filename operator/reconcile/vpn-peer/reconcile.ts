@@ -14,6 +14,7 @@ import type { Live } from "../../world.ts";
 import { authoritySecretName, gatewayName, profileSecretName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
 import { fetchSecret, readCredentials, type TunnelCredentials } from "../vpn-tunnel/credentials.ts";
+import { listeningSide } from "../vpn-tunnel/listening-side.ts";
 import { readAuthority } from "../vpn-tunnel/references.ts";
 import { type Claimed, type ClaimOutcome, claimAddress, releaseOthers } from "./address-claim.ts";
 import { PeerCondition, PeerReason } from "./conditions.ts";
@@ -48,9 +49,10 @@ export class PeerReconciler implements Reconciler {
     if (peer === undefined || peer.metadata.deletionTimestamp !== undefined) return {};
     const tunnel = world.tunnels.get(`${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
     const refused = tunnelProblem(peer, tunnel);
+    const side = tunnel === undefined ? undefined : listeningSide(tunnel);
     const findings =
-      refused === undefined && tunnel !== undefined
-        ? await this.#keep(peer, tunnel)
+      refused === undefined && side !== undefined
+        ? await this.#keep(peer, side)
         : { accepted: refused ?? accepted() };
     const status = peerStatus(peer, findings, clock.wallMs());
     if (await this.#status.write(peer, status)) this.#tell(peer, status);
@@ -159,12 +161,14 @@ function tunnelProblem(
     const problem = `spec.tunnel.name: there is no VpnTunnel ${namespace}/${name}: create it, or correct the name`;
     return fails(PeerCondition.Accepted, PeerReason.TunnelMissing, problem);
   }
-  if (tunnel.spec.listen !== undefined) {
+  // What a dialling tunnel has beside its server is reached inside the cluster alone.
+  const isTaken = tunnel.spec.listen !== undefined || isPodPeer(peer);
+  if (isTaken && listeningSide(tunnel) !== undefined) {
     const refused = peerModeProblem(peer as unknown as VpnPeer, tunnel as unknown as VpnTunnel);
     if (refused === undefined) return undefined;
     return fails(PeerCondition.Accepted, PeerReason.Unsupported, refused);
   }
-  const problem = `spec.tunnel.name: the tunnel ${name} dials and takes no peers: name a listening tunnel`;
+  const problem = `spec.tunnel.name: the tunnel ${name} dials: its peers are its server and the pods it selects: name a listening tunnel`;
   return fails(PeerCondition.Accepted, PeerReason.TunnelDials, problem);
 }
 

@@ -4,7 +4,9 @@ import type { UplinkSet, VpnPeer, VpnTunnel } from "../../../crds/types.ts";
 import { validate } from "../../../crds/validate.ts";
 import type { DesiredObject } from "../../api/object.ts";
 import { desiredChildren } from "./desired.ts";
+import { PROFILE_DEFAULTS } from "./dial-document.ts";
 import { gatewayDocuments } from "./gateway-documents.ts";
+import { listeningSide, podsProblem } from "./listening-side.ts";
 
 const IMAGE = { reference: "fairlead:1", pullPolicy: "IfNotPresent", pullSecrets: [] } as const;
 
@@ -116,4 +118,69 @@ test("a tunnel that dials gets its UplinkSet along, and another one when that ch
   assert.equal(set.spec.uplinks[0].priority, 1);
   assert.doesNotMatch(textOf(setOf(1)), /resourceVersion/);
   assert.notEqual(textOf(setOf(1)), textOf(setOf(2)));
+});
+
+const DIAL = { profileSecretRef: { name: "x" } };
+const PODS = { podSelector: { matchLabels: { needs: "a" } }, interface: "tb0" };
+
+function documentsOf(spec: object): { kind: string; metadata: { name: string }; spec: object }[] {
+  const input = { tunnel: tunnel(spec), peers: [], secrets: [] };
+  const documents = gatewayDocuments(input)
+    .split("---\n")
+    .map((one) => JSON.parse(one));
+  for (const document of documents) assert(validate(document).ok, JSON.stringify(document));
+  return documents;
+}
+
+test("a dialling tunnel follows its profile but where its resource says more than the defaults", () => {
+  const { security, transport } = tunnel({ dial: DIAL }).spec;
+  assert.deepEqual({ security, transport }, PROFILE_DEFAULTS);
+  const [plain] = documentsOf({ dial: DIAL, uplinks: { name: "u" } });
+  assert.deepEqual(plain?.spec, {
+    ...{ dial: { ...DIAL, profileSecretRef: { name: "x", key: "client.ovpn" } }, mode: "Bridged" },
+    ...{ link: "Segment", uplinks: { name: "u" }, transport: {}, security: {} },
+    multicast: { routes: ["224.0.0.0/4", "ff00::/8"] },
+  });
+  const [written] = documentsOf({ dial: DIAL, transport: { keepalive: { intervalSeconds: 2 } } });
+  assert.match(JSON.stringify(written), /"transport":\{"keepalive":\{"intervalSeconds":2/);
+});
+
+test("one that takes pods has a listening side in one bridge with it, under the tunnel's name", () => {
+  const transport = { protocol: "Tcp", mtu: 1400 };
+  const addresses = { segment: "10.20.0.0/24", pool: "10.20.0.200-10.20.0.239" };
+  const spec = { dial: DIAL, workloads: PODS, uplinks: { name: "u" }, addresses, transport };
+  const [inside, far] = documentsOf(spec);
+  assert.deepEqual([inside?.metadata.name, far?.metadata.name], ["testbed-a", "far-end"]);
+  for (const side of [inside, far]) {
+    assert.match(JSON.stringify(side), /"gateway":\{"bridge":\{"interface":"fl-segment"\}\}/);
+    assert.match(JSON.stringify(side), /"mtu":1400/);
+  }
+  assert.match(JSON.stringify(inside), /"pool".*"listen":\{"port":1194/);
+  assert.doesNotMatch(JSON.stringify(inside), /dial|uplinks|Tcp|ClusterIP/);
+  assert.doesNotMatch(JSON.stringify(far), /addresses|listen|workloads/);
+  const side = listeningSide(tunnel(spec));
+  assert(side !== undefined);
+  const input = { tunnel: side, image: IMAGE, files: {}, peers: [] };
+  const policy = JSON.stringify(find(desiredChildren(input), "NetworkPolicy"));
+  assert.match(policy, /"port":1194,"protocol":"UDP"/);
+  assert.match(JSON.stringify(desiredChildren(input)), /"type":"ClusterIP"/);
+});
+
+test("what keeps a dialling tunnel from taking pods is said with the next step", () => {
+  const base = { dial: DIAL, workloads: PODS };
+  assert.equal(podsProblem(tunnel(base).spec), undefined);
+  const segment = "10.20.0.0/24";
+  const cases: readonly (readonly [RegExp, object])[] = [
+    [/^spec\.workloads\.podSelector: .*Bridged$/, { mode: "Routed" }],
+    [/^spec\.gateway\.network: .*remove it/, { gateway: { network: "Host" } }],
+    [/^spec\.gateway\.bridge: .*remove it/, { gateway: { bridge: { interface: "br0" } } }],
+    [/^spec\.addresses\.gateway: .*remove it/, { addresses: { segment, gateway: "10.20.0.1" } }],
+  ];
+  for (const [expected, spec] of cases) {
+    const asked = tunnel({ ...base, ...spec });
+    assert.match(podsProblem(asked.spec) ?? "", expected);
+    assert.equal(listeningSide(asked), undefined);
+    const { workloads: _, ...unasked } = asked.spec;
+    assert.equal(podsProblem(unasked), undefined);
+  }
 });

@@ -3,6 +3,8 @@
  * the same documents that `fairlead up -f` reads. Pure; the same input gives the same bytes.
  */
 import type { UplinkSet, VpnPeer, VpnTunnel } from "../../../crds/types.ts";
+import { dialDocument } from "./dial-document.ts";
+import { listeningSide, SEGMENT_BRIDGE } from "./listening-side.ts";
 
 /** A peer and the addresses that were claimed for it. */
 export interface PlacedPeer {
@@ -33,7 +35,7 @@ export function gatewayDocuments(input: DocumentsInput): string {
     a.peer.metadata.name < b.peer.metadata.name ? -1 : 1,
   );
   const documents = [
-    tunnelDocument(input.tunnel),
+    ...tunnelDocuments(input.tunnel),
     ...peers.map(peerDocument),
     ...(input.uplinkSet === undefined ? [] : [uplinkSetDocument(input.uplinkSet)]),
     ...input.secrets.map(({ name, texts }) => ({
@@ -46,8 +48,17 @@ export function gatewayDocuments(input: DocumentsInput): string {
   return documents.map((document) => `${JSON.stringify(document, undefined, 1)}\n`).join("---\n");
 }
 
+/** One tunnel, or the two sides of one that dials and takes pods. */
+function tunnelDocuments(tunnel: VpnTunnel): readonly unknown[] {
+  if (tunnel.spec.dial === undefined) return [listenDocument(tunnel)];
+  const side = listeningSide(tunnel);
+  if (side === undefined) return [dialDocument(tunnel, false)];
+  const gateway = { ...side.spec.gateway, bridge: { interface: SEGMENT_BRIDGE } };
+  return [listenDocument({ ...side, spec: { ...side.spec, gateway } }), dialDocument(tunnel, true)];
+}
+
 /** The tunnel without what only the cluster understands: the gateway is not a workload. */
-function tunnelDocument(tunnel: VpnTunnel): unknown {
+function listenDocument(tunnel: VpnTunnel): unknown {
   const { name, namespace } = tunnel.metadata;
   const { gateway, listen, workloads: _, security, ...spec } = tunnel.spec;
   const { caSecretRef: __, ...keptSecurity } = security;

@@ -25,8 +25,15 @@ import {
 import { desiredChildren } from "./desired.ts";
 import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
 import type { GatewayImage } from "./gateway-pod.ts";
+import { listeningSide } from "./listening-side.ts";
 import { findReferences, type HostAccess, type References } from "./references.ts";
-import { connectedOf, type TunnelFindings, type TunnelStatus, tunnelStatus } from "./status.ts";
+import {
+  REPORTED,
+  reportedOf,
+  type TunnelFindings,
+  type TunnelStatus,
+  tunnelStatus,
+} from "./status.ts";
 
 /** What the tunnels' reconciler is made with. */
 export interface TunnelReconcilerOptions extends ReconcileContext {
@@ -46,8 +53,8 @@ const RENEW_POLL_MS = 3_600_000;
 export class TunnelReconciler implements Reconciler {
   readonly #options: TunnelReconcilerOptions;
   readonly #status: StatusWriter;
-  /** The reason of Connected that was last seen. */
-  readonly #connected = new Map<string, string | undefined>();
+  /** The reasons of the gateway's own conditions that were last seen. */
+  readonly #reported = new Map<string, string>();
 
   constructor(options: TunnelReconcilerOptions) {
     this.#options = options;
@@ -63,7 +70,7 @@ export class TunnelReconciler implements Reconciler {
     const findings = references.ok
       ? await this.#keep(tunnel, references.found)
       : this.#refused(tunnel, references.verdict);
-    this.#tellConnected(key, tunnel);
+    this.#tellReported(key, tunnel);
     const status = tunnelStatus(tunnel, findings, clock.wallMs());
     if (await this.#status.write(tunnel, status)) this.#tell(tunnel, status);
     const polls = namesSecrets(tunnel) || !references.ok;
@@ -72,7 +79,7 @@ export class TunnelReconciler implements Reconciler {
 
   #forget(key: string): void {
     this.#status.forget(key);
-    this.#connected.delete(key);
+    for (const type of REPORTED) this.#reported.delete(`${key} ${type}`);
   }
 
   /** What runs goes on as it was. */
@@ -85,23 +92,23 @@ export class TunnelReconciler implements Reconciler {
     const { children, image, world } = this.#options;
     const { name, namespace = "" } = tunnel.metadata;
     const peers = world.peersOf({ namespace, name });
-    const typed = tunnel as unknown as VpnTunnel;
+    const side = listeningSide(tunnel);
     const documents = gatewayDocuments({
-      tunnel: typed,
-      peers: tunnel.spec.listen === undefined ? [] : this.#placed(tunnel, peers),
+      tunnel: tunnel as unknown as VpnTunnel,
+      peers: side === undefined ? [] : this.#placed(tunnel, peers),
       secrets: references.secrets,
       ...(references.uplinkSet === undefined ? {} : { uplinkSet: references.uplinkSet }),
     });
     const { files, credentials } = await this.#credentials(tunnel, references);
     const desired = desiredChildren({
-      tunnel: typed,
+      tunnel: (side ?? tunnel) as unknown as VpnTunnel,
       image,
       files: {
         ...files,
         "documents.yaml": documents,
         [HEARTBEAT_KEY]: await this.#heartbeatKey(tunnel),
       },
-      peers: tunnel.spec.listen === undefined ? [] : peers.map(({ metadata }) => metadata.name),
+      peers: side === undefined ? [] : peers.map(({ metadata }) => metadata.name),
     });
     const authority = `Secret ${namespace}/${authoritySecretName(name)}`;
     await children.keep(ownerReference(VPN_TUNNEL, tunnel), desired, [authority]);
@@ -115,7 +122,7 @@ export class TunnelReconciler implements Reconciler {
       accepted,
       credentials,
       ...(statefulSet === undefined ? {} : { statefulSet }),
-      ...(tunnel.spec.listen === undefined ? {} : { peerCount: peers.length }),
+      ...(side === undefined ? {} : { peerCount: peers.length }),
     };
   }
 
@@ -135,7 +142,7 @@ export class TunnelReconciler implements Reconciler {
     tunnel: Live<VpnTunnel>,
     references: References,
   ): Promise<{ readonly files: Record<string, string>; readonly credentials: Verdict }> {
-    if (tunnel.spec.listen === undefined) {
+    if (listeningSide(tunnel) === undefined) {
       const message = "The keys are those of the administrator's profile.";
       const { CredentialsReady } = TunnelCondition;
       return {
@@ -159,7 +166,8 @@ export class TunnelReconciler implements Reconciler {
     const { api, clock, world } = this.#options;
     const { name, namespace = "" } = tunnel.metadata;
     const place = { namespace, name: authoritySecretName(name) };
-    const { ownAuthority } = references;
+    // A dialling tunnel follows its profile: an authority that it names is not its pods'.
+    const ownAuthority = tunnel.spec.listen === undefined ? undefined : references.ownAuthority;
     const request = {
       tunnel: { namespace, name },
       owner: ownerReference(VPN_TUNNEL, tunnel),
@@ -196,20 +204,23 @@ export class TunnelReconciler implements Reconciler {
     return this.#options.world.statefulSets.get(`${namespace}/${gatewayName(name)}`);
   }
 
-  /** The gateway's own condition is not ours to write, but its changes are told as events too. */
-  #tellConnected(key: string, tunnel: Live<VpnTunnel>): void {
-    const connected = connectedOf(tunnel);
-    const former = this.#connected.get(key);
-    this.#connected.set(key, connected?.reason);
-    // What was so before this program started is no news.
-    const isFirst = !this.#connected.has(key) || former === undefined;
-    if (connected === undefined || isFirst || former === connected.reason) return;
-    this.#options.events.record(VPN_TUNNEL, tunnel, {
-      type: connected.status === "True" ? "Normal" : "Warning",
-      reason: connected.reason,
-      action: "Report",
-      note: connected.message,
-    });
+  /** The gateway's own conditions are not ours to write, but their changes are told as events too. */
+  #tellReported(key: string, tunnel: Live<VpnTunnel>): void {
+    for (const type of REPORTED) {
+      const now = reportedOf(tunnel, type);
+      const place = `${key} ${type}`;
+      const former = this.#reported.get(place);
+      if (now !== undefined) this.#reported.set(place, now.reason);
+      // What was so before this program started is no news; that all is well again is.
+      const isNews = former !== undefined && former !== now?.reason;
+      if (now === undefined || !isNews) continue;
+      this.#options.events.record(VPN_TUNNEL, tunnel, {
+        type: now.status === "True" ? "Normal" : "Warning",
+        reason: now.reason,
+        action: "Report",
+        note: now.message,
+      });
+    }
   }
 
   /** An event for what changed: the cause and the next step are the condition's own words. */

@@ -13,6 +13,7 @@ import { secretTextOf } from "../secret-data.ts";
 import { TunnelCondition, TunnelReason } from "./conditions.ts";
 import { fetchSecret, pairOf } from "./credentials.ts";
 import type { NamedSecret } from "./gateway-documents.ts";
+import { podsProblem } from "./listening-side.ts";
 
 /** Everything that was named. */
 export interface References {
@@ -39,6 +40,7 @@ export async function findReferences(
 ): Promise<FoundReferences> {
   const refused =
     unsupportedProblem(tunnel) ??
+    selectorProblem(tunnel) ??
     hostProblem(tunnel, hostAccess) ??
     uplinkProblem(context.world, tunnel);
   if (refused !== undefined) return { ok: false, verdict: refused };
@@ -156,6 +158,13 @@ function uplinkSetOf(
   const name = tunnel.spec.uplinks?.name;
   if (name === undefined) return undefined;
   return world.uplinkSets.get(`${tunnel.metadata.namespace}/${name}`) as UplinkSet | undefined;
+}
+
+/** What keeps a dialling tunnel from taking the pods that it selects. */
+function selectorProblem({ spec }: Live<VpnTunnel>): Verdict | undefined {
+  const problem = podsProblem(spec);
+  if (problem === undefined) return undefined;
+  return fails(TunnelCondition.Accepted, TunnelReason.Unsupported, problem);
 }
 
 function uplinkProblem(

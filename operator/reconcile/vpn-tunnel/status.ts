@@ -43,8 +43,10 @@ export function tunnelStatus(
     gatewayVerdict(findings),
   ];
   // A server that does not answer is what is wrong with a dialling tunnel; peers come and go.
-  const connected = tunnel.spec.dial === undefined ? undefined : connectedOf(tunnel);
-  const deciding = connected === undefined ? parts : [...parts, connected];
+  const connected = tunnel.spec.dial === undefined ? undefined : reportedOf(tunnel, "Connected");
+  // What the gateway refused (a profile that it cannot read) leaves the former tunnel running.
+  const current = reportedOf(tunnel, "Current");
+  const deciding = [...parts, ...(current ? [current] : []), ...(connected ? [connected] : [])];
   const verdicts = [readyVerdict(deciding), ...parts];
   return {
     observedGeneration: generation,
@@ -53,9 +55,15 @@ export function tunnelStatus(
   };
 }
 
+/** Conditions that the gateway writes. */
+export const REPORTED: readonly ("Connected" | "Current")[] = ["Connected", "Current"];
+
 /** What the gateway reported, if it ever did. */
-export function connectedOf(tunnel: Live<VpnTunnel>): Verdict | undefined {
-  const found = tunnel.status?.conditions?.find(({ type }) => type === "Connected");
+export function reportedOf(
+  tunnel: Live<VpnTunnel>,
+  name: (typeof REPORTED)[number],
+): Verdict | undefined {
+  const found = tunnel.status?.conditions?.find(({ type }) => type === name);
   if (found === undefined) return undefined;
   const { message, reason, status, type } = found;
   return { type, status, reason, message };
