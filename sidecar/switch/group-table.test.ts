@@ -54,7 +54,11 @@ class Model {
     if (one.isExclude && one.expires <= nowMs) one.isExclude = false;
     const isRunning = (source: number): boolean => (sources.get(source) ?? 0) > nowMs;
     const ask = (asked: readonly number[]): void => {
-      for (const source of asked) if (isRunning(source)) sources.set(source, nowMs + ASK_MS);
+      for (const source of asked) {
+        if (isRunning(source)) {
+          sources.set(source, Math.min(sources.get(source) ?? 0, nowMs + ASK_MS));
+        }
+      }
     };
     if (kind === RecordKind.isExclude || kind === RecordKind.toExclude) {
       for (const source of [...sources.keys()]) if (!b.includes(source)) sources.delete(source);
@@ -73,7 +77,7 @@ class Model {
       for (const source of b) sources.set(source, nowMs + LAST_MS);
       if (kind !== RecordKind.toInclude) return;
       ask(others);
-      if (wasExclude) one.expires = nowMs + ASK_MS;
+      if (wasExclude) one.expires = Math.min(one.expires, nowMs + ASK_MS);
     }
   }
 
@@ -171,6 +175,21 @@ test("any course of reports, questions, time and ports gives what the model of t
     ),
     { numRuns: 400 },
   );
+});
+
+test("a source whose time is over is not brought back by the next question", () => {
+  const table = new GroupTable(OPTIONS);
+  const report = (kind: number, sources: readonly number[], nowMs: number): void => {
+    const member = table.member(0, address(1), 1, nowMs);
+    const asks = table.report(member, kind, list(sources), nowMs);
+    if (asks !== Ask.nothing) table.lower(member, asks, nowMs + ASK_MS);
+  };
+  report(RecordKind.isInclude, [1], 0);
+  report(RecordKind.toInclude, [0], 0);
+  assert.deepEqual(targets(table, 0, 1, { source: 1, nowMs: ASK_MS - 1 }), [1]);
+  report(RecordKind.toInclude, [], ASK_MS + 1);
+  assert.deepEqual(targets(table, 0, 1, { source: 1, nowMs: ASK_MS + 2 }), []);
+  assert.deepEqual(targets(table, 0, 1, { source: 0, nowMs: ASK_MS + 2 }), [1]);
 });
 
 const any = list([]);

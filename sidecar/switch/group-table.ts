@@ -96,11 +96,15 @@ export class GroupTable extends GroupRows {
   /** What was asked for ends at `dueMs` unless somebody answers. */
   lower(member: number, asks: number, dueMs: number): void {
     const at = member * MEMBER_WORDS;
-    if ((asks & Ask.group) !== 0) this.members[at + Member.expires] = dueMs;
+    // A question asked earlier ends earlier (RFC 3376, 6.6.3: timers are lowered, never raised).
+    if ((asks & Ask.group) !== 0 && isLater(this.members[at + Member.expires] as number, dueMs)) {
+      this.members[at + Member.expires] = dueMs;
+    }
     if ((asks & Ask.sources) === 0) return;
     for (let source = this.first(at); source >= 0; source = this.next(source)) {
       const row = source * SOURCE_WORDS;
-      if (((this.sources[row + Source.flags] as number) & ASKED) !== 0) {
+      const isAsked = ((this.sources[row + Source.flags] as number) & ASKED) !== 0;
+      if (isAsked && isLater(this.sources[row + Source.expires] as number, dueMs)) {
         this.sources[row + Source.expires] = dueMs;
       }
     }
@@ -137,8 +141,9 @@ export class GroupTable extends GroupRows {
     let member = this.groups[group * GROUP_WORDS + Group.member] as number;
     while (member >= 0) {
       const at = member * MEMBER_WORDS;
-      const expires = this.members[at + Member.expires] as number;
-      if (((expires - dueMs) | 0) > 0) this.members[at + Member.expires] = dueMs;
+      if (isLater(this.members[at + Member.expires] as number, dueMs)) {
+        this.members[at + Member.expires] = dueMs;
+      }
       member = this.members[at + Member.next] as number;
     }
   }
@@ -277,6 +282,11 @@ export class GroupTable extends GroupRows {
     this.sources[row + Source.flags] = RUNNING;
     this.sources[row + Source.expires] = expires;
   }
+}
+
+/** Of two moments, whether the first is the later one; both wrap. */
+function isLater(oneMs: number, otherMs: number): boolean {
+  return ((oneMs - otherMs) | 0) > 0;
 }
 
 function wordsAt(words: Int32Array, index: number): Int32Array {
