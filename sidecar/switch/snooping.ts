@@ -11,7 +11,6 @@ import {
   GroupKind,
   GroupMessage,
   GroupRefusal,
-  RecordKind,
   readAddress,
 } from "../wire/group-message.ts";
 import { readIgmp } from "../wire/igmp.ts";
@@ -19,8 +18,9 @@ import { IpPacket, Protocol } from "../wire/ip-packet.ts";
 import { isMldType, readMld } from "../wire/mld.ts";
 import { NO_ROW } from "./group-layout.ts";
 import { ALL_PORTS, GroupQuestions, type Query } from "./group-questions.ts";
-import { JOIN_PORT_FULL } from "./group-rows.ts";
-import { Ask, type GroupTable } from "./group-table.ts";
+import { GroupReports, placeOf } from "./group-reports.ts";
+import type { GroupTable } from "./group-table.ts";
+import { PortQueries } from "./port-queries.ts";
 import { Querier, type QuerierMode, ROUTER_MS, STARTUP_RESPONSE_MS } from "./querier.ts";
 
 /** What `decide` returns when the frame goes everywhere. */
@@ -28,11 +28,6 @@ export const FLOOD = -1;
 
 /** VLANs with memberships of their own; frames of further ones are flooded. */
 const VLANS_MAX = 64;
-/** Sources of one record that are looked at; a record with more asks for every source. */
-const RECORD_SOURCES_MAX = 64;
-/** A port that came up is asked at once and again, while its host gets ready. */
-const PORT_QUERIES = 3;
-const PORT_QUERY_INTERVAL_MS = 1500;
 const NO_VLAN = -1;
 
 /** What can be changed while frames flow. */
@@ -69,15 +64,14 @@ export class Snooping {
   readonly #message = new GroupMessage();
   readonly #group = new Int32Array(ADDRESS_WORDS);
   readonly #source = new Int32Array(ADDRESS_WORDS);
-  readonly #sources = { words: new Int32Array(RECORD_SOURCES_MAX * ADDRESS_WORDS), count: 0 };
   /** Place of each VLAN's pair of queriers, or NO_VLAN. */
   readonly #vlans = new Int8Array(4096).fill(NO_VLAN);
   readonly #queriers: Querier[] = [];
   /** Where the source address of the frame at hand stands. */
   #macAt = 0;
   #settings: SnoopingSettings;
-  readonly #portQueriesLeft: Uint8Array;
-  readonly #portQueryMs: Int32Array;
+  readonly #portQueries: PortQueries;
+  readonly #reports: GroupReports;
   /** A port that a station left for another since the last tick. */
   #movedFrom: number = NO_ROW;
 
@@ -86,8 +80,8 @@ export class Snooping {
     this.#settings = options;
     this.ports = new Int32Array(2 * options.portsMax);
     this.questions = new GroupQuestions(options.table);
-    this.#portQueriesLeft = new Uint8Array(options.portsMax);
-    this.#portQueryMs = new Int32Array(options.portsMax);
+    this.#portQueries = new PortQueries(options.portsMax);
+    this.#reports = new GroupReports({ ...options, questions: this.questions });
     this.#addVlan(0, options.nowMs);
   }
 
@@ -140,13 +134,12 @@ export class Snooping {
 
   /** A peer can be reached from now on: what it has joined is asked for. */
   portReady(port: number, nowMs: number): void {
-    this.#portQueriesLeft[port] = PORT_QUERIES;
-    this.#portQueryMs[port] = nowMs;
+    this.#portQueries.ready(port, nowMs);
   }
 
   /** A port ended, and its memberships with it. */
   portClosed(port: number, nowMs: number): void {
-    this.#portQueriesLeft[port] = 0;
+    this.#portQueries.closed(port);
     this.#options.table.forgetPort(port, nowMs);
     for (const querier of this.#queriers) querier.forgetPort(port, nowMs);
   }
@@ -163,13 +156,7 @@ export class Snooping {
       const responseMs = querier.tick(nowMs);
       if (responseMs > 0) this.questions.general(placeOf(querier, ALL_PORTS), responseMs);
     }
-    for (let port = 0; port < this.#portQueriesLeft.length; port++) {
-      const left = this.#portQueriesLeft[port] as number;
-      if (left === 0 || ((nowMs - (this.#portQueryMs[port] as number)) | 0) < 0) continue;
-      this.#portQueriesLeft[port] = left - 1;
-      this.#portQueryMs[port] = (nowMs + PORT_QUERY_INTERVAL_MS) | 0;
-      this.#askPort(port);
-    }
+    this.#portQueries.tick(nowMs, this.#askPort);
     if (this.#movedFrom !== NO_ROW) this.#askLeft(this.#movedFrom, nowMs);
     this.questions.tick(nowMs);
     const ended = this.#options.table.sweep(nowMs, rowsMax);
@@ -242,8 +229,7 @@ export class Snooping {
       this.#hearQuery(view, querier, port, nowMs);
       return FLOOD;
     }
-    if (message.kind === GroupKind.records) this.#hearRecords(view, querier, port, nowMs);
-    else this.#hearOld(view, querier, port, nowMs);
+    this.#reports.take(view, message, { querier, port }, nowMs);
     // Other hosts must not hear it: the old versions would keep theirs back (RFC 4541, 2.1.1).
     return querier.isSettled(nowMs) ? this.#addRouters(querier, 0) : FLOOD;
   }
@@ -268,79 +254,11 @@ export class Snooping {
     table.expireBy(querier.vlan, this.#group, (nowMs + 2 * message.responseMs + 500) | 0);
   }
 
-  #hearOld(view: DataView, querier: Querier, port: number, nowMs: number): void {
-    const message = this.#message;
-    readAddress(view, message.groupAt, message.family, this.#group);
-    this.#sources.count = 0;
-    const kind = message.kind === GroupKind.join ? RecordKind.isExclude : RecordKind.toInclude;
-    this.#apply(kind, querier, port, nowMs);
-  }
-
-  #hearRecords(view: DataView, querier: Querier, port: number, nowMs: number): void {
-    const message = this.#message;
-    let at = message.listAt;
-    for (let count = 0; count < message.listCount; count++) {
-      const kind = this.#readRecord(view, at);
-      readAddress(view, at + 4, message.family, this.#group);
-      if (kind !== 0) this.#apply(kind, querier, port, nowMs);
-      at += message.recordBytes(view, at);
-    }
-  }
-
-  /** Takes a record's sources over; returns its kind, or 0 for one that is not known. */
-  #readRecord(view: DataView, at: number): number {
-    const { family, addressBytes } = this.#message;
-    const kind = view.getUint8(at);
-    const count = view.getUint16(at + 2);
-    const isExclude = kind === RecordKind.isExclude || kind === RecordKind.toExclude;
-    this.#sources.count = 0;
-    if (kind < RecordKind.isInclude || kind > RecordKind.block) return 0;
-    if (count > RECORD_SOURCES_MAX) {
-      if (isExclude) return kind;
-      return kind === RecordKind.block ? 0 : RecordKind.isExclude;
-    }
-    for (let index = 0; index < count; index++) {
-      const words = this.#sources.words.subarray(index * ADDRESS_WORDS);
-      readAddress(view, at + 4 + addressBytes * (1 + index), family, words);
-    }
-    this.#sources.count = count;
-    return kind;
-  }
-
-  #apply(kind: number, querier: Querier, port: number, nowMs: number): void {
-    const { table, stationsBehind, counters, membershipMs } = this.#options;
-    if (!isTracked(this.#group, querier.family)) return;
-    const isJoin =
-      kind === RecordKind.isExclude ||
-      kind === RecordKind.toExclude ||
-      (this.#sources.count > 0 && kind !== RecordKind.block);
-    let member: number;
-    if (isJoin) member = table.member(querier.vlan, this.#group, port, nowMs);
-    else {
-      const group = table.find(querier.vlan, this.#group);
-      member = group < 0 ? NO_ROW : table.findMember(group, port);
-      if (member < 0) return;
-    }
-    if (member < 0) {
-      const isPort = member === JOIN_PORT_FULL;
-      counters.add(isPort ? Counter.switchGroupPortFull : Counter.switchGroupTableFull, 1);
-      // Rather too much than nothing: the port gets every group, and only that port.
-      querier.addRouter(port, nowMs, membershipMs);
-      return;
-    }
-    const asks = table.report(member, kind, this.#sources, nowMs);
-    if (asks === Ask.nothing) return;
-    // Where others ask, they ask about this leave too, unless the port is a single host's.
-    if (!querier.isAsking && stationsBehind(port) > 1) return;
-    const place = { ...placeOf(querier, port), version: 3 } as const;
-    this.questions.ask(member, asks, place, { group: this.#group, nowMs });
-  }
-
-  #askPort(port: number): void {
+  readonly #askPort = (port: number): void => {
     for (const querier of this.#queriers) {
       this.questions.general(placeOf(querier, port), STARTUP_RESPONSE_MS);
     }
-  }
+  };
 
   /** As if every group of the port had been left: who is still there answers the questions. */
   #askLeft(port: number, nowMs: number): void {
@@ -352,8 +270,7 @@ export class Snooping {
       if (group === NO_ROW) continue;
       const vlan = table.readGroup(group, this.#group);
       const querier = this.#querier(vlan, familyOf(this.#group));
-      this.#sources.count = 0;
-      if (querier !== undefined) this.#apply(RecordKind.toInclude, querier, port, nowMs);
+      if (querier !== undefined) this.#reports.leave(this.#group, { querier, port }, nowMs);
     }
   }
 
@@ -371,27 +288,4 @@ export class Snooping {
 /** Without an address to ask from, nobody is asked by IGMP. */
 function modeOf({ querier, address4 }: SnoopingSettings, family: 4 | 6): QuerierMode {
   return family === 4 && address4 === undefined ? "Never" : querier;
-}
-
-function placeOf(
-  querier: Querier,
-  port: number,
-): {
-  readonly port: number;
-  readonly vlan: number;
-  readonly family: 4 | 6;
-  readonly version: 2 | 3;
-} {
-  const { vlan, family, version } = querier;
-  return { port, vlan, family, version };
-}
-
-/** Link-local groups are flooded and never kept; others must be groups at all. */
-function isTracked(group: Int32Array, family: 4 | 6): boolean {
-  if (family === 4) {
-    const address = group[3] as number;
-    return address >>> 28 === 14 && (address & 0xffff_ff00) !== (0xe000_0000 | 0);
-  }
-  const top = (group[0] as number) >>> 16;
-  return top >>> 8 === 0xff && (top & 15) > 2;
 }
