@@ -48,6 +48,7 @@ export type ProfileWrap =
 export interface ProfileMulticast {
   /** The peer bridges: it has no address of ours and needs no route. */
   readonly bridges: boolean;
+  /** None where groups are not carried: through a router that is no proxy for them. */
   readonly routes: readonly string[];
   /** Any address of the segment but the peer's own; absent: the segment has no such network. */
   readonly anyAddress4?: string;
@@ -88,7 +89,7 @@ export function printProfile(request: ProfileRequest): string {
     `mssfix ${request.mssFixBytes}`,
     ...(request.fragmentBytes === undefined ? [] : [`fragment ${request.fragmentBytes}`]),
     `replay-window ${replayPackets(request.replayWindow.packets)} ${request.replayWindow.seconds}`,
-    ...(request.device === "tun" ? [] : multicastLines(request.multicast, request.interfaceName)),
+    ...multicastLines(request.multicast, request.interfaceName ?? `${request.device}0`),
     "verb 3",
     ...block("ca", request.authorityPem),
     ...block("cert", request.pair.certificatePem),
@@ -118,14 +119,13 @@ function replayPackets(packets: "Auto" | number): number {
 }
 
 /**
- * Multicast on-link through the tap, without a script. OpenVPN sets routes only via a gateway, and a
+ * Multicast on-link through the interface, without a script. OpenVPN sets routes only via a gateway, and a
  * gateway on 224.0.0.0/4 would send every group to that gateway's own MAC address. Linux ignores the
  * gateway of a route shorter than /4 for multicast, so 224.0.0.0/3 is right and 240.0.0.0/4 (which
  * includes 255.255.255.255) is given back to the default route. Observed with OpenVPN 2.6.14.
  */
-function multicastLines(multicast: ProfileMulticast, interfaceName?: string): string[] {
+function multicastLines(multicast: ProfileMulticast, name: string): string[] {
   if (multicast.bridges) return [];
-  const name = interfaceName ?? "tap0";
   const lines: string[] = [];
   const routes4 = multicast.routes.filter((route) => !route.includes(":"));
   if (routes4.length > 0 && multicast.anyAddress4 !== undefined) {

@@ -290,7 +290,7 @@ export interface VpnTunnel {
        */
       unknownGroups?: "Flood" | "Drop";
       /**
-       * Act as an IGMP and MLD proxy (Routed only).
+       * Send groups to the peers and this host where they joined them, as an IGMP and MLD proxy (Routed only, where we listen). Absent: groups are not routed.
        */
       proxy?: boolean;
     };

@@ -33,8 +33,15 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "spec.multicast.proxy",
-    reason: "the multicast proxy is not supported yet: remove it",
-    isAsked: ({ spec }) => spec.multicast.proxy === true,
+    reason:
+      "only a listening tunnel is a multicast proxy, a dialling one sends what it joins and all groups to its server: remove it, and set it where the tunnel listens",
+    isAsked: ({ spec }) => spec.multicast.proxy === true && spec.listen === undefined,
+  },
+  {
+    field: "spec.multicast.proxy",
+    reason:
+      "between two peers there is nobody to choose from, groups go straight across: remove it, or set spec.link to Segment",
+    isAsked: ({ spec }) => spec.multicast.proxy === true && spec.link === "TwoPeer",
   },
   {
     field: "spec.security.issuerRef",

@@ -8,8 +8,10 @@ import { captureFrame } from "./capture-tap.ts";
 import { SWITCH_PORT } from "./control/capture-messages.ts";
 import { Counter } from "./counters.ts";
 import { ownFrameStart, type Plane } from "./plane.ts";
+import { TAP_PORT } from "./ports.ts";
 import { flushOrders, flushWrites, sendToPort } from "./send.ts";
 import { ALL_PORTS, type Query } from "./switch/group-questions.ts";
+import { ETHERNET_HEADER_BYTES } from "./wire/ethernet.ts";
 import { type QueryOptions, writeIgmpQuery } from "./wire/igmp.ts";
 import { writeLoopProbe } from "./wire/loop-probe.ts";
 import { writeMldQuery } from "./wire/mld.ts";
@@ -24,7 +26,10 @@ function sendOwnFrame(plane: Plane, port: number, length: number): void {
   const bytes = Math.max(length, FRAME_BYTES_MIN);
   plane.slab.fill(0, start + length, start + bytes);
   const { forwarding } = plane;
-  if (forwarding === undefined) return;
+  if (forwarding === undefined) {
+    sendOwnPacket(plane, port, length);
+    return;
+  }
   let count = 0;
   if (port === ALL_PORTS) {
     count = forwarding.everyPort();
@@ -38,6 +43,28 @@ function sendOwnFrame(plane: Plane, port: number, length: number): void {
   }
   if (plane.captures.length !== 0 && count > 0) {
     captureFrame(plane, SWITCH_PORT, { start, length: bytes, targets: count });
+  }
+  flushWrites(plane);
+  flushOrders(plane);
+}
+
+/** The same through a router, whose packets have no frame around them. `ALL_PORTS`: every peer. */
+function sendOwnPacket(plane: Plane, port: number, frameBytes: number): void {
+  const { router } = plane;
+  if (router === undefined) return;
+  const start = ownFrameStart(plane) + ETHERNET_HEADER_BYTES;
+  const length = frameBytes - ETHERNET_HEADER_BYTES;
+  let count = 0;
+  if (port === ALL_PORTS) count = router.everyPeer();
+  else if (router.isLive(port)) {
+    router.targets[0] = port;
+    count = 1;
+  }
+  for (let index = 0; index < count; index++) {
+    sendToPort(plane, router.targets[index] as number, start, length);
+  }
+  if (plane.captures.length !== 0 && count > 0) {
+    captureFrame(plane, SWITCH_PORT, { start, length, targets: count });
   }
   flushWrites(plane);
   flushOrders(plane);
@@ -73,10 +100,10 @@ export function sendLoopProbes(plane: Plane): void {
 
 /** Sends the queries that the snooping asks for. */
 export function sendQueries(plane: Plane): void {
-  const snooping = plane.forwarding?.snooping;
-  if (snooping === undefined) return;
+  const { groups } = plane;
+  if (groups === undefined) return;
   for (;;) {
-    const query = snooping.takeQuery();
+    const query = groups.takeQuery();
     if (query === undefined) return;
     const length = writeQuery(plane, query);
     sendOwnFrame(plane, query.port, length);
@@ -86,13 +113,19 @@ export function sendQueries(plane: Plane): void {
 
 const NO_ADDRESS = new Int32Array(4);
 
+/** A kernel refuses what comes in from its own address, which is a router's; from none it does not. */
+function asking4(plane: Plane, port: number, address4: Int32Array | undefined): Int32Array {
+  const isOwnKernel = plane.router !== undefined && port === TAP_PORT;
+  return isOwnKernel ? NO_ADDRESS : (address4 ?? NO_ADDRESS);
+}
+
 function writeQuery(plane: Plane, query: Query): number {
   const { own, address4 } = plane;
   const options: QueryOptions = {
     macHigh: own.high,
     macLow: own.low,
     vlan: query.vlan,
-    source: query.family === 4 ? (address4 ?? NO_ADDRESS) : own.address6,
+    source: query.family === 4 ? asking4(plane, query.port, address4) : own.address6,
     group: query.group,
     responseMs: query.responseMs,
     version: query.version,

@@ -39,6 +39,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
         : {
             isStraight: role.kind === "dial" || link === "TwoPeer",
             isPeerToPeer: routing.isPeerToPeer,
+            isProxy: routing.isProxy === true && role.kind === "listen",
             own4: device.address4?.address,
             own6: device.address6?.address,
           },

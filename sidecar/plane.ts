@@ -32,7 +32,7 @@ import type { Forwarding } from "./switch/forwarding.ts";
 import type { MacTable } from "./switch/mac-table.ts";
 import type { OwnStation } from "./switch/own-station.ts";
 import type { Router } from "./switch/router.ts";
-import type { Switching } from "./switch/switching.ts";
+import type { GroupKeeper, Switching } from "./switch/switching.ts";
 import { Flow } from "./wire/flow.ts";
 import {
   clampFrameMss,
@@ -97,6 +97,8 @@ export interface Plane {
   readonly forwarding: Forwarding | undefined;
   /** The router; undefined where frames are switched. */
   readonly router: Router | undefined;
+  /** Who keeps memberships in groups; undefined: nobody, they are flooded, or routed nowhere. */
+  readonly groups: GroupKeeper | undefined;
   /** Stations of the segment; undefined between two peers. */
   readonly stations: MacTable | undefined;
   /** Whom the switch's own frames come from. */
@@ -200,6 +202,7 @@ export function createPlane(
     ...options,
     ...tables,
     switching,
+    groups: router?.groups ?? forwarding?.snooping,
     clampMss: router === undefined ? clampFrameMss : clampPacketMss,
     lane,
     slab,

@@ -1,11 +1,13 @@
 /** What is between the ports of a plane, as the worker makes it: a switch or a router. */
 
 import type { Counters } from "./counters.ts";
-import { OWNERS_MAX, PORTS_MAX } from "./limits.ts";
+import { GROUP_MEMBERSHIP_MS, OWNERS_MAX, PORTS_MAX } from "./limits.ts";
 import type { Plane } from "./plane.ts";
 import type { SegmentParts } from "./segment.ts";
 import { IcmpAnswers } from "./switch/answers.ts";
 import { Forwarding } from "./switch/forwarding.ts";
+import { GroupProxy } from "./switch/group-proxy.ts";
+import type { GroupTable } from "./switch/group-table.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
 import { Router } from "./switch/router.ts";
 import { addressWords } from "./uplink/address-words.ts";
@@ -15,9 +17,10 @@ import type { WorkerData } from "./worker-data.ts";
 export function createSwitching(
   data: Pick<WorkerData, "routing">,
   segment: SegmentParts,
-  counters: Counters,
+  around: { readonly counters: Counters; readonly nowMs: number },
 ): Pick<Plane, "forwarding" | "router"> {
   const { routing } = data;
+  const { counters } = around;
   if (routing === undefined) {
     const forwarding = new Forwarding({ ...segment.parts, portsMax: PORTS_MAX, counters });
     return { forwarding, router: undefined };
@@ -36,8 +39,17 @@ export function createSwitching(
     ownersMax: OWNERS_MAX,
     answers,
     counters,
+    ...(segment.groups === undefined ? {} : { groups: createProxy(segment.groups, around) }),
   });
   return { forwarding: undefined, router };
+}
+
+function createProxy(
+  table: GroupTable,
+  around: { readonly counters: Counters; readonly nowMs: number },
+): GroupProxy {
+  const membershipMs = GROUP_MEMBERSHIP_MS;
+  return new GroupProxy({ table, portsMax: PORTS_MAX, membershipMs, ...around });
 }
 
 /** Gives the router the table that was posted, if it was. */

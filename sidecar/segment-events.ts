@@ -7,7 +7,7 @@ import { GROUP_SWEEP_ROWS } from "./limits.ts";
 import { notice } from "./notices.ts";
 import type { Plane } from "./plane.ts";
 import { QUERIER_OURS } from "./switch/querier.ts";
-import type { Snooping } from "./switch/snooping.ts";
+import type { GroupKeeper } from "./switch/switching.ts";
 import { formatMac } from "./wire/ethernet.ts";
 
 /** At most one notice of a kind in so long. */
@@ -16,9 +16,9 @@ export const EVENTS_INTERVAL_MS = 1000;
 const STORMS = ["broadcast", "unknownUnicast", "multicast"] as const;
 
 /** Lets memberships run out, and tells who asks for them when that has changed. */
-export function sweepGroups(plane: Plane, snooping: Snooping): void {
-  snooping.tick(plane.nowMs, GROUP_SWEEP_ROWS);
-  for (const querier of snooping.queriers) {
+export function sweepGroups(plane: Plane, groups: GroupKeeper): void {
+  groups.tick(plane.nowMs, GROUP_SWEEP_ROWS);
+  for (const querier of groups.queriers) {
     const port = querier.isAsking ? QUERIER_OURS : querier.otherPort;
     if (port === querier.toldPort) continue;
     querier.toldPort = port;

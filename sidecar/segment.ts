@@ -37,8 +37,12 @@ export function createSegment(
   data: Pick<WorkerData, "link" | "segment" | "routing" | "isDialling">,
   around: Surroundings,
 ): SegmentParts {
-  if (data.link === "TwoPeer" || data.routing !== undefined)
-    return { address4: undefined, parts: {} };
+  const { routing } = data;
+  if (data.link === "TwoPeer" || routing !== undefined) {
+    if (routing?.isProxy !== true) return { address4: undefined, parts: {} };
+    const address4 = routing.own4 === undefined ? undefined : addressWords(routing.own4);
+    return { groups: createGroups(randomInt(2 ** 31)), address4, parts: {} };
+  }
   const stations = createStations(randomInt(2 ** 31));
   const { snooping, storm } = data.segment ?? {};
   const common = {

@@ -71,13 +71,14 @@ export class TunnelRoutes {
     this.#filter = undefined;
   }
 
-  #openFilter({ fromSegment, masquerade }: RoutingConfig): void {
+  #openFilter({ fromSegment, masquerade, isProxy }: RoutingConfig): void {
     const { namespace, name } = this.#config;
     const { filter, problems } = PacketFilter.open({
       owner: `${namespace}/${name}`,
       interface: this.#device.name,
       networks: fromSegment,
       masquerade,
+      hasGroups: isProxy === true,
     });
     this.#filter = filter;
     for (const problem of problems) this.#log.error(problem);

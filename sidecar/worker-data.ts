@@ -20,6 +20,8 @@ export interface RoutingSettings {
   /** Two peers: straight across, no table. */
   readonly isStraight: boolean;
   readonly isPeerToPeer: boolean;
+  /** Groups are forwarded to those who joined them. */
+  readonly isProxy: boolean;
   /** Our own addresses, which answer for the router; absent: that family is not answered. */
   readonly own4: string | undefined;
   readonly own6: string | undefined;

@@ -106,12 +106,12 @@ export class WorkerLoop {
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
     const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
-    const { stations, groups } = segment;
-    tables({ stations: stations?.memory, groups: groups?.memory });
+    const { stations } = segment;
+    tables({ stations: stations?.memory, groups: segment.groups?.memory });
     this.#plane = createPlane(createLane, {
       isDialling: data.isDialling,
       isStream: data.isStream,
-      ...createSwitching(data, segment, counters),
+      ...createSwitching(data, segment, { counters, nowMs: this.#clock.nowMs() }),
       stations,
       own,
       address4: segment.address4,
@@ -128,9 +128,9 @@ export class WorkerLoop {
       fragmentBytes: data.fragmentBytes,
       uplinkCount: data.uplinks.length,
     });
-    const { lane, forwarding, switching } = this.#plane;
+    const { lane, groups, switching } = this.#plane;
     switching.openPort(TAP_PORT);
-    forwarding?.snooping?.portReady(TAP_PORT, this.#clock.nowMs());
+    groups?.portReady(TAP_PORT, this.#clock.nowMs());
     this.#attach("control", lane.attachControl(data.controlHandle));
     this.#attach("tap", lane.attachTap(data.tapHandle));
     for (const handle of data.socketHandles) this.#attach("socket", lane.attachSocket(handle));
@@ -269,7 +269,7 @@ export class WorkerLoop {
   }
 
   #sweep(nowMs: number): void {
-    const { forwarding, switching } = this.#plane;
+    const { groups, switching } = this.#plane;
     switching.sweep(STATION_SWEEP_ROWS);
     if (this.#plane.isStream) sweepConnections(this.#plane);
     sendLoopProbes(this.#plane);
@@ -279,7 +279,7 @@ export class WorkerLoop {
       this.#toldMs = nowMs;
       tellEvents(this.#plane);
     }
-    if (forwarding?.snooping !== undefined) sweepGroups(this.#plane, forwarding.snooping);
+    if (groups !== undefined) sweepGroups(this.#plane, groups);
     this.#timers.set(SWEEP_TIMER, nowMs + STATION_SWEEP_INTERVAL_MS);
   }
 
@@ -299,7 +299,7 @@ export class WorkerLoop {
         session?.beginSending(order.keyId);
         // At once: a fresh session shows each end's address and that its keys work.
         if (session !== undefined && session.sealSlot >= 0) sendPing(plane, session);
-        plane.forwarding?.snooping?.portReady(order.index, nowMs);
+        plane.groups?.portReady(order.index, nowMs);
         return;
       }
       case "closeSession":

@@ -148,6 +148,7 @@ export function deviceOf(tunnel: VpnTunnel): DeviceConfig {
   const { addresses, gateway, workloads, multicast, transport } = tunnel.spec;
   const bridge = gateway?.bridge;
   const isRouted = tunnel.spec.mode === "Routed";
+  const hasGroups = !isRouted || multicast.proxy === true;
   const name = workloads?.interface;
   return {
     kind: isRouted ? "tun" : "tap",
@@ -157,7 +158,7 @@ export function deviceOf(tunnel: VpnTunnel): DeviceConfig {
     ...ownAddress("address4", addresses?.gateway, addresses?.segment),
     ...ownAddress("address6", addresses?.gateway6, addresses?.segment6),
     multicastRoutes:
-      workloads === undefined || bridge !== undefined || isRouted ? [] : multicast.routes,
+      workloads === undefined || bridge !== undefined || !hasGroups ? [] : multicast.routes,
     mtu: transport.mtu,
   };
 }

@@ -136,6 +136,13 @@ test("a wrong tunnel stops only itself, and says everything at once", async (con
 const LACKING: readonly (readonly [string, Fields])[] = [
   ["spec.uplinks", { uplinks: { name: "x" } }],
   ["spec.transport.fragmentBytes", { transport: { fragmentBytes: 1372, protocol: "Tcp" } }],
+  [
+    "spec.multicast.proxy",
+    {
+      ...{ mode: "Routed", link: "TwoPeer", multicast: { proxy: true } },
+      addresses: { ...ADDRESSES, gateway: "10.20.0.1" },
+    },
+  ],
   ["spec.security.issuerRef", { security: { issuerRef: { name: "x" } } }],
   ["spec.security.userPassSecretRef", { security: { userPassSecretRef: { name: "x" } } }],
   ["spec.addresses.gateway", { addresses: ADDRESSES, gateway: { bridge: { interface: "br0" } } }],

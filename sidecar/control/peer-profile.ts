@@ -150,14 +150,14 @@ function multicastOf(
   peer: VpnPeer,
   own: PeerConfig | undefined,
 ): ProfileMulticast {
-  const { addresses, multicast } = tunnel.spec;
+  const { addresses, multicast, mode } = tunnel.spec;
   const address4 =
     own?.address4 === undefined ? undefined : otherAddress(addresses?.segment, own.address4);
   const address6 =
     own?.address6 === undefined ? undefined : otherAddress(addresses?.segment6, own.address6);
   return {
     bridges: peer.spec.addressing === "None",
-    routes: multicast.routes,
+    routes: mode === "Routed" && multicast.proxy !== true ? [] : multicast.routes,
     ...(address4 === undefined ? {} : { anyAddress4: address4 }),
     ...(address6 === undefined ? {} : { anyAddress6: address6 }),
   };

@@ -286,7 +286,7 @@ function applyIfconfig(draft: ProfileDraft, directive: Directive): void {
 }
 
 /**
- * Multicast networks are routed into a segment, others into a routed tunnel. 224.0.0.0/3 with
+ * Multicast networks are routed into the interface of either kind, others into a routed tunnel. 224.0.0.0/3 with
  * 240.0.0.0/4 given back is how our own profiles make stock OpenVPN route multicast on-link.
  */
 function applyRoute(draft: ProfileDraft, directive: Directive): void {

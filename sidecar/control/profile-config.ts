@@ -225,7 +225,7 @@ function settingsOf(draft: ProfileDraft): ProfileSettings {
       ...nameOf(draft),
       ...(draft.address4 === undefined ? {} : { address4: draft.address4 }),
       ...(draft.address6 === undefined ? {} : { address6: draft.address6 }),
-      multicastRoutes: kindOf(draft) === "tun" ? [] : [...new Set(draft.multicastRoutes)],
+      multicastRoutes: [...new Set(draft.multicastRoutes)],
     },
     ...(draft.mtu === undefined ? {} : { mtu: draft.mtu }),
     ...(draft.mssFixBytes === undefined ? {} : { mssFixBytes: draft.mssFixBytes }),

@@ -139,7 +139,7 @@ const FORMS: readonly string[] = [
   "`route-nopull`: no pushed route is taken; `route-noexec`: no route is set at all.",
   "`proto`, `proto-force`: udp or tcp; a `remote` may name its own, and remotes of both are tried in turn.",
   "`compress migrate` has no effect; every other `compress` and `comp-lzo`, `comp-lzo no` included, is refused: even that adds a framing byte to each packet, and compression leaks what is encrypted.",
-  "`route`, `route-ipv6`: multicast networks are routed into the segment; others are ignored with a note. `route 224.0.0.0 224.0.0.0 …` means 224.0.0.0/4.",
+  "`route`, `route-ipv6`: multicast networks are routed into the interface; of a tap, others are ignored with a note. `route 224.0.0.0 224.0.0.0 …` means 224.0.0.0/4.",
   "`verify-x509-name`: all three types, `name`, `name-prefix` and `subject` (as OpenVPN prints it).",
   "`remote-cert-eku`: TLS Web Server Authentication only.",
   "`auth`: SHA1, SHA256, SHA512, where tls-auth uses it.",

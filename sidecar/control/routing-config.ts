@@ -34,7 +34,7 @@ export function tableProblem(
 }
 
 function routingOf(tunnel: VpnTunnel): RoutingConfig | undefined {
-  const { mode, routes, dial } = tunnel.spec;
+  const { mode, routes, dial, multicast } = tunnel.spec;
   if (mode !== "Routed") return undefined;
   const { toSegment, fromSegment = [], peerToPeer = true, masquerade = false } = routes ?? {};
   return {
@@ -42,6 +42,7 @@ function routingOf(tunnel: VpnTunnel): RoutingConfig | undefined {
     fromSegment,
     isPeerToPeer: peerToPeer,
     masquerade,
+    ...(multicast.proxy === true && { isProxy: true }),
     ...(dial === undefined ? {} : { pushed: { within: toSegment ?? [] } }),
   };
 }

@@ -100,6 +100,8 @@ export interface RoutingConfig {
   /** Networks at this side that the far end may reach. */
   readonly fromSegment: readonly string[];
   readonly isPeerToPeer: boolean;
+  /** Groups are forwarded to those who joined them (IGMP and MLD proxy); absent: nowhere. */
+  readonly isProxy?: true;
   /** What goes through takes this host's own address. */
   readonly masquerade: boolean;
   /** Of a dialling end: what it takes of the routes that the server pushes. */

@@ -27,6 +27,8 @@ export interface GroupReportsOptions {
   readonly membershipMs: number;
   /** How many stations are behind a port: one means that a leave needs nobody else's word. */
   readonly stationsBehind: (port: number) => number;
+  /** Behind each port is one host: what it leaves ends without a question. */
+  readonly leavesAtOnce?: true;
   readonly counters: Pick<Counters, "add">;
 }
 
@@ -94,7 +96,7 @@ export class GroupReports {
   }
 
   #apply(kind: number, { querier, port }: ReportPlace, nowMs: number): void {
-    const { table, questions, stationsBehind, counters, membershipMs } = this.#options;
+    const { table, stationsBehind, counters, membershipMs } = this.#options;
     if (!isTracked(this.#group, querier.family)) return;
     const isJoin =
       kind === RecordKind.isExclude ||
@@ -116,10 +118,14 @@ export class GroupReports {
     }
     const asks = table.report(member, kind, this.#sources, nowMs);
     if (asks === Ask.nothing) return;
+    if (this.#options.leavesAtOnce === true) {
+      table.lower(member, asks, nowMs);
+      return;
+    }
     // Where others ask, they ask about this leave too, unless the port is a single host's.
     if (!querier.isAsking && stationsBehind(port) > 1) return;
     const place = { ...placeOf(querier, port), version: 3 } as const;
-    questions.ask(member, asks, place, { group: this.#group, nowMs });
+    this.#options.questions.ask(member, asks, place, { group: this.#group, nowMs });
   }
 }
 

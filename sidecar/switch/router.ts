@@ -6,6 +6,7 @@
  * RFC 1812 and RFC 8200 for what is forwarded from peer to peer: one hop is taken off, and senders
  * hear why a packet did not go on. What is for this host or the networks behind it goes to its
  * kernel as it came: that is the router there. Between two peers it is a wire, without any table.
+ * Groups are forwarded where a proxy keeps their memberships (RFC 4605), and else not at all.
  */
 
 import assert from "node:assert/strict";
@@ -13,6 +14,7 @@ import { Counter, type Counters } from "../counters.ts";
 import { TAP_PORT } from "../ports.ts";
 import { IcmpProblem, lowerTimeToLive } from "../wire/icmp-error.ts";
 import type { IcmpAnswers } from "./answers.ts";
+import type { GroupProxy } from "./group-proxy.ts";
 import { NO_PORT } from "./mac-table.ts";
 import { NOBODY, PrefixTable, type PrefixWords, prefixWords } from "./prefix-table.ts";
 import type { Switching } from "./switching.ts";
@@ -23,6 +25,10 @@ const REFUSED = -1;
 const IPV4_HEADER_BYTES_MIN = 20;
 const IPV6_HEADER_BYTES = 40;
 const DO_NOT_FRAGMENT = 0x4000;
+/** The first four bits of IPv4 groups, and the first byte of IPv6 ones. */
+const GROUP4 = 14;
+const GROUP6 = 0xff;
+const PROTOCOL_IGMP = 2;
 
 export interface RouterOptions {
   /** Two peers: packets go straight across. */
@@ -33,13 +39,16 @@ export interface RouterOptions {
   /** Numbers of owners: 0 is this host, n a peer. */
   readonly ownersMax: number;
   readonly answers: IcmpAnswers;
+  /** Absent: groups go nowhere. */
+  readonly groups?: GroupProxy;
   readonly counters: Pick<Counters, "add">;
 }
 
 /** The decisions of one router. */
 export class Router implements Switching {
-  readonly targets: Int32Array = new Int32Array(1);
+  readonly targets: Int32Array;
   readonly answers: IcmpAnswers;
+  readonly groups: GroupProxy | undefined;
   nowMs = 0;
 
   readonly #isStraight: boolean;
@@ -58,7 +67,9 @@ export class Router implements Switching {
   #otherPort: number = NO_PORT;
 
   constructor(options: RouterOptions) {
+    this.targets = new Int32Array(options.portsMax);
     this.answers = options.answers;
+    this.groups = options.groups;
     this.#isStraight = options.isStraight;
     this.#isPeerToPeer = options.isPeerToPeer;
     this.#counters = options.counters;
@@ -82,6 +93,7 @@ export class Router implements Switching {
   closePort(port: number): void {
     if (this.#otherPort === port) this.#otherPort = NO_PORT;
     const owner = this.#owners[port] as number;
+    this.groups?.portClosed(port, this.nowMs);
     this.#owners[port] = NOBODY;
     this.#mtuBytes[port] = 0;
     if (owner !== NOBODY && this.#ports[owner] === port) this.#ports[owner] = NO_PORT;
@@ -93,6 +105,22 @@ export class Router implements Switching {
     this.#owners[port] = owner;
     this.#ports[owner] = port;
     this.#mtuBytes[port] = mtuBytes;
+  }
+
+  /** Writes the ports of all peers that have an owner to `targets`; returns how many. */
+  everyPeer(): number {
+    let count = 0;
+    for (let port = 0; port < this.#owners.length; port++) {
+      if (port === TAP_PORT || this.#owners[port] === NOBODY) continue;
+      this.targets[count] = port;
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Whether packets can go there. */
+  isLive(port: number): boolean {
+    return this.#owners[port] !== NOBODY;
   }
 
   decide(view: DataView, start: number, limit: number, source: number): number {
@@ -124,15 +152,21 @@ export class Router implements Switching {
     if (headerBytes < IPV4_HEADER_BYTES_MIN || bytes < headerBytes || bytes > limit - start) {
       return this.#refuse(Counter.routerMalformed);
     }
+    const address = view.getUint32(start + 16);
+    const isReport = address >>> 28 === GROUP4 && view.getUint8(start + 9) === PROTOCOL_IGMP;
+    if (isReport && this.#hear(view, start, start + bytes, source)) return REFUSED;
     if (source !== TAP_PORT) {
       const owner = this.#table.lookup4(view.getUint32(start + 12));
       if (owner === NOBODY || owner !== this.#owners[source]) {
         return this.#refuse(Counter.routerSourceRefused);
       }
     }
-    const address = view.getUint32(start + 16);
     // Groups, and behind them what is no single host's: 255.255.255.255 among them.
-    if (address >>> 28 >= 14) return this.#refuse(Counter.routerGroup);
+    if (address >>> 28 >= GROUP4) {
+      const isLinkLocalGroup = (address & 0xffff_ff00) >>> 0 === 0xe000_0000;
+      const isRouted = address >>> 28 === GROUP4 && !isLinkLocalGroup;
+      return this.#toGroup(view, start, isRouted ? bytes : 0, source);
+    }
     this.#packet.start = start;
     this.#packet.limit = start + bytes;
     const target = this.#target(view, this.#table.lookup4(address), source);
@@ -153,6 +187,8 @@ export class Router implements Switching {
     if (limit - start < IPV6_HEADER_BYTES) return this.#refuse(Counter.routerMalformed);
     const bytes = IPV6_HEADER_BYTES + view.getUint16(start + 4);
     if (bytes > limit - start) return this.#refuse(Counter.routerMalformed);
+    const isGroup = view.getUint8(start + 24) === GROUP6;
+    if (isGroup && this.#hear(view, start, start + bytes, source)) return REFUSED;
     if (isLinkLocal(view, start + 8) || isLinkLocal(view, start + 24)) {
       return this.#refuse(Counter.routerLinkLocal);
     }
@@ -162,7 +198,10 @@ export class Router implements Switching {
         return this.#refuse(Counter.routerSourceRefused);
       }
     }
-    if (view.getUint8(start + 24) === 0xff) return this.#refuse(Counter.routerGroup);
+    if (isGroup) {
+      const isRouted = (view.getUint8(start + 25) & 15) > 2;
+      return this.#toGroup(view, start, isRouted ? bytes : 0, source);
+    }
     this.#packet.start = start;
     this.#packet.limit = start + bytes;
     const target = this.#target(view, this.#table.lookup6(view, start + 24), source);
@@ -176,6 +215,57 @@ export class Router implements Switching {
     }
     this.targets[0] = target;
     return 1;
+  }
+
+  /** Whether it was about memberships: then it has arrived. */
+  #hear(view: DataView, start: number, limit: number, source: number): boolean {
+    const { groups } = this;
+    if (groups === undefined) return false;
+    groups.nowMs = this.nowMs;
+    return groups.hear(view, start, limit, source);
+  }
+
+  /** To a group that is routed; `bytes` 0: it is not. Nobody is told why it did not go on (RFC 1122). */
+  #toGroup(view: DataView, start: number, bytes: number, source: number): number {
+    // HOT PATH
+    const { groups, targets } = this;
+    if (groups === undefined || bytes === 0) return this.#refuse(Counter.routerGroup);
+    groups.nowMs = this.nowMs;
+    const found = groups.members(view, start);
+    const isIpv4 = view.getUint8(start) >>> 4 === 4;
+    const hopAt = start + (isIpv4 ? 8 : 7);
+    const hasHops = source === TAP_PORT || view.getUint8(hopAt) > 1;
+    const mayCut = isIpv4 && (view.getUint16(start + 6) & DO_NOT_FRAGMENT) === 0;
+    let count = 0;
+    let hasPeer = false;
+    let why: Counter = Counter.switchGroupUnknown;
+    for (let place = 0; place < found; place++) {
+      const port = groups.ports[place] as number;
+      if (port === source || this.#owners[port] === NOBODY) continue;
+      if (port !== TAP_PORT) {
+        const mtuBytes = this.#mtuBytes[port] as number;
+        const isTooBig = !mayCut && mtuBytes > 0 && bytes > mtuBytes;
+        if (source !== TAP_PORT && !this.#isPeerToPeer) why = Counter.routerPeerToPeerRefused;
+        else if (!hasHops) why = Counter.routerHopLimit;
+        else if (isTooBig) why = Counter.routerTooBig;
+        else {
+          hasPeer = true;
+          targets[count] = port;
+          count += 1;
+        }
+      } else {
+        targets[count] = port;
+        count += 1;
+      }
+    }
+    if (count === 0) return this.#refuse(why);
+    this.#counters.add(Counter.switchGroupFrames, 1);
+    if (hasPeer && source !== TAP_PORT) {
+      if (isIpv4) lowerTimeToLive(view, start);
+      else view.setUint8(hopAt, view.getUint8(hopAt) - 1);
+      this.#counters.add(Counter.routerForwarded, 1);
+    }
+    return count;
   }
 
   /** The port of an owner, or NO_PORT: refused, and the sender is told. */

@@ -22,6 +22,7 @@ import { GroupReports, placeOf } from "./group-reports.ts";
 import type { GroupTable } from "./group-table.ts";
 import { PortQueries } from "./port-queries.ts";
 import { Querier, type QuerierMode, ROUTER_MS, STARTUP_RESPONSE_MS } from "./querier.ts";
+import type { GroupKeeper } from "./switching.ts";
 
 /** What `decide` returns when the frame goes everywhere. */
 export const FLOOD = -1;
@@ -55,7 +56,7 @@ export interface SnoopingOptions {
 }
 
 /** The multicast of one switch. */
-export class Snooping {
+export class Snooping implements GroupKeeper {
   /** Ports of the last frame that was not flooded, perhaps with repetitions. */
   readonly ports: Int32Array;
   readonly questions: GroupQuestions;

@@ -4,6 +4,21 @@
  * out of the slab, counts whatever it refuses, and never names the port that a frame came from.
  */
 
+import type { Query } from "./group-questions.ts";
+import type { Querier } from "./querier.ts";
+
+/** Who keeps memberships in groups: the snooping of a switch, the proxy of a router. */
+export interface GroupKeeper {
+  /** Of every VLAN in use, both families. */
+  readonly queriers: readonly Querier[];
+  /** A peer can be reached from now on: what it has joined is asked for. */
+  portReady(port: number, nowMs: number): void;
+  /** Lets times run out: call every 100 ms. */
+  tick(nowMs: number, rowsMax: number): void;
+  /** The next query to be sent; valid until the next call of anything here. */
+  takeQuery(): Query | undefined;
+}
+
 /** Tells senders why their packets did not go on. Absent where frames are carried. */
 export interface Answers {
   /** Where an answer to the packet just refused is to go, or negative. */

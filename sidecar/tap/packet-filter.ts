@@ -17,7 +17,12 @@ export interface FilterWish {
   /** Networks that what comes out of the tunnel may go on to. */
   readonly networks: readonly string[];
   readonly masquerade: boolean;
+  /** Groups may go on, where a multicast router of this host takes them. */
+  readonly hasGroups: boolean;
 }
+
+/** IPv6 ones, and those of IPv4. */
+const GROUPS: readonly string[] = ["ff00::/8", "224.0.0.0/4"];
 
 /** An empty chain of this name says that forwarding was off before. */
 const WAS_OFF: Readonly<Record<string, string>> = { 4: "was_off_4", 6: "was_off_6" };
@@ -114,8 +119,8 @@ function switchForwarding(family: string, value: "0" | "1"): boolean {
 }
 
 function tableText(wish: FilterWish, turnedOn: readonly string[]): string {
-  const { owner, interface: name, networks, masquerade } = wish;
-  const allowed = networks.map(
+  const { owner, interface: name, networks, masquerade, hasGroups } = wish;
+  const allowed = [...networks, ...(hasGroups ? GROUPS : [])].map(
     (network) => `    ${network.includes(":") ? "ip6" : "ip"} daddr ${network} accept`,
   );
   return [

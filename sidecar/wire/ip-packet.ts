@@ -1,7 +1,7 @@
 /**
- * Where things stand in an IP packet inside an Ethernet frame, for the parts of the switch that
- * look behind the MAC addresses. One invariant: when `read` returns a version, header, addresses
- * and payload lie within the frame, and every field says so; any bytes may come in. RFC 791;
+ * Where things stand in an IP packet, inside an Ethernet frame or bare, for the parts of switch and
+ * router that look into it. One invariant: when `read` returns a version, header, addresses
+ * and payload lie within the bytes given, and every field says so; any bytes may come in. RFC 791;
  * RFC 8200; router alert: RFC 2113, RFC 2711.
  */
 
@@ -60,6 +60,19 @@ export class IpPacket {
     this.networkAt = at;
     if (type === ethernet.EtherType.ipv4) this.#readIpv4(view, at, limit);
     else if (type === ethernet.EtherType.ipv6) this.#readIpv6(view, at, limit);
+    return this.version;
+  }
+
+  /** Reads a packet that has no frame around it; returns `version`. */
+  readBare(view: DataView, start: number, limit: number): 0 | 4 | 6 {
+    // HOT PATH
+    this.version = 0;
+    this.etherType = 0;
+    this.networkAt = start;
+    if (limit <= start) return 0;
+    const version = view.getUint8(start) >>> 4;
+    if (version === 4) this.#readIpv4(view, start, limit);
+    else if (version === 6) this.#readIpv6(view, start, limit);
     return this.version;
   }
 

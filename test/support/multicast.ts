@@ -20,8 +20,10 @@ export interface Group {
   readonly family: 4 | 6;
   readonly address: string;
   readonly port: number;
-  /** For a program that is told its interface; absent: the kernel takes the one of its route. */
+  /** For programs that are told their interface; absent: the kernel takes the one of its route. */
   readonly interface?: string;
+  /** Hops that datagrams may take; absent: the kernel's default, one. */
+  readonly hops?: number;
 }
 
 /** A receiver that counts what it really got. */
@@ -132,5 +134,15 @@ function senderCommand(group: Group): readonly string[] {
     group.family === 4
       ? `UDP4-DATAGRAM:${group.address}:${group.port}`
       : `UDP6-DATAGRAM:[${group.address}]:${group.port}`;
-  return ["socat", "-u", "STDIN", target];
+  const { family, hops, interface: device } = group;
+  const options = [
+    ...(device === undefined ? [] : [`so-bindtodevice=${device}`]),
+    ...(hops === undefined ? [] : [family === 4 ? `ip-multicast-ttl=${hops}` : ipv6Hops(hops)]),
+  ];
+  return ["socat", "-u", "STDIN", [target, ...options].join(",")];
+}
+
+/** IPPROTO_IPV6, IPV6_MULTICAST_HOPS: socat has no name for it. */
+function ipv6Hops(hops: number): string {
+  return `setsockopt-int=41:18:${hops}`;
 }
