@@ -7,6 +7,7 @@ import "../../authority/reflect-shim.ts";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createAuthority, issueCertificate } from "../../authority/certificate.ts";
+import type { TunnelConfig } from "../../sidecar/control/tunnel-config.ts";
 import { nodeTlsEngines } from "../../sidecar/session/handshake/node-tls-engine.ts";
 import type { TlsEngineFactory } from "../../sidecar/session/handshake/tls-engine.ts";
 import { PlanesSimulation } from "./planes-simulation.ts";
@@ -61,18 +62,16 @@ async function tlsEngines(): Promise<(commonName: string) => TlsEngineFactory> {
   for (const commonName of names) {
     const isGateway = commonName === "gateway";
     const use = isGateway ? "server" : "client";
-    const pair = await issueCertificate(authority, { commonName, use, ...age });
-    const { certificatePem, privateKeyPem } = pair;
-    const security = {
+    const identity = await issueCertificate(authority, { commonName, use, ...age });
+    const security: TunnelConfig["security"] = {
       dataCiphers: ["AES-256-GCM"],
       wrap: { kind: "None" },
-      certificatePem,
-      privateKeyPem,
+      identity,
       caPem: authority.certificatePem,
       peerFingerprints: [],
       remoteCertTls: isGateway ? "client" : "server",
       tlsVersionMin: "1.2",
-    } as const;
+    };
     made.set(commonName, nodeTlsEngines(security, Date.now));
   }
   return (commonName) => {
