@@ -9,7 +9,7 @@ const SILENT_MS = SETTINGS.intervalMs * SETTINGS.downAfter;
 const sending = (set: PathSet): number[] => Array.from(set.sendPaths.subarray(0, set.sendCount));
 const reply = (set: PathSet, path: number, nowMs = 0): string => {
   set.heard(path, nowMs);
-  return set.replied(path, { rttMs: 10, receivedThere: 1 }, SETTINGS);
+  return set.replied(path, { rttMs: 10, receivedThere: 1, nowMs: 0 }, SETTINGS);
 };
 
 test("a session sends by the path that it was begun on, until another one is better", () => {
@@ -32,6 +32,32 @@ test("a silent path is left at the patience's end and not before", () => {
   assert.equal(set.checkSilence(0, SILENT_MS, SILENT_MS), true);
   assert.equal(set.checkSilence(0, SILENT_MS, SILENT_MS), false, "it is told once");
   assert.deepEqual(sending(set), [1]);
+});
+
+test("a path is left for want of replies, whatever else arrives on it", () => {
+  const set = new PathSet();
+  set.open(0, 1, 0);
+  set.propose(1, 2, true);
+  reply(set, 1);
+  set.heard(0, SILENT_MS);
+  const doubtMs = SETTINGS.intervalMs * 1.5;
+  assert.equal(set.checkReplies(0, SETTINGS, doubtMs - 1), "fine");
+  assert.equal(set.checkReplies(0, SETTINGS, doubtMs), "doubtful");
+  assert.equal(set.checkReplies(0, SETTINGS, SILENT_MS - 1), "doubtful");
+  assert.deepEqual(sending(set), [0]);
+  assert.equal(set.checkReplies(0, SETTINGS, SILENT_MS), "dead");
+  assert.equal(set.checkReplies(0, SETTINGS, SILENT_MS), "fine", "it is told once");
+  assert.deepEqual(sending(set), [1]);
+});
+
+test("a path with a long round trip gets the time that a late question's answer takes", () => {
+  const set = new PathSet();
+  set.open(0, 1, 0);
+  const rttMs = 400;
+  set.replied(0, { rttMs, receivedThere: 1, nowMs: 0 }, SETTINGS);
+  const patienceMs = SILENT_MS + rttMs - SETTINGS.intervalMs * 1.5;
+  assert.equal(set.checkReplies(0, SETTINGS, patienceMs - 1), "doubtful");
+  assert.equal(set.checkReplies(0, SETTINGS, patienceMs), "dead");
 });
 
 test("a path that died is not used again before enough replies in a row", () => {
@@ -120,7 +146,7 @@ test("loss is told each way after 200 probes", () => {
     // Every tenth probe is lost on its way there, every twentieth reply on its way back.
     if (probe % 10 !== 0) there += 1;
     if (probe % 10 !== 0 && probe % 20 !== 1) {
-      set.replied(0, { rttMs: 8, receivedThere: there }, SETTINGS);
+      set.replied(0, { rttMs: 8, receivedThere: there, nowMs: 0 }, SETTINGS);
     }
   }
   const [view] = set.views();

@@ -15,7 +15,7 @@ import {
   type PathPolicy,
   type ProbeSettings,
 } from "./path-settings.ts";
-import { PathState, type PathView } from "./path-state.ts";
+import { PathState, type PathView, type ProbeReply, type ReplyCheck } from "./path-state.ts";
 
 /** Paths of one session: uplinks of the dialling end. */
 export const PATHS_MAX = 8;
@@ -110,6 +110,7 @@ export class PathSet {
     state.isWanted = true;
     state.priority = priority;
     state.heardMs = nowMs;
+    state.repliedMs = nowMs;
     this.#choose();
   }
 
@@ -144,6 +145,7 @@ export class PathSet {
       if (!state.isKnown || !state.isUsable) continue;
       state.isAlive = true;
       state.heardMs = nowMs;
+      state.repliedMs = nowMs;
     }
     this.#choose();
   }
@@ -217,11 +219,7 @@ export class PathSet {
   }
 
   /** A reply came back (dialling end). */
-  replied(
-    path: number,
-    reply: { readonly rttMs: number; readonly receivedThere: number },
-    settings: ProbeSettings,
-  ): PathChange {
+  replied(path: number, reply: ProbeReply, settings: ProbeSettings): PathChange {
     const state = this.#at(path);
     if (!state.isKnown) return "none";
     state.measure(reply);
@@ -276,7 +274,19 @@ export class PathSet {
   checkSilence(path: number, silentMsMax: number, nowMs: number): boolean {
     const state = this.#at(path);
     if (!state.isKnown || !state.isAlive) return false;
-    if (((nowMs - state.heardMs) | 0) < silentMsMax) return false;
+    return ((nowMs - state.heardMs) | 0) >= silentMsMax && this.#leave(state);
+  }
+
+  /** The same for want of replies to probes (dialling end). */
+  checkReplies(path: number, settings: ProbeSettings, nowMs: number): ReplyCheck {
+    const state = this.#at(path);
+    if (!state.isKnown || !state.isAlive) return "fine";
+    const check = state.checkReplies(settings, nowMs);
+    if (check === "dead") this.#leave(state);
+    return check;
+  }
+
+  #leave(state: PathState): true {
     state.isAlive = false;
     state.repliesInRow = 0;
     this.#choose();

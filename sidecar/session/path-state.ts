@@ -3,8 +3,13 @@
  * invariant: a figure that nobody has measured yet is absent, never 0.
  */
 
+import type { ProbeSettings } from "./path-settings.ts";
+
 /** Probes over which loss is told, unless the resource says otherwise. */
 const LOSS_WINDOW = 200;
+
+/** A reply is overdue after so many intervals. */
+const DOUBT_INTERVALS = 1.5;
 
 /** One path, as status shows it. */
 export interface PathView {
@@ -19,6 +24,17 @@ export interface PathView {
   readonly lossBackPercent?: number;
 }
 
+/** What the reply to a probe says. */
+export interface ProbeReply {
+  readonly rttMs: number;
+  /** Probes that the other end has received. */
+  readonly receivedThere: number;
+  readonly nowMs: number;
+}
+
+/** What becomes of a path for want of replies; a doubtful one is asked again and again. */
+export type ReplyCheck = "fine" | "doubtful" | "dead";
+
 /** One path. */
 export class PathState {
   isKnown = false;
@@ -31,6 +47,8 @@ export class PathState {
   priority = 0;
   weight = 1;
   heardMs = 0;
+  /** When the last reply to a probe came: only that shows that both directions work. */
+  repliedMs = 0;
   /** What the peer has to answer before packets go there; 0: nothing is asked. */
   challenge = 0;
   challengedMs = 0;
@@ -47,7 +65,8 @@ export class PathState {
   lossBackPercent = -1;
 
   /** A reply came back: its round trip, and the loss over the last window once that is full. */
-  measure(reply: { readonly rttMs: number; readonly receivedThere: number }): void {
+  measure(reply: ProbeReply): void {
+    this.repliedMs = reply.nowMs;
     this.received = (this.received + 1) >>> 0;
     this.rttMs = this.rttMs < 0 ? reply.rttMs : this.rttMs + (reply.rttMs - this.rttMs) / 8;
     const sent = (this.sequence - this.#windowSent) >>> 0;
@@ -59,6 +78,19 @@ export class PathState {
     this.#windowSent = this.sequence;
     this.#windowThere = reply.receivedThere;
     this.#windowHere = this.received;
+  }
+
+  /**
+   * Whether replies are overdue, whatever else arrives: a peer goes on sending by a path on which it
+   * hears nothing.
+   */
+  checkReplies({ intervalMs, downAfter }: ProbeSettings, nowMs: number): ReplyCheck {
+    const doubtMs = intervalMs * DOUBT_INTERVALS;
+    // Further away than that, the answer to a question of this moment would come too late to count.
+    const farMs = Math.max(0, this.rttMs - doubtMs);
+    const silentMs = (nowMs - this.repliedMs) | 0;
+    if (silentMs >= intervalMs * downAfter + farMs) return "dead";
+    return silentMs >= doubtMs ? "doubtful" : "fine";
   }
 
   view(path: number, isActive: boolean): PathView {
