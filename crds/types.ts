@@ -671,7 +671,7 @@ export interface UplinkSet {
        */
       weight: number;
       /**
-       * Next hop where it cannot be found out.
+       * Next hop where it cannot be found out. The uplink gets a routing table of its own.
        */
       gateway?: string;
     }[];

@@ -19,6 +19,7 @@ import {
 } from "./probing.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
+import { type RoutesKernel, UplinkRoutes } from "./uplink/uplink-routes.ts";
 import { type NetworkView, Uplinks } from "./uplink/uplinks.ts";
 import type { WorkerData } from "./worker-data.ts";
 
@@ -33,7 +34,8 @@ const LEAVING_MS_MAX = 10_000;
 export type Kernel = Pick<
   typeof native,
   "watchOpen" | "udpOpen" | "handleClose" | "links" | "addresses" | "routes"
->;
+> &
+  Partial<Omit<RoutesKernel, "routes">>;
 
 /** Uplinks and network changes of one data plane. */
 export class NetworkWatch {
@@ -48,13 +50,14 @@ export class NetworkWatch {
   /** Since when each uplink is leaving, and when it was last sent by. */
   readonly #leaving = new Map<number, { readonly sinceMs: number; usedMs: number }>();
 
-  constructor(plane: Plane, data: Pick<WorkerData, "uplinks">, kernel: Kernel) {
+  constructor(plane: Plane, data: Pick<WorkerData, "uplinks" | "owner">, kernel: Kernel) {
     this.#plane = plane;
     this.#kernel = kernel;
     const watch = kernel.watchOpen();
     this.#watchHandle = watch.handle;
     const errno = watch.errno === 0 ? plane.lane.attachWatch(watch.handle) : watch.errno;
     this.failure = errno === 0 ? undefined : { operation: "netlink socket", errno };
+    const routes = plane.isDialling ? uplinkRoutes(data.owner, kernel) : undefined;
     if (data.uplinks.length === 0) return;
     const sockets = {
       open: kernel.udpOpen,
@@ -63,7 +66,7 @@ export class NetworkWatch {
       close: kernel.handleClose,
     };
     const limits = { bufferBytes: SOCKET_BUFFER_BYTES, uplinksMax: PATHS_MAX };
-    this.#uplinks = new Uplinks(data.uplinks, sockets, limits);
+    this.#uplinks = new Uplinks(data.uplinks, sockets, limits, routes);
     this.#refresh(this.#uplinks);
     tellUplinks(plane, this.#uplinks, undefined, "start");
   }
@@ -152,6 +155,14 @@ export class NetworkWatch {
     this.#family = this.#family === 4 ? 6 : 4;
     return [...new Set([...changed, ...uplinks.refresh(network, this.#family)])];
   }
+}
+
+/** Also where no uplinks are declared any more: what was left is swept. */
+function uplinkRoutes(owner: string, kernel: Kernel): UplinkRoutes | undefined {
+  const { routes, routeAdd, routeDelete, rules, ruleAdd, ruleDelete } = kernel;
+  if (routeAdd === undefined || routeDelete === undefined) return undefined;
+  if (rules === undefined || ruleAdd === undefined || ruleDelete === undefined) return undefined;
+  return new UplinkRoutes(owner, { routes, routeAdd, routeDelete, rules, ruleAdd, ruleDelete });
 }
 
 function networkView(kernel: Kernel): NetworkView {

@@ -41,6 +41,7 @@ export interface PlaneEvents {
 /** What a plane is started with, beside its memory. */
 export type PlaneOptions = Pick<
   WorkerData,
+  | "owner"
   | "isDialling"
   | "isStream"
   | "link"

@@ -29,6 +29,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
   const { packets, seconds } = transport.replayWindow;
   return {
     ...handles,
+    owner: `${config.namespace}/${config.name}`,
     isDialling: role.kind === "dial",
     isStream: role.kind === "listen" && role.protocol === "Tcp",
     link,

@@ -29,6 +29,8 @@ export interface RoutingSettings {
 
 /** `workerData` of the data path's thread. */
 export interface WorkerData {
+  /** The tunnel's name, by which what it leaves in the kernel is recognised. */
+  readonly owner: string;
   readonly isDialling: boolean;
   /** A listening end by TCP. */
   readonly isStream: boolean;

@@ -62,6 +62,8 @@ export type UplinkConfig = {
   readonly priority: number;
   /** Its share of the flows with policy Balance; absent: 1. */
   readonly weight?: number;
+  /** Next hop, in a routing table of the uplink's own; absent: the main table knows the way. */
+  readonly gateway?: string;
 } & ({ readonly interface: string } | { readonly sourceAddress: string });
 
 /** We are the OpenVPN server of this tunnel. */

@@ -78,14 +78,17 @@ test("what the data plane does not do yet is refused, each with its field", () =
   const cases: readonly (readonly [string, Record<string, unknown>])[] = [
     ["reorder", { uplinks, reorder: {} }],
     ["uplinks.network", { uplinks: [{ name: "a", network: "lab/lte" }] }],
-    ["uplinks.gateway", { uplinks: [{ name: "a", interface: "eth0", gateway: "192.0.2.1" }] }],
+    [
+      "uplinks.gateway",
+      { uplinks: [{ name: "a", sourceAddress: "10.0.0.0/8", gateway: "fe80::1" }] },
+    ],
   ];
   for (const [field, spec] of cases) {
     const problems = uplinksOf(tunnel, documentsWith(spec));
     assert.ok(Array.isArray(problems) && problems.length === 1, field);
     assert.match(
       String(problems),
-      new RegExp(`^UplinkSet lab/x spec.${field}: .*not|cluster only`),
+      new RegExp(`^UplinkSet lab/x spec.${field}: .*not|cluster only|family`),
     );
   }
 });

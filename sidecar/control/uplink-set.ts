@@ -38,7 +38,13 @@ export function uplinksOf(
 function configOf({ spec }: UplinkSet): UplinksConfig {
   const uplinks = spec.uplinks.map((uplink): UplinkConfig => {
     const priority = uplink.priority + (uplink.metered ? METERED_PRIORITY : 0);
-    const base = { name: uplink.name, priority, weight: uplink.weight };
+    const { gateway } = uplink;
+    const base = {
+      name: uplink.name,
+      priority,
+      weight: uplink.weight,
+      ...(gateway === undefined ? {} : { gateway }),
+    };
     return uplink.interface === undefined
       ? { ...base, sourceAddress: uplink.sourceAddress ?? "" }
       : { ...base, interface: uplink.interface };
@@ -71,9 +77,12 @@ function refused({ metadata, spec }: UplinkSet): string[] {
       "a Multus attachment exists in a cluster only: name the interface",
     ],
     [
-      spec.uplinks.some((uplink) => uplink.gateway !== undefined),
+      spec.uplinks.some(
+        ({ gateway, sourceAddress = gateway }) =>
+          gateway !== undefined && gateway.includes(":") !== sourceAddress?.includes(":"),
+      ),
       "uplinks.gateway",
-      "gateways are not set yet: give the interface a route of its own, then remove it",
+      "a gateway and the sourceAddress beside it are of one family: both IPv4 or both IPv6",
     ],
   ];
   return rows

@@ -7,6 +7,17 @@
  */
 
 import { createRequire } from "node:module";
+import type {
+  Address,
+  AddressEntry,
+  Link,
+  LinkChange,
+  Route,
+  RouteWish,
+  Rule,
+} from "./network-entries.ts";
+
+export type { Address, AddressEntry, Link, LinkChange, Route, RouteWish, Rule };
 
 /** Whether a call succeeded. */
 export interface Result {
@@ -168,68 +179,6 @@ export interface Parity {
 /** The constructor of `Parity`; both views are over SharedArrayBuffers, or it throws. */
 export type ParityConstructor = new (slab: Uint8Array, shards: Int32Array) => Parity;
 
-/** A network interface. */
-export interface Link {
-  readonly index: number;
-  readonly name: string;
-  /** "bridge", "tun" (taps too), "veth", ...; "" for hardware and the loopback. */
-  readonly kind: string;
-  /** Index of the bridge it belongs to, 0 for none. */
-  readonly master: number;
-  readonly mtu: number;
-  readonly isUp: boolean;
-  readonly hasCarrier: boolean;
-  /** Lower case with colons; "" where the link has none. */
-  readonly mac: string;
-  readonly alias: string;
-}
-
-/** What to change of a link; what is absent stays. */
-export interface LinkChange {
-  readonly index: number;
-  readonly isUp?: boolean;
-  readonly mtu?: number;
-  /** 0 takes it out of its bridge. */
-  readonly master?: number;
-  readonly mac?: string;
-  /** At most 255 bytes. */
-  readonly alias?: string;
-}
-
-/** An IP address of an interface. */
-export interface Address {
-  readonly index: number;
-  readonly address: string;
-  readonly prefixBits: number;
-}
-
-/** A route to set or to take away. */
-export interface RouteWish {
-  /** "0.0.0.0" or "::" with 0 prefix bits is the default route. */
-  readonly destination: string;
-  readonly prefixBits: number;
-  readonly index: number;
-  readonly gateway?: string;
-  /** Absent: the main table, 254. */
-  readonly table?: number;
-  /** Absent: 0, which IPv6 takes as 1024. */
-  readonly metric?: number;
-  /** Who set it; 250 is ours. */
-  readonly protocol: number;
-}
-
-/** A route that is there. */
-export interface Route extends RouteWish {
-  readonly family: 4 | 6;
-  readonly table: number;
-  readonly metric: number;
-}
-
-/** An address that is there. */
-export interface AddressEntry extends Address {
-  readonly family: 4 | 6;
-}
-
 /** What the Rust side exports. */
 interface Addon {
   readonly Lane: LaneConstructor;
@@ -255,6 +204,9 @@ interface Addon {
   routes(): Result & { readonly routes: readonly Route[] };
   routeAdd(route: RouteWish): number;
   routeDelete(route: RouteWish): number;
+  rules(): Result & { readonly rules: readonly Rule[] };
+  ruleAdd(rule: Rule): number;
+  ruleDelete(rule: Rule): number;
 }
 
 function load(): Addon {
@@ -382,4 +334,19 @@ export function routeAdd(route: RouteWish): number {
 /** Deletes the route that is like this; 0, ESRCH when there is none, or another errno. */
 export function routeDelete(route: RouteWish): number {
   return addon.routeDelete(route);
+}
+
+/** All rules of both families. */
+export function rules(): Result & { readonly rules: readonly Rule[] } {
+  return addon.rules();
+}
+
+/** Adds a rule; 0, EEXIST when it is there, or another errno. */
+export function ruleAdd(rule: Rule): number {
+  return addon.ruleAdd(rule);
+}
+
+/** Deletes the rule that is like this; 0, ENOENT when there is none, or another errno. */
+export function ruleDelete(rule: Rule): number {
+  return addon.ruleDelete(rule);
 }

@@ -13,15 +13,19 @@ import {
   linkSet,
   links,
   type Route,
+  type Rule,
   routeAdd,
   routeDelete,
   routes,
+  ruleAdd,
+  ruleDelete,
+  rules,
 } from "./native.ts";
 import { requireOwnNamespace } from "./own-namespace.ts";
 
 requireOwnNamespace();
 
-const { EEXIST, EINVAL, ENODEV, EADDRNOTAVAIL, ESRCH, EAFNOSUPPORT } = constants.errno;
+const { EEXIST, EINVAL, ENODEV, ENOENT, EADDRNOTAVAIL, ESRCH, EAFNOSUPPORT } = constants.errno;
 const OURS = 250;
 
 function listLinks(): readonly Link[] {
@@ -151,4 +155,28 @@ test("a long list comes whole", () => {
   const names = new Set(listLinks().map((entry) => entry.name));
   for (let at = 0; at < 30; at++) assert.ok(names.has(`flm${at}`));
   for (const { index } of made) assert.equal(linkDelete(index), 0);
+});
+
+test("rules of both families are added, listed as they were asked for, and deleted", () => {
+  const wishes: Rule[] = [
+    { family: 4, priority: 100, table: 254, interface: "veth9", suppressBits: 0 },
+    { family: 4, priority: 101, table: 0x4000_0001, source: "192.0.2.7" },
+    { family: 6, priority: 102, table: 0x4000_0001, interface: "veth9" },
+    { family: 6, priority: 103, table: 7, source: "2001:db8::7" },
+  ];
+  for (const wish of wishes) {
+    assert.equal(ruleAdd(wish), 0, JSON.stringify(wish));
+    assert.equal(ruleAdd(wish), EEXIST, JSON.stringify(wish));
+  }
+  const listed = rules().rules.filter((rule) => rule.priority >= 100 && rule.priority <= 103);
+  assert.deepEqual(
+    listed.sort((a, b) => a.priority - b.priority),
+    wishes,
+  );
+  for (const wish of wishes) {
+    assert.equal(ruleDelete(wish), 0);
+    assert.equal(ruleDelete(wish), ENOENT);
+  }
+  assert.equal(ruleAdd({ family: 4, priority: 1, table: 1, source: "::1" }), EAFNOSUPPORT);
+  assert.equal(ruleAdd({ family: 4, priority: -1, table: 1 }), EINVAL);
 });

@@ -11,6 +11,7 @@ import type { AddressEntry, Link, Route, UdpOpenResult, UdpWish } from "../nativ
 import { isInNetwork } from "./address-words.ts";
 import { openEitherFamily } from "./open-socket.ts";
 import { isSameWay, placeUplinks, type UplinkPlaces } from "./uplink-places.ts";
+import type { UplinkRoutes, Way } from "./uplink-routes.ts";
 
 /** What the kernel says of this machine's network, all at one moment. */
 export interface NetworkView {
@@ -65,11 +66,19 @@ export function judgeUplink(
   if (!link.isUp) return unusable("interface is down");
   if (!link.hasCarrier) return unusable("no carrier");
   if (entry === undefined) return unusable(NO_ADDRESS);
-  const hasRoute = network.routes.some(
-    (route) => route.index === link.index && route.family === family && route.table === MAIN_TABLE,
-  );
+  const hasRoute =
+    gatewayFor(config, family) !== undefined ||
+    network.routes.some(
+      (route) =>
+        route.index === link.index && route.family === family && route.table === MAIN_TABLE,
+    );
   if (!hasRoute) return unusable("no route");
   return { ...base, isUsable: true, cause: `address ${entry.address}`, address: entry.address };
+}
+
+/** The gateway that is declared, if it is of this family. */
+function gatewayFor({ gateway }: UplinkConfig, family: 4 | 6): string | undefined {
+  return gateway !== undefined && (isIPv4(gateway) ? 4 : 6) === family ? gateway : undefined;
 }
 
 const MAIN_TABLE = 254;
@@ -93,6 +102,18 @@ function linkOf(
   return network.links.find((link) => link.index === entry?.index);
 }
 
+/** The table that an uplink is to have; undefined: it names no gateway, or has nothing to send from. */
+function wayOf(config: UplinkConfig, state: UplinkState, family: 4 | 6): Way | undefined {
+  const gateway = gatewayFor(config, family);
+  if (gateway === undefined || !state.isUsable) return undefined;
+  const { interfaceName, interfaceIndex, address } = state;
+  return { interfaceName, interfaceIndex, address, gateway };
+}
+
+function refusedBy(state: UplinkState, cause: string): UplinkState {
+  return { ...state, isUsable: false, cause, address: "" };
+}
+
 interface Bound {
   readonly handle: number;
   readonly socket: number;
@@ -111,6 +132,7 @@ export class Uplinks {
   #places: UplinkPlaces;
   readonly #sockets: UplinkSockets;
   readonly #bufferBytes: number;
+  readonly #routes: UplinkRoutes | undefined;
   readonly #states: (UplinkState | undefined)[] = [];
   readonly #bound: (Bound | undefined)[] = [];
   readonly #changes: string[] = [];
@@ -119,7 +141,9 @@ export class Uplinks {
     configs: readonly UplinkConfig[],
     sockets: UplinkSockets,
     limits: { readonly bufferBytes: number; readonly uplinksMax: number },
+    routes?: UplinkRoutes,
   ) {
+    this.#routes = routes;
     this.#sockets = sockets;
     this.#bufferBytes = limits.bufferBytes;
     this.#places = placeUplinks([], configs, limits.uplinksMax);
@@ -169,6 +193,7 @@ export class Uplinks {
   /** Closes what a leaving uplink has; its number is free. */
   drop(uplink: number): void {
     this.#unbind(uplink);
+    this.#routes?.keep(uplink, undefined, []);
     this.#states[uplink] = undefined;
     this.#places = this.#places.map((one, at) => (at === uplink ? undefined : one));
   }
@@ -177,7 +202,11 @@ export class Uplinks {
   refresh(network: NetworkView, family: 4 | 6): number[] {
     return this.#places.flatMap((one, uplink) => {
       if (one === undefined) return [];
-      const state = this.#bind(uplink, judgeUplink(one.config, network, family));
+      const judged = judgeUplink(one.config, network, family);
+      const way = wayOf(one.config, judged, family);
+      const problem = this.#routes?.keep(uplink, way, network.routes);
+      const routed = problem === undefined ? judged : refusedBy(judged, problem);
+      const state = this.#bind(uplink, routed);
       const before = this.#states[uplink];
       const isSame =
         before?.isUsable === state.isUsable &&
@@ -193,6 +222,7 @@ export class Uplinks {
 
   close(): void {
     for (const uplink of this.#places.keys()) this.#unbind(uplink);
+    this.#routes?.close();
   }
 
   #unbind(uplink: number): void {

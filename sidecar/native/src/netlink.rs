@@ -1,4 +1,4 @@
-//! Links, addresses and routes by rtnetlink, synchronously and in the calling thread's network
+//! Links, addresses, routes and rules by rtnetlink, synchronously and in the calling thread's network
 //! namespace. One invariant: a call opens its own socket and closes it, so no reply of one call
 //! is ever read by another.
 //!
@@ -10,6 +10,7 @@ mod calls;
 mod links;
 mod reply;
 mod routes;
+mod rules;
 mod socket;
 mod watch;
 

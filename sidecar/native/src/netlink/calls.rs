@@ -1,6 +1,6 @@
 //! The netlink functions as TypeScript calls them; see `native.ts`.
 
-use super::{addresses, links, routes};
+use super::{addresses, links, routes, rules};
 use crate::boundary::{Errno, guard, guard_errno, integer, unsigned};
 use napi_derive::napi;
 
@@ -75,6 +75,23 @@ pub struct RoutesResult {
     pub routes: Vec<RouteEntry>,
 }
 
+#[napi(object)]
+pub struct RuleEntry {
+    /// 4 or 6.
+    pub family: i32,
+    pub priority: f64,
+    pub table: f64,
+    pub source: Option<String>,
+    pub interface: Option<String>,
+    pub suppress_bits: Option<f64>,
+}
+
+#[napi(object)]
+pub struct RulesResult {
+    pub errno: i32,
+    pub rules: Vec<RuleEntry>,
+}
+
 fn family(address: &str) -> Option<i32> {
     Some(if address.contains(':') { 6 } else { 4 })
 }
@@ -125,6 +142,20 @@ impl From<routes::Route> for RouteEntry {
             table: Some(route.table.into()),
             metric: Some(route.metric.into()),
             protocol: route.protocol.into(),
+        }
+    }
+}
+
+impl From<rules::Rule> for RuleEntry {
+    fn from(rule: rules::Rule) -> Self {
+        let text = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            family: if rule.is_v6 { 6 } else { 4 },
+            priority: rule.priority.into(),
+            table: rule.table.into(),
+            source: text(rule.source),
+            interface: text(rule.interface),
+            suppress_bits: rule.suppress_bits.map(f64::from),
         }
     }
 }
@@ -212,4 +243,31 @@ pub fn route_add(entry: RouteEntry) -> i32 {
 #[napi]
 pub fn route_delete(entry: RouteEntry) -> i32 {
     guard_errno(|| routes::delete(&route_of(entry)?))
+}
+
+#[napi]
+pub fn rules() -> RulesResult {
+    let (errno, rules) = listed(rules::list);
+    RulesResult { errno, rules }
+}
+
+fn rule_of(entry: RuleEntry) -> Result<rules::Rule, Errno> {
+    Ok(rules::Rule {
+        is_v6: entry.family == 6,
+        priority: unsigned(entry.priority)?,
+        table: unsigned(entry.table)?,
+        source: entry.source.unwrap_or_default(),
+        interface: entry.interface.unwrap_or_default(),
+        suppress_bits: entry.suppress_bits.map(unsigned).transpose()?,
+    })
+}
+
+#[napi]
+pub fn rule_add(entry: RuleEntry) -> i32 {
+    guard_errno(|| rules::add(&rule_of(entry)?))
+}
+
+#[napi]
+pub fn rule_delete(entry: RuleEntry) -> i32 {
+    guard_errno(|| rules::delete(&rule_of(entry)?))
 }
