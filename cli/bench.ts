@@ -1,5 +1,5 @@
 /** `fairlead bench`: ours against stock OpenVPN, in network namespaces on this machine. */
-import { type BenchResult, contenderNames, runBench } from "../test/bench/bench.ts";
+import { type BenchResult, contenderNames, runBench, WORKLOADS } from "../test/bench/bench.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { requireRoot, stopSignal, UsageError } from "./process-state.ts";
 
@@ -8,8 +8,12 @@ export interface BenchFlags {
   readonly seconds: string;
   readonly runs: string;
   readonly contender?: readonly string[];
+  readonly workload?: readonly string[];
   readonly json?: true;
 }
+
+/** Key changes take minutes. */
+const DEFAULT_WORKLOADS: readonly string[] = ["throughput", "handshakes"];
 
 /** Runs the comparison; the result goes to standard output, progress to standard error. */
 export async function run(flags: BenchFlags): Promise<ExitStatus> {
@@ -19,10 +23,16 @@ export async function run(flags: BenchFlags): Promise<ExitStatus> {
   if (unknown !== undefined) {
     throw new UsageError(`there is no contender ${unknown}; there are ${known.join(", ")}`);
   }
+  const wished = flags.workload ?? DEFAULT_WORKLOADS;
+  const strange = wished.find((name) => !WORKLOADS.some((known) => known === name));
+  if (strange !== undefined) {
+    throw new UsageError(`there is no workload ${strange}; there are ${WORKLOADS.join(", ")}`);
+  }
+  const workloads = WORKLOADS.filter((name) => wished.includes(name));
   const seconds = positive("--seconds", flags.seconds);
   const runs = positive("--runs", flags.runs);
   requireRoot("the bench makes network namespaces");
-  const result = await runBench({ seconds, runs, names }, stopSignal());
+  const result = await runBench({ workloads, seconds, runs, names }, stopSignal());
   if (result === undefined) return ExitStatus.Fine;
   process.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : tables(result));
   return ExitStatus.Fine;

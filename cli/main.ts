@@ -211,10 +211,11 @@ function addTest(program: Command, settle: Settle): void {
 function addBench(program: Command, settle: Settle): void {
   program
     .command("bench")
-    .description("compare throughput, CPU, latency and memory with stock OpenVPN")
+    .description("compare throughput, CPU, latency, memory and handshakes with stock OpenVPN")
     .option("--seconds <n>", "length of one throughput run", "5")
     .option("--runs <n>", "runs per contender, of which the median counts", "3")
     .option("--contender <name...>", "only these contenders")
+    .option("--workload <name...>", "of throughput, handshakes, key-changes; else the first two")
     .option("--json", "end with one JSON line on standard output")
     .addHelpText("after", BENCH_EXAMPLES)
     .action((flags) => settle(import("./bench.ts").then((module) => module.run(flags))));
@@ -314,6 +315,7 @@ Needs root. Contenders take turns in the same namespaces.
 
 Examples:
   fairlead bench --json
-  fairlead bench --seconds 10 --runs 5 --contender openvpn-tap`;
+  fairlead bench --seconds 10 --runs 5 --contender openvpn-tap
+  fairlead bench --workload key-changes --json`;
 
 process.exit(await main(process.argv));

@@ -8,6 +8,8 @@ import { Scratch } from "../support/scratch.ts";
 import type { Contender, Pair } from "./contender.ts";
 import { CONTENDERS } from "./contenders.ts";
 import { compareEchoes, makePair } from "./echoes.ts";
+import { compareHandshakes, type HandshakeFigures } from "./handshakes.ts";
+import { KEY_CHANGE_CASES, type KeyChangeFigures, measureKeyChanges } from "./key-changes.ts";
 import {
   type MemoryFigures,
   measureMemory,
@@ -17,19 +19,32 @@ import {
   type TcpFigures,
 } from "./measure.ts";
 
+/** What can be measured; what is not named otherwise leaves the last one out, which takes minutes. */
+export const WORKLOADS = ["throughput", "handshakes", "key-changes"] as const;
+export type Workload = (typeof WORKLOADS)[number];
+
 /** What is asked for. */
 export interface BenchOptions {
+  readonly workloads: readonly Workload[];
   readonly seconds: number;
   readonly runs: number;
   readonly names: readonly string[];
 }
 
-/** Workload first, then contender. */
-export interface BenchResult {
+/** Workload first, then contender; of key changes, which ends and who asks. */
+export interface BenchResult extends Partial<ThroughputResult> {
+  readonly handshakes?: Readonly<Record<string, HandshakeFigures>>;
+  readonly keyChanges?: Readonly<Record<string, KeyChangeFigures>>;
+}
+
+interface ThroughputResult {
   readonly tcp1: Readonly<Record<string, TcpFigures>>;
   readonly ping: Readonly<Record<string, PingFigures>>;
   readonly rss: Readonly<Record<string, MemoryFigures>>;
 }
+
+/** A run of the key changes: three renewals or so. */
+const KEY_CHANGE_SECONDS = 20;
 
 /** Names of all contenders. */
 export function contenderNames(): readonly string[] {
@@ -45,7 +60,7 @@ export async function runBench(
   const stopped = new Promise<undefined>((resolve) => {
     signal.addEventListener("abort", () => resolve(undefined), { once: true });
   });
-  const work = compare(stack, options);
+  const work = measure(stack, options);
   // What is still under way when the bench is stopped fails as its hosts vanish.
   work.catch(() => undefined);
   return await Promise.race([work, stopped]);
@@ -57,8 +72,30 @@ interface Run {
   readonly rss: MemoryFigures;
 }
 
-async function compare(stack: AsyncDisposableStack, options: BenchOptions): Promise<BenchResult> {
+async function measure(stack: AsyncDisposableStack, options: BenchOptions): Promise<BenchResult> {
   await ensureCommands(["ip", "iperf3", "ping", "openvpn", "openssl"]);
+  const { workloads, names, runs } = options;
+  let result: BenchResult = {};
+  if (workloads.includes("throughput")) result = await compare(stack, options);
+  if (workloads.includes("handshakes")) {
+    const scratch = stack.use(await Scratch.create());
+    const handshakes = await compareHandshakes(names, { runs, folder: scratch.path, say });
+    result = { ...result, handshakes };
+  }
+  if (!workloads.includes("key-changes")) return result;
+  const keyChanges: Record<string, KeyChangeFigures> = {};
+  for (const one of KEY_CHANGE_CASES) {
+    const figures = await measureKeyChanges(one, KEY_CHANGE_SECONDS * runs);
+    keyChanges[one.name] = figures;
+    say(`key changes, ${one.name}: ${JSON.stringify(figures)}`);
+  }
+  return { ...result, keyChanges };
+}
+
+async function compare(
+  stack: AsyncDisposableStack,
+  options: BenchOptions,
+): Promise<ThroughputResult> {
   const runs = new Map<Contender, Run[]>();
   for (const contender of CONTENDERS) {
     if (!options.names.includes(contender.name)) continue;

@@ -108,16 +108,17 @@ interface IperfReport {
   };
 }
 
-/** utime and stime of a process include all of its threads. */
+/** Seconds of both ends' processes. */
 function cpuSeconds({ pids }: RunningContender): number {
-  let ticks = 0;
-  for (const pid of [pids.near, pids.far]) {
-    const stat = processStat(pid);
-    assert(stat !== undefined, `process ${pid} of the tunnel has ended`);
-    // proc(5) counts fields from 1; the list starts with an empty one.
-    ticks += Number(stat[USER_TIME_FIELD]) + Number(stat[SYSTEM_TIME_FIELD]);
-  }
-  return ticks / CLOCK_TICKS_PER_SECOND;
+  return cpuSecondsOf(pids.near) + cpuSecondsOf(pids.far);
+}
+
+/** Processor time of a process so far: utime and stime include all of its threads. */
+export function cpuSecondsOf(pid: number): number {
+  const stat = processStat(pid);
+  assert(stat !== undefined, `process ${pid} of the tunnel has ended`);
+  // proc(5) counts fields from 1; the list starts with an empty one.
+  return (Number(stat[USER_TIME_FIELD]) + Number(stat[SYSTEM_TIME_FIELD])) / CLOCK_TICKS_PER_SECOND;
 }
 
 function residentMiB(pid: number): number {

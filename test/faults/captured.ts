@@ -1,26 +1,17 @@
 /** What a test captured of a session, and what the host's socket and process say of themselves. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { readFrames } from "../support/pcap.ts";
 
 const ETHERNET_IP_UDP_BYTES = 14 + 20 + 8;
 
 /** UDP payloads of a capture file, in hex. */
 export function readCapture(path: string): readonly string[] {
-  const payloads = readFrames(path).map((frame) => frame.toString("hex", ETHERNET_IP_UDP_BYTES));
+  const payloads = readFrames(path).map(({ bytes }) =>
+    bytes.toString("hex", ETHERNET_IP_UDP_BYTES),
+  );
   assert(payloads.length > 10, `${payloads.length} packets were captured`);
   return payloads;
-}
-
-/** Frames of a capture file. Sizes as in the libpcap file format. */
-export function readFrames(path: string): readonly Buffer[] {
-  const bytes = readFileSync(path);
-  const frames: Buffer[] = [];
-  for (let offset = 24; offset + 16 <= bytes.length; ) {
-    const length = bytes.readUInt32LE(offset + 8);
-    frames.push(bytes.subarray(offset + 16, offset + 16 + length));
-    offset += 16 + length;
-  }
-  return frames;
 }
 
 /** Resident memory of a process. */

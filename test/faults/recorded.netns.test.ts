@@ -10,10 +10,10 @@ import { createLink, type Link, type LinkOptions } from "../interop/links.ts";
 import { UPLINK } from "../support/hosts.ts";
 import type { Namespace } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
+import { readFrames, startCapture } from "../support/pcap.ts";
 import type { Program } from "../support/process.ts";
 import { Scratch } from "../support/scratch.ts";
 import { pause, waitFor } from "../support/wait.ts";
-import { readFrames } from "./captured.ts";
 import { Dice } from "./dice.ts";
 import { finishUdpFrame, UDP_PAYLOAD_START } from "./injector.ts";
 import { Numbered } from "./numbered.ts";
@@ -56,7 +56,8 @@ suite("recorded sessions do nothing when they are played back", { concurrency: 2
         ...options,
         transport: { renegotiateSeconds: RENEGOTIATE_SECONDS },
         prepare: async (client) => {
-          capture = await record(client, file);
+          const filter = "udp and port 1194";
+          capture = await startCapture(client, { device: UPLINK, file, filter });
         },
       });
       await putBridge(link.third);
@@ -67,7 +68,9 @@ suite("recorded sessions do nothing when they are played back", { concurrency: 2
       await waitFor("a key change", async () => ((await keyIdOf(link)) ?? 0) >= 1, 40_000);
       await exchange(link, ends, { first: 10_001, count: COUNT });
       await capture?.stop();
-      const frames = readFrames(file).filter((frame) => frame.length <= FRAME_BYTES_MAX);
+      const frames = readFrames(file)
+        .map(({ bytes }) => bytes)
+        .filter((frame) => frame.length <= FRAME_BYTES_MAX);
       context.diagnostic(countsText(frames));
 
       const rounds = Object.entries(variants(frames, new Dice(seed)));
@@ -94,14 +97,6 @@ async function beginAnew(link: Link): Promise<void> {
     (await link.ours.tunnel())?.peers.find(({ state }) => state === "Up")?.since ?? since;
   await waitFor("another session", async () => (await sinceNow()) !== since, 40_000);
   await waitFor("the stock end to be up again", () => upCount() > before, 20_000);
-}
-
-/** Records everything of the tunnel at the end that dials. */
-async function record(client: Namespace, file: string): Promise<Program> {
-  const options = ["-i", UPLINK, "-U", "--immediate-mode", "-w", file, "udp and port 1194"];
-  const capture = client.start(["tcpdump", ...options]);
-  await capture.waitForOutput(/listening on/);
-  return capture;
 }
 
 /** Puts the attacker's cable into a bridge. */

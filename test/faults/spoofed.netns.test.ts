@@ -9,6 +9,7 @@ import { printProfile } from "../support/fairlead-peer.ts";
 import { PingStream, UPLINK } from "../support/hosts.ts";
 import type { Namespace } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
+import { startCapture } from "../support/pcap.ts";
 import type { Program } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import { readCapture, rssKib, socketDrops } from "./captured.ts";
@@ -47,10 +48,8 @@ test("first packets from invented addresses cost a live session nothing, key cha
   await using standing = await createStanding(
     async ({ other, scratch }) => {
       const filter = `udp and dst port ${GOOD_PORT}`;
-      const file = scratch.file("captured.pcap");
-      const command = ["tcpdump", "-i", UPLINK, "-U", "--immediate-mode", "-w", file, filter];
-      capture = other.start(command);
-      await capture.waitForOutput(/listening on/);
+      const where = { device: UPLINK, file: scratch.file("captured.pcap"), filter };
+      capture = await startCapture(other, where);
     },
     goodDocuments([GOOD_PEER], { transport: { renegotiateSeconds: RENEGOTIATE_SECONDS } }),
   );

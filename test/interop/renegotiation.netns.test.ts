@@ -13,10 +13,11 @@ const RENEGOTIATE_SECONDS = 10;
 const PINGS_PER_SECOND_MIN = 200;
 
 interface Case extends LinkOptions {
-  readonly initiator: "ours" | "stock";
+  readonly initiator: "ours" | "stock" | "both";
 }
 
 const CASES: readonly Case[] = [
+  { role: "server", release: "2.7", initiator: "both" },
   { role: "server", release: "2.6", initiator: "ours" },
   { role: "server", release: "2.7", initiator: "stock" },
   { role: "client", release: "2.7", initiator: "ours" },
@@ -30,12 +31,12 @@ test("renegotiation loses no packet, whoever asks for it, in both roles", {
   await Promise.all(
     CASES.map(async (one) => {
       const { role, release, initiator } = one;
-      const name = `our ${role}, stock ${release}, ${initiator} asks`;
+      const name = `our ${role}, stock ${release}, ${initiator} ${initiator === "both" ? "ask" : "asks"}`;
       await using link = await createLink({
         ...one,
-        transport: { renegotiateSeconds: initiator === "ours" ? RENEGOTIATE_SECONDS : 0 },
+        transport: { renegotiateSeconds: initiator === "stock" ? 0 : RENEGOTIATE_SECONDS },
         // Stock adds up to a tenth at random on a server; 0: never by itself.
-        stockLines: [`reneg-sec ${initiator === "stock" ? RENEGOTIATE_SECONDS : 0}`],
+        stockLines: [`reneg-sec ${initiator === "ours" ? 0 : RENEGOTIATE_SECONDS}`],
       });
       const { stockHost, oursHost, oursAddress, stockAddress, stock } = link;
       // Requests one way and replies the other: each ping is a packet in both directions.
