@@ -25,7 +25,7 @@ import { GatewayReporter } from "./gateway-reporter.ts";
 import { packageVersion } from "./package-version.ts";
 import { UsageError } from "./process-state.ts";
 import { readProcesses } from "./status.ts";
-import { STATUS_OF } from "./up.ts";
+import { metricsOf, STATUS_OF } from "./up.ts";
 
 /** The options as commander hands them over. */
 export interface GatewayFlags {
@@ -35,6 +35,7 @@ export interface GatewayFlags {
   readonly run: string;
   readonly heartbeatPort: string;
   readonly replica?: readonly string[];
+  readonly metrics?: string;
 }
 
 /**
@@ -49,6 +50,8 @@ const ACTIVE_FILE = "active";
 
 /** Runs until a signal, or until another replica has taken over. */
 export async function run(flags: GatewayFlags): Promise<ExitStatus> {
+  // What is wrong with it is said before anything is waited for.
+  metricsOf(flags);
   const log = pino({ base: null }, pino.destination({ fd: STDERR, sync: true }));
   // The folder outlives a killed container: its mark would call this replica active.
   await rm(join(flags.run, ACTIVE_FILE), { force: true });
@@ -181,6 +184,7 @@ async function forward(flags: GatewayFlags, parts: Parts): Promise<ExitStatus> {
   const sidecar = runSidecar({
     load: { paths: [files.documents], stateDirectory: files.state },
     runDirectory: flags.run,
+    ...metricsOf(flags),
     settings: {
       version: packageVersion(),
       logLevel: "info",

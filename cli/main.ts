@@ -62,6 +62,7 @@ function addUp(program: Command, settle: Settle): void {
     .option("--state <folder>", "where keys and given addresses are kept", STATE_FOLDER)
     .option("--run <folder>", "where the status socket is made", RUN_FOLDER)
     .option("--keep-trying", "never give up, also on a tunnel that was never up")
+    .option("--metrics <place>", "serve /metrics for Prometheus: port, or address:port")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .addHelpText("after", UP_EXAMPLES)
     .action((flags) => settle(import("./up.ts").then((module) => module.run(flags))));
@@ -174,6 +175,7 @@ function addGateway(program: Command, settle: Settle): void {
     .option("--kubeconfig <file>", "instead of the pod's own account")
     .option("--heartbeat-port <port>", "UDP port of the replicas' heartbeats", "7194")
     .option("--replica <name...>", "where the replicas are: name, or name:port")
+    .option("--metrics <place>", "serve /metrics for Prometheus: port, or address:port")
     .option("--run <folder>", "in memory: documents, keys, status socket", RUN_FOLDER)
     .action((flags) => settle(import("./gateway.ts").then((module) => module.run(flags))));
 }

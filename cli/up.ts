@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { OperatingError } from "../common/operating-error.ts";
 import { readProfile } from "../sidecar/control/profile-config.ts";
 import { runSidecar } from "../sidecar/main.ts";
+import { type MetricsPlace, readMetricsPlace } from "../sidecar/metrics-server.ts";
 import type { SidecarEnd } from "../sidecar/sidecar.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { packageVersion } from "./package-version.ts";
@@ -19,6 +20,7 @@ export interface UpFlags {
   readonly state: string;
   readonly run: string;
   readonly keepTrying?: true;
+  readonly metrics?: string;
   readonly logLevel: string;
 }
 
@@ -47,6 +49,7 @@ export async function run(flags: UpFlags): Promise<ExitStatus> {
   const logLevel = LOG_LEVELS.find((level) => level === flags.logLevel);
   if (logLevel === undefined)
     throw new UsageError(`--log-level is one of ${LOG_LEVELS.join(", ")}`);
+  const metrics = metricsOf(flags);
   const paths = flags.file ?? [];
   if (paths.length === 0 && flags.profile === undefined) {
     throw new UsageError("name resource files with -f, or an OpenVPN client file with --profile");
@@ -55,6 +58,7 @@ export async function run(flags: UpFlags): Promise<ExitStatus> {
     const end = await runSidecar({
       load: { paths, stateDirectory: flags.state, ...(await profileOf(flags)) },
       runDirectory: flags.run,
+      ...metrics,
       settings: {
         version: packageVersion(),
         logLevel,
@@ -68,6 +72,14 @@ export async function run(flags: UpFlags): Promise<ExitStatus> {
     process.stderr.write(`fairlead: ${error.message}\n`);
     return error.code === "notPermitted" ? ExitStatus.NotPermitted : ExitStatus.InvalidResource;
   }
+}
+
+/** Where metrics are served, as an option of `runSidecar`. */
+export function metricsOf(flags: Pick<UpFlags, "metrics">): { readonly metrics?: MetricsPlace } {
+  if (flags.metrics === undefined) return {};
+  const metrics = readMetricsPlace(flags.metrics);
+  if (metrics !== undefined) return { metrics };
+  throw new UsageError("--metrics is a port, or an address and a port as in 0.0.0.0:9464");
 }
 
 async function profileOf(

@@ -9,6 +9,7 @@ import { serveCapture } from "./capture-server.ts";
 import { loadTunnels } from "./control/load-tunnels.ts";
 import type { LoadedTunnels, LoadOptions } from "./control/loaded.ts";
 import { watchFiles } from "./control/watch-files.ts";
+import { type MetricsPlace, type MetricsServer, serveMetrics } from "./metrics-server.ts";
 import type { SidecarEnd } from "./sidecar.ts";
 import { serveStatus } from "./status-server.ts";
 import { LOG, SIDECAR, type SidecarSettings, wireSidecar } from "./wiring.ts";
@@ -18,6 +19,8 @@ export interface SidecarOptions {
   readonly load: Omit<LoadOptions, "wallMs">;
   readonly runDirectory: string;
   readonly settings: SidecarSettings;
+  /** Where metrics are served; absent: nowhere. */
+  readonly metrics?: MetricsPlace;
 }
 
 /** Runs until it is told to stop; how it ended. Throws an OperatingError when it cannot begin. */
@@ -49,13 +52,19 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
   );
   const status = await serveStatus(options.runDirectory, () => sidecar.status());
   const capture = await serveCapture(options.runDirectory, (name) => sidecar.tunnel(name));
+  let metrics: MetricsServer | undefined;
   try {
+    if (options.metrics !== undefined) {
+      metrics = await serveMetrics(options.metrics, () => sidecar.status());
+      log.info({ ...options.metrics, port: metrics.port }, "metrics are served");
+    }
     await sidecar.apply(await load());
     await Promise.race([stopped, sidecar.ended]);
     await reloading;
     return await sidecar.stop();
   } finally {
     watch.close();
+    await metrics?.close();
     await capture.close();
     await status.close();
   }

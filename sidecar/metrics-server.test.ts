@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { test } from "node:test";
+import { OperatingError } from "../common/operating-error.ts";
+import type { ProcessStatus } from "./control/status.ts";
+import { COUNTERS } from "./counters.ts";
+import { readMetricsPlace, serveMetrics } from "./metrics-server.ts";
+import { metricsText } from "./metrics-text.ts";
+
+const traffic = { packetsIn: 1, bytesIn: 2, packetsOut: 3, bytesOut: 4 };
+const path = { remote: "192.0.2.9:1194", isUsable: true, isAlive: true, isActive: false };
+const status: ProcessStatus = {
+  pid: 1,
+  version: "0.1.0",
+  since: "2026-08-01T00:00:00.000Z",
+  tunnels: [
+    {
+      ...{ namespace: "lab", name: "segment", role: "dial", state: "Up" },
+      ...{ interface: "seg0", segmentInterface: "seg0", mtuBytes: 1500 },
+      uplinks: [{ name: "isp-a", isUsable: false, cause: "link down", address: "" }],
+      peers: [
+        {
+          ...{ name: 'say "x"\\', port: 1, state: "Up", silentMs: 250, traffic },
+          paths: [
+            { ...path, uplink: "isp-a", rttMs: 12.5, lossOutPercent: 5, lossBackPercent: 0 },
+            path,
+          ],
+        },
+        { name: "absent", port: 0, state: "Absent" },
+      ],
+      ...{ stations: [], groups: [], queriers: [], tap: traffic },
+      counters: Object.fromEntries(COUNTERS.map(({ name }, index) => [name, index])),
+    },
+  ],
+  refused: [],
+};
+
+test("tunnels, uplinks, peers, paths and every counter have a line", () => {
+  const lines = metricsText(status).split("\n");
+  const peer = 'tunnel="lab/segment",peer="say \\"x\\"\\\\"';
+  for (const wanted of [
+    'fairlead_info{version="0.1.0"} 1',
+    'fairlead_tunnel_up{tunnel="lab/segment"} 1',
+    'fairlead_uplink_usable{tunnel="lab/segment",uplink="isp-a"} 0',
+    'fairlead_tap_bytes_total{tunnel="lab/segment",direction="out"} 4',
+    `fairlead_peer_up{${peer}} 1`,
+    'fairlead_peer_up{tunnel="lab/segment",peer="absent"} 0',
+    `fairlead_peer_silent_seconds{${peer}} 0.25`,
+    `fairlead_peer_packets_total{${peer},direction="in"} 1`,
+    `fairlead_path_active{${peer},path="isp-a"} 0`,
+    `fairlead_path_alive{${peer},path="192.0.2.9:1194"} 1`,
+    `fairlead_path_rtt_seconds{${peer},path="isp-a"} 0.0125`,
+    `fairlead_path_loss_ratio{${peer},path="isp-a",direction="out"} 0.05`,
+    'fairlead_rx_too_short_total{tunnel="lab/segment"} 0',
+  ]) {
+    assert(lines.includes(wanted), wanted);
+  }
+  const samples = lines.filter((line) =>
+    /^fairlead_\w+_total\{tunnel="lab\/segment"\} \d+$/.test(line),
+  );
+  assert.equal(samples.length, COUNTERS.length);
+});
+
+test("every name is described once and every line is in Prometheus' form", () => {
+  const lines = metricsText(status).trimEnd().split("\n");
+  const types = lines
+    .filter((line) => line.startsWith("# TYPE "))
+    .map((line) => line.split(" ")[2]);
+  assert.equal(new Set(types).size, types.length);
+  const sample = /^fairlead_[a-z0-9_]+\{([a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+\} [0-9.e+-]+$/;
+  for (const line of lines) assert(line.startsWith("# ") || sample.test(line), line);
+});
+
+test("a place is a port, or an address and a port", () => {
+  assert.deepEqual(readMetricsPlace("9464"), { host: "127.0.0.1", port: 9464 });
+  assert.deepEqual(readMetricsPlace("0.0.0.0:1"), { host: "0.0.0.0", port: 1 });
+  assert.deepEqual(readMetricsPlace("[::1]:9464"), { host: "::1", port: 9464 });
+  for (const bad of ["", "x", ":9464", "65536", "host:9464", "1.2.3:9", "::1:9464", "9464 "]) {
+    assert.equal(readMetricsPlace(bad), undefined, bad);
+  }
+});
+
+test("one path answers to GET, the rest is refused, and a port in use is said", async () => {
+  const server = await serveMetrics({ host: "127.0.0.1", port: 0 }, () => status);
+  const base = `http://127.0.0.1:${server.port}`;
+  const good = await fetch(`${base}/metrics`);
+  assert.equal(good.status, 200);
+  assert.equal(await good.text(), metricsText(status));
+  assert.equal((await fetch(`${base}/`)).status, 404);
+  assert.equal((await fetch(`${base}/metrics`, { method: "DELETE" })).status, 405);
+  await assert.rejects(
+    serveMetrics({ host: "127.0.0.1", port: server.port }, () => status),
+    (error) => error instanceof OperatingError && error.message.includes("--metrics"),
+  );
+  // Whoever says nothing does not keep it from ending.
+  const mute = connect(server.port, "127.0.0.1");
+  mute.on("error", () => undefined);
+  await server.close();
+  mute.destroy();
+});

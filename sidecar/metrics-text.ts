@@ -1,0 +1,169 @@
+/**
+ * A process's status in Prometheus' text form (version 0.0.4): tunnels, uplinks, peers, paths and every
+ * counter. One invariant: a label names only what the resources name (tunnel, uplink, peer) or where a
+ * path leads, so lines are as many as `limits.ts` lets peers and paths be; no key, password or frame is
+ * in it.
+ */
+import type { PathStatus, PeerStatus, ProcessStatus, TunnelStatus } from "./control/status.ts";
+import { COUNTERS, type Traffic } from "./counters.ts";
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = readonly [labels: Labels, value: number];
+
+/** One figure: its name without the prefix, what it is, and how it is read from one tunnel. */
+interface Family {
+  readonly name: string;
+  readonly type: "gauge" | "counter";
+  readonly help: string;
+  readonly read: (tunnel: TunnelStatus) => readonly Sample[];
+}
+
+/** What is asked of each peer. */
+const PEER_FIGURES: readonly (Omit<Family, "read"> & {
+  readonly of: (peer: PeerStatus) => readonly Sample[];
+})[] = [
+  {
+    ...{ name: "peer_up", type: "gauge", help: "1 while the peer has a session that works." },
+    of: ({ state }) => [[{}, state === "Up" ? 1 : 0]],
+  },
+  {
+    ...{ name: "peer_silent_seconds", type: "gauge", help: "Time since the peer was heard." },
+    of: ({ silentMs }) => (silentMs === undefined ? [] : [[{}, silentMs / 1000]]),
+  },
+  {
+    ...{ name: "peer_packets_total", type: "counter", help: "Packets of the peer's session." },
+    of: ({ traffic }) => trafficSamples(traffic, "packets"),
+  },
+  {
+    ...{ name: "peer_bytes_total", type: "counter", help: "Bytes of the peer's session." },
+    of: ({ traffic }) => trafficSamples(traffic, "bytes"),
+  },
+];
+
+/** What is asked of each path of a peer. */
+const PATH_FIGURES: readonly (Omit<Family, "read"> & {
+  readonly of: (path: PathStatus) => readonly Sample[];
+})[] = [
+  {
+    ...{ name: "path_usable", type: "gauge", help: "1 while the path's uplink has what it needs." },
+    of: ({ isUsable }) => [[{}, isUsable ? 1 : 0]],
+  },
+  {
+    ...{ name: "path_alive", type: "gauge", help: "1 while the peer is heard by the path." },
+    of: ({ isAlive }) => [[{}, isAlive ? 1 : 0]],
+  },
+  {
+    ...{ name: "path_active", type: "gauge", help: "1 while packets leave by the path." },
+    of: ({ isActive }) => [[{}, isActive ? 1 : 0]],
+  },
+  {
+    ...{ name: "path_rtt_seconds", type: "gauge", help: "Round trip, smoothed; of probed paths." },
+    of: ({ rttMs }) => (rttMs === undefined ? [] : [[{}, rttMs / 1000]]),
+  },
+  {
+    name: "path_loss_ratio",
+    type: "gauge",
+    help: "Share of the last probes that was lost, each way; of probed paths.",
+    of: ({ lossOutPercent, lossBackPercent }) => [
+      ...ratio("out", lossOutPercent),
+      ...ratio("in", lossBackPercent),
+    ],
+  },
+];
+
+const FAMILIES: readonly Family[] = [
+  {
+    ...{ name: "tunnel_up", type: "gauge", help: "1 while at least one peer is connected." },
+    read: ({ state }) => [[{}, state === "Up" ? 1 : 0]],
+  },
+  {
+    ...{ name: "uplink_usable", type: "gauge", help: "1 while the uplink has what it needs." },
+    read: ({ uplinks = [] }) =>
+      uplinks.map(({ name, isUsable }) => [{ uplink: name }, isUsable ? 1 : 0]),
+  },
+  {
+    ...{ name: "tap_frames_total", type: "counter", help: "Frames of this host's interface." },
+    read: ({ tap }) => trafficSamples(tap, "packets"),
+  },
+  {
+    ...{ name: "tap_bytes_total", type: "counter", help: "Bytes of this host's interface." },
+    read: ({ tap }) => trafficSamples(tap, "bytes"),
+  },
+  ...PEER_FIGURES.map(({ of, ...family }) => ({
+    ...family,
+    read: ({ peers }: TunnelStatus) =>
+      peers.flatMap((peer) => within({ peer: peer.name }, of(peer))),
+  })),
+  ...PATH_FIGURES.map(({ of, ...family }) => ({
+    ...family,
+    read: ({ peers }: TunnelStatus) =>
+      peers.flatMap(({ name, paths = [] }) =>
+        paths.flatMap((path) => within({ peer: name, path: nameOf(path) }, of(path))),
+      ),
+  })),
+  ...COUNTERS.map(
+    ({ name, description }): Family => ({
+      ...{ name: `${snake(name)}_total`, type: "counter", help: description },
+      read: ({ counters }) => {
+        const value = counters[name];
+        return value === undefined ? [] : [[{}, value]];
+      },
+    }),
+  ),
+];
+
+/** Everything, as Prometheus reads it. */
+export function metricsText(status: ProcessStatus): string {
+  const lines = [
+    "# HELP fairlead_info The version that runs.",
+    "# TYPE fairlead_info gauge",
+    line("info", { version: status.version }, 1),
+  ];
+  for (const { name, type, help, read } of FAMILIES) {
+    const samples = status.tunnels.flatMap((tunnel) =>
+      within({ tunnel: `${tunnel.namespace}/${tunnel.name}` }, read(tunnel)),
+    );
+    if (samples.length === 0) continue;
+    lines.push(`# HELP fairlead_${name} ${help}`, `# TYPE fairlead_${name} ${type}`);
+    for (const [labels, value] of samples) lines.push(line(name, labels, value));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function line(name: string, labels: Labels, value: number): string {
+  const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+  return `fairlead_${name}{${pairs.join(",")}} ${value}`;
+}
+
+/** As the text form has it: a backslash, a quote and the end of a line. */
+function escaped(text: string): string {
+  return text.replace(/[\\"]/g, "\\$&").replace(/\n/g, "\\n");
+}
+
+function within(labels: Labels, samples: readonly Sample[]): Sample[] {
+  return samples.map(([own, value]) => [{ ...labels, ...own }, value]);
+}
+
+function trafficSamples(traffic: Traffic | undefined, of: "packets" | "bytes"): Sample[] {
+  if (traffic === undefined) return [];
+  const { packetsIn, packetsOut, bytesIn, bytesOut } = traffic;
+  const [into, out] = of === "packets" ? [packetsIn, packetsOut] : [bytesIn, bytesOut];
+  return [
+    [{ direction: "in" }, into],
+    [{ direction: "out" }, out],
+  ];
+}
+
+function ratio(direction: "in" | "out", percent: number | undefined): Sample[] {
+  return percent === undefined ? [] : [[{ direction }, percent / 100]];
+}
+
+/** The uplink's name at a dialling end; at a listening one the address that the peer is at. */
+function nameOf({ uplink, remote }: PathStatus): string {
+  return uplink ?? remote;
+}
+
+/** `rx.tooShort` is `rx_too_short`. */
+function snake(name: string): string {
+  return name.replace(".", "_").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
