@@ -2,6 +2,7 @@
 import type {
   GroupStatus,
   LeaseStatus,
+  PathStatus,
   PeerStatus,
   ProcessStatus,
   TunnelStatus,
@@ -100,7 +101,7 @@ function pathTable(tunnel: TunnelStatus): string[] {
       peer.name,
       path.uplink ?? "-",
       path.remote,
-      path.isActive ? "Active" : path.isAlive ? "Standby" : "Down",
+      stateOf(path),
       path.rttMs === undefined ? "unknown" : `${path.rttMs} ms`,
       path.lossOutPercent === undefined
         ? "unknown"
@@ -109,6 +110,12 @@ function pathTable(tunnel: TunnelStatus): string[] {
   );
   if (rows.length === 0) return [];
   return [...table(["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS"], rows), ""];
+}
+
+function stateOf(path: PathStatus): string {
+  const use = path.isActive ? "Active" : path.isAlive ? "Standby" : "Down";
+  const isFlapping = path.flaps !== undefined && !path.isAlive;
+  return `${use}${path.isLossy ? ", lossy" : ""}${isFlapping ? ", flapping" : ""}`;
 }
 
 function stationTable(tunnel: TunnelStatus): string[] {

@@ -748,11 +748,11 @@ export interface UplinkSet {
        */
       downAfter: number;
       /**
-       * Answered probes in a row that mean up.
+       * Answered probes in a row that mean up. Each time it dies within a minute of coming back doubles them, up to 32 times; a minute up takes one back.
        */
       upAfter: number;
       /**
-       * Loss above which an uplink is left.
+       * Loss of either direction above which an uplink is used only when no other works, until it is below three quarters of that.
        */
       maxLossPercent: number;
       /**

@@ -18,6 +18,8 @@ const PROBING_OF_ONE_PATH: ProbingSettings = {
   intervalMs: 1000,
   downAfter: 5,
   upAfter: 1,
+  maxLossPercent: 100,
+  lossWindow: 200,
   priorities: [0],
 };
 

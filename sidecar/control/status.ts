@@ -49,6 +49,10 @@ export interface PathStatus {
   readonly rttMs?: number;
   readonly lossOutPercent?: number;
   readonly lossBackPercent?: number;
+  /** It loses more than it may: used only when no other works. */
+  readonly isLossy?: true;
+  /** Deaths soon after it came up: each doubles the replies that bring it back. */
+  readonly flaps?: number;
 }
 
 /** One way out of a dialling end. */

@@ -51,6 +51,8 @@ export interface UplinksConfig {
     readonly downAfter: number;
     /** Replies in a row after which it is up again. */
     readonly upAfter: number;
+    readonly maxLossPercent: number;
+    readonly lossWindow: number;
   };
   /** 1 to 4. */
   readonly uplinks: readonly UplinkConfig[];

@@ -35,7 +35,7 @@ test("a metered uplink comes behind every other one; the defaults of the probes 
   assert.deepEqual(uplinksOf(tunnel, documentsWith({ uplinks, policy: "Duplicate" })), {
     policy: "Duplicate",
     copies: 2,
-    probe: { intervalMs: 50, downAfter: 4, upAfter: 10 },
+    probe: { intervalMs: 50, downAfter: 4, upAfter: 10, maxLossPercent: 20, lossWindow: 200 },
     uplinks: [
       { name: "lte", priority: 10_001, weight: 1, interface: "wwan0" },
       { name: "isp", priority: 7, weight: 1, sourceAddress: "203.0.113.0/24" },

@@ -49,7 +49,7 @@ function configOf({ spec }: UplinkSet): UplinksConfig {
       ? { ...base, sourceAddress: uplink.sourceAddress ?? "" }
       : { ...base, interface: uplink.interface };
   });
-  const { intervalMs, downAfter, upAfter } = spec.probe;
+  const { probe } = spec;
   const classes = spec.duplicate?.classes;
   const { adaptive: isAdaptive, ...block } = spec.fec ?? FEC_DEFAULTS;
   return {
@@ -57,7 +57,7 @@ function configOf({ spec }: UplinkSet): UplinksConfig {
     copies: spec.duplicate?.copies ?? uplinks.length,
     ...(classes === undefined ? {} : { classes: classes.map(dscpOf) }),
     ...(spec.policy === "Fec" ? { parity: { ...block, isAdaptive } } : {}),
-    probe: { intervalMs, downAfter, upAfter },
+    probe,
     uplinks,
   };
 }

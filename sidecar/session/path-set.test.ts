@@ -4,7 +4,13 @@ import fc from "fast-check";
 import { NO_PATH, PATHS_MAX, PathSet } from "./path-set.ts";
 import { ALL_CLASSES, METERED_PRIORITY, type ProbeSettings } from "./path-settings.ts";
 
-const SETTINGS: ProbeSettings = { intervalMs: 50, downAfter: 4, upAfter: 10 };
+const SETTINGS: ProbeSettings = {
+  intervalMs: 50,
+  downAfter: 4,
+  upAfter: 10,
+  maxLossPercent: 20,
+  lossWindow: 200,
+};
 const SILENT_MS = SETTINGS.intervalMs * SETTINGS.downAfter;
 const sending = (set: PathSet): number[] => Array.from(set.sendPaths.subarray(0, set.sendCount));
 const reply = (set: PathSet, path: number, nowMs = 0): string => {

@@ -32,6 +32,8 @@ export interface PathUse {
 /** Why the choice changed. */
 export type PathChange = "none" | "up" | "down";
 
+/** Behind every priority. */
+const LOSSY_RANK: number = 4 * METERED_PRIORITY;
 /** A path that is to be checked is asked this often at most. */
 const CHALLENGE_MS_MIN = 50;
 
@@ -106,11 +108,11 @@ export class PathSet {
     const state = this.#at(path);
     state.isKnown = true;
     state.isUsable = true;
-    state.isAlive = true;
     state.isWanted = true;
     state.priority = priority;
     state.heardMs = nowMs;
     state.repliedMs = nowMs;
+    state.rise();
     this.#choose();
   }
 
@@ -143,9 +145,9 @@ export class PathSet {
   hope(nowMs: number): void {
     for (const state of this.#paths) {
       if (!state.isKnown || !state.isUsable) continue;
-      state.isAlive = true;
       state.heardMs = nowMs;
       state.repliedMs = nowMs;
+      state.rise();
     }
     this.#choose();
   }
@@ -155,8 +157,8 @@ export class PathSet {
     const state = this.#at(path);
     if (!state.isKnown || state.isUsable === isUsable) return false;
     state.isUsable = isUsable;
-    if (!isUsable) state.isAlive = false;
-    state.repliesInRow = 0;
+    if (isUsable) state.repliesInRow = 0;
+    else state.fall();
     return this.#choose();
   }
 
@@ -222,12 +224,12 @@ export class PathSet {
   replied(path: number, reply: ProbeReply, settings: ProbeSettings): PathChange {
     const state = this.#at(path);
     if (!state.isKnown) return "none";
-    state.measure(reply);
+    const wasLossy = state.isLossy;
+    state.measure(reply, settings);
     state.repliesInRow += 1;
-    // The very first reply shows that a new path works; a path that died has to be steady.
-    const isSteady = state.repliesInRow >= settings.upAfter || state.received === 1;
-    if (state.isAlive || !state.isUsable || !isSteady) return "none";
-    state.isAlive = true;
+    if (wasLossy !== state.isLossy) this.#choose();
+    if (state.isAlive || !state.isUsable || !state.isSteady(settings)) return "none";
+    state.rise();
     this.#choose();
     return "up";
   }
@@ -256,8 +258,8 @@ export class PathSet {
     const state = this.#at(path);
     if (!state.isKnown || state.challenge === 0 || state.challenge !== token) return false;
     state.challenge = 0;
-    state.isAlive = true;
     state.isUsable = true;
+    state.rise();
     this.#use(state, use);
     return true;
   }
@@ -287,8 +289,7 @@ export class PathSet {
   }
 
   #leave(state: PathState): true {
-    state.isAlive = false;
-    state.repliesInRow = 0;
+    state.fall();
     this.#choose();
     return true;
   }
@@ -324,17 +325,21 @@ export class PathSet {
   #fromAlive(alive: readonly number[]): readonly number[] {
     if (this.#policy === "Failover") return alive.slice(0, 1);
     if (this.#policy === "Duplicate") return alive.slice(0, this.#copies);
-    const free = alive.filter((path) => this.#at(path).priority < METERED_PRIORITY);
-    return free.length > 0 ? free : alive;
+    const sound = alive.filter((path) => !this.#at(path).isLossy);
+    const good = sound.length > 0 ? sound : alive;
+    const free = good.filter((path) => this.#at(path).priority < METERED_PRIORITY);
+    return free.length > 0 ? free : good;
   }
 
-  /** Known paths that pass, the most wanted first; among equals the one in use stays. */
+  /** Known paths that pass, the most wanted first, lossy ones last; among equals the one in use stays. */
   #ranked(isGood: (state: PathState) => boolean): number[] {
     const paths = this.#paths.flatMap((state, path) =>
       state.isKnown && isGood(state) ? [path] : [],
     );
     const rank = (path: number): number =>
-      this.#at(path).priority * 2 + (this.isActive(path) ? 0 : 1);
+      (this.#at(path).isLossy ? LOSSY_RANK : 0) +
+      this.#at(path).priority * 2 +
+      (this.isActive(path) ? 0 : 1);
     return paths.sort((a, b) => rank(a) - rank(b));
   }
 

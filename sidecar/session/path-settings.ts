@@ -33,6 +33,10 @@ export interface ProbeSettings {
   readonly downAfter: number;
   /** Replies in a row after which it is up again. */
   readonly upAfter: number;
+  /** A path that loses more of the probes in one of both ways is used only when no other works. */
+  readonly maxLossPercent: number;
+  /** Probes over which loss is told. */
+  readonly lossWindow: number;
 }
 
 /** How a dialling end probes and what it does with what it learns. */

@@ -5,11 +5,15 @@
 
 import type { ProbeSettings } from "./path-settings.ts";
 
-/** Probes over which loss is told, unless the resource says otherwise. */
-const LOSS_WINDOW = 200;
-
 /** A reply is overdue after so many intervals. */
 const DOUBT_INTERVALS = 1.5;
+
+/** A path that lost too much is taken back once it loses no more than this share of the limit. */
+const LOSS_BACK_SHARE = 0.75;
+/** A path that dies sooner than this after it came up flaps. */
+const FLAP_MS = 60_000;
+/** Each flap doubles the replies in a row that bring it back, this often at most: 32 times as many. */
+const FLAPS_MAX = 5;
 
 /** One path, as status shows it. */
 export interface PathView {
@@ -22,6 +26,10 @@ export interface PathView {
   /** Of probes (out) and replies (back) over the last window; undefined before there are any. */
   readonly lossOutPercent?: number;
   readonly lossBackPercent?: number;
+  /** It loses more than it may: used only when no other works. */
+  readonly isLossy?: true;
+  /** Deaths soon after it came up: each doubles the replies that bring it back. */
+  readonly flaps?: number;
 }
 
 /** What the reply to a probe says. */
@@ -63,14 +71,23 @@ export class PathState {
   #windowHere = 0;
   lossOutPercent = -1;
   lossBackPercent = -1;
+  isLossy = false;
+  /** Since when it is alive, and how often it died soon after that. */
+  #upMs = 0;
+  #flaps = 0;
+  #hasFallen = false;
 
   /** A reply came back: its round trip, and the loss over the last window once that is full. */
-  measure(reply: ProbeReply): void {
+  measure(reply: ProbeReply, settings: ProbeSettings): void {
+    const { lossWindow, maxLossPercent, intervalMs, downAfter } = settings;
+    // A lost one is no gap, as it is none for a path that lives.
+    const isGap = ((reply.nowMs - this.repliedMs) | 0) >= intervalMs * downAfter;
+    if (isGap) this.repliesInRow = 0;
     this.repliedMs = reply.nowMs;
     this.received = (this.received + 1) >>> 0;
     this.rttMs = this.rttMs < 0 ? reply.rttMs : this.rttMs + (reply.rttMs - this.rttMs) / 8;
     const sent = (this.sequence - this.#windowSent) >>> 0;
-    if (sent < LOSS_WINDOW) return;
+    if (sent < lossWindow) return;
     const there = (reply.receivedThere - this.#windowThere) >>> 0;
     const here = (this.received - this.#windowHere) >>> 0;
     this.lossOutPercent = percentLost(sent, there);
@@ -78,6 +95,32 @@ export class PathState {
     this.#windowSent = this.sequence;
     this.#windowThere = reply.receivedThere;
     this.#windowHere = this.received;
+    const lost = Math.max(this.lossOutPercent, this.lossBackPercent);
+    this.isLossy = lost > maxLossPercent * (this.isLossy ? LOSS_BACK_SHARE : 1);
+  }
+
+  /** Whether it has answered often enough in a row to be trusted again. */
+  isSteady({ upAfter }: ProbeSettings): boolean {
+    // The very first reply shows that a new path works; a path that died has to be steady.
+    return this.received === 1 || this.repliesInRow >= upAfter * 2 ** this.#flaps;
+  }
+
+  rise(): void {
+    this.isAlive = true;
+    this.#upMs = this.heardMs;
+  }
+
+  /** It died; whoever lived long is forgiven a flap for each minute. */
+  fall(): void {
+    if (this.isAlive) {
+      const aliveMs = Math.max(0, (this.heardMs - this.#upMs) | 0);
+      const isFlap = this.#hasFallen && aliveMs < FLAP_MS;
+      const flaps = this.#flaps - Math.floor(aliveMs / FLAP_MS) + (isFlap ? 1 : 0);
+      this.#flaps = Math.max(0, Math.min(FLAPS_MAX, flaps));
+      this.#hasFallen = true;
+    }
+    this.isAlive = false;
+    this.repliesInRow = 0;
   }
 
   /**
@@ -103,6 +146,8 @@ export class PathState {
       ...(this.lossOutPercent < 0
         ? {}
         : { lossOutPercent: this.lossOutPercent, lossBackPercent: this.lossBackPercent }),
+      ...(this.isLossy ? { isLossy: true } : {}),
+      ...(this.#flaps === 0 ? {} : { flaps: this.#flaps }),
     };
   }
 }

@@ -218,6 +218,8 @@ export class PlanesSimulation {
         intervalMs: chance.pick([20, 50, 100]),
         downAfter: 4,
         upAfter: chance.between(1, 5),
+        maxLossPercent: 20,
+        lossWindow: 200,
       },
       uplinks,
     };

@@ -26,7 +26,13 @@ const START_MS_MAX = 30_000;
 const RECOVERY_MS_MAX = 60_000;
 
 /** Defaults of an UplinkSet. */
-const PROBE: UplinksConfig["probe"] = { intervalMs: 50, downAfter: 4, upAfter: 10 };
+const PROBE: UplinksConfig["probe"] = {
+  intervalMs: 50,
+  downAfter: 4,
+  upAfter: 10,
+  maxLossPercent: 20,
+  lossWindow: 200,
+};
 
 /** Two ends and the network between them. */
 export class ProbesSimulation {
