@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { PeerStatus } from "../sidecar/control/status.ts";
 import { ControlPlane } from "../test/cluster/control-plane.ts";
-import { installDefinitions, startOperator } from "../test/cluster/operator-program.ts";
+import { installChart, startOperator } from "../test/cluster/operator-program.ts";
 import { ensureCommands } from "../test/support/packages.ts";
 import { Program, runFine } from "../test/support/process.ts";
 import { Scratch } from "../test/support/scratch.ts";
@@ -20,15 +20,16 @@ let plane: ControlPlane;
 let operator: Program;
 let scratch: Scratch;
 let account: string;
+let operatorAccount: string;
 const gateways: Program[] = [];
 let client: Program;
 
 before(async () => {
   await ensureCommands(["openvpn"]);
   plane = await ControlPlane.start({ hasControllers: true });
-  await installDefinitions(plane);
+  operatorAccount = await installChart(plane);
   scratch = await Scratch.create();
-  operator = startOperator(plane);
+  operator = startOperator(operatorAccount);
   const listen = { port: 21_194, advertise: [{ host: "127.0.0.1" }] };
   await apply("VpnTunnel", "g", { listen, addresses: { segment: "10.20.0.0/24" } });
   await apply("VpnPeer", "box", { tunnel: { name: "g" }, addressing: "None" });
@@ -168,7 +169,7 @@ test("a deleted peer is cut off within two seconds, kubectl included", async () 
   const index = (await peerOf(0)) === undefined ? 1 : 0;
   // An operator without the API server ends before its Lease does; its Deployment starts it again.
   await operator.stop();
-  operator = startOperator(plane);
+  operator = startOperator(operatorAccount);
   // The one before may have ended without its Lease, which is good for another 15 seconds.
   await operator.waitForOutput(/this replica leads/, 60_000);
   // The watches come back with a pause of at most so long after an outage.

@@ -1,4 +1,5 @@
 /** `fairlead operator`: the program that carries out the resources of a cluster. */
+import { NAMESPACES_MAX } from "../operator/limits.ts";
 import { runOperator } from "../operator/main.ts";
 import type { WebhookSettings } from "../operator/webhook/webhook.ts";
 import { ExitStatus } from "./exit-status.ts";
@@ -12,6 +13,8 @@ export interface OperatorFlags {
   readonly imagePullPolicy: string;
   readonly imagePullSecret?: readonly string[];
   readonly hostAccess?: readonly string[];
+  readonly watchNamespace?: readonly string[];
+  readonly gatewayResources: string;
   readonly sidecarResources: string;
   readonly webhookConfiguration?: string;
   readonly webhookSecret: string;
@@ -38,7 +41,9 @@ export async function run(flags: OperatorFlags): Promise<ExitStatus> {
     namespace: flags.namespace,
     image: { reference: flags.image, pullPolicy, pullSecrets: flags.imagePullSecret ?? [] },
     hostAccess: { namespaces: flags.hostAccess ?? [] },
-    sidecarResources: resourcesOf(flags.sidecarResources),
+    namespaces: namespacesOf(flags.watchNamespace),
+    gatewayResources: resourcesOf("--gateway-resources", flags.gatewayResources),
+    sidecarResources: resourcesOf("--sidecar-resources", flags.sidecarResources),
     ...(webhook === undefined ? {} : { webhook }),
     port,
     logLevel,
@@ -50,6 +55,14 @@ function portOf(flag: string, text: string): number {
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= PORT_MAX) return port;
   throw new UsageError(`${flag} is a number from 0 to ${PORT_MAX}`);
+}
+
+function namespacesOf(names: readonly string[] = []): readonly string[] {
+  const different = [...new Set(names)];
+  if (different.length <= NAMESPACES_MAX) return different;
+  throw new UsageError(
+    `--watch-namespace takes at most ${NAMESPACES_MAX}: name none, and give the operator a ClusterRole`,
+  );
 }
 
 function webhookOf(flags: OperatorFlags): WebhookSettings | undefined {
@@ -75,14 +88,14 @@ function webhookOf(flags: OperatorFlags): WebhookSettings | undefined {
   );
 }
 
-function resourcesOf(text: string): object {
+function resourcesOf(flag: string, text: string): object {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new UsageError('--sidecar-resources is JSON: {"requests":{"cpu":"20m"}}');
+  throw new UsageError(`${flag} is JSON: {"requests":{"cpu":"20m"}}`);
 }
 
 function oneOf<Value extends string>(flag: string, values: readonly Value[], given: string): Value {

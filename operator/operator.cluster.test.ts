@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ControlPlane } from "../test/cluster/control-plane.ts";
-import { installDefinitions, startOperator } from "../test/cluster/operator-program.ts";
+import { installChart, startOperator } from "../test/cluster/operator-program.ts";
 import { type Program, run } from "../test/support/process.ts";
 import { pause, waitFor } from "../test/support/wait.ts";
 
@@ -23,11 +23,12 @@ interface Item {
 
 let plane: ControlPlane;
 let operator: Program;
+let account: string;
 
 before(async () => {
   plane = await ControlPlane.start({ hasControllers: true });
-  await installDefinitions(plane);
-  operator = startOperator(plane);
+  account = await installChart(plane);
+  operator = startOperator(account);
   await operator.waitForOutput(/this replica leads/);
 });
 after(async () => {
@@ -130,7 +131,7 @@ test("at rest nothing is written, also not by an operator that was started anew"
   };
   const before = await versions();
   assert.equal(await operator.stop(), 0, operator.output.slice(-1000));
-  operator = startOperator(plane);
+  operator = startOperator(account);
   await operator.waitForOutput(/this replica leads/);
   await pause(4_000);
   assert.equal(await versions(), before);
@@ -219,7 +220,7 @@ test("killed at any moment and with the API server restarted, it converges witho
     await pause(delayMs);
     operator.signal("SIGKILL");
     await operator.waitForEnd();
-    operator = startOperator(plane);
+    operator = startOperator(account);
   }
   await plane.stopApiServer();
   await plane.startApiServer();

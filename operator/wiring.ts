@@ -37,7 +37,10 @@ export interface OperatorSettings {
   readonly identity: string;
   readonly image: GatewayImage;
   readonly hostAccess: HostAccess;
-  /** Resources of sidecars, as in a container. */
+  /** Namespaces whose resources are carried out. Empty: all. */
+  readonly namespaces: readonly string[];
+  /** Resources of gateways and sidecars, as in a container. */
+  readonly gatewayResources: object;
   readonly sidecarResources: object;
   /** Absent: no pod is attached. */
   readonly webhook?: WebhookSettings;
@@ -87,6 +90,7 @@ function createWorld(get: Resolve): World {
   const world = new World({
     api: get(API),
     clock: get(CLOCK),
+    namespaces: get(SETTINGS).namespaces,
     troubled: ({ kind }, error) => log.warn({ kind: kind.kind, ...cause(error) }, "watch failed"),
   });
   metrics.gauge("fairlead_objects", () =>
@@ -137,7 +141,8 @@ function createWebhook(get: Resolve): Webhook | undefined {
 
 function createController(get: Resolve): Controller {
   const [log, metrics, world] = [get(LOG), get(METRICS), get(WORLD)];
-  const { hostAccess, image, namespace, webhook: settings } = get(SETTINGS);
+  const { gatewayResources, hostAccess, image, namespace, webhook: settings } = get(SETTINGS);
+  const gateways = { image, resources: gatewayResources };
   const [api, clock] = [get(API), get(CLOCK)];
   const context = { api, clock, world, events: get(EVENTS) };
   const children = new Children(api, world.childKinds);
@@ -148,7 +153,7 @@ function createController(get: Resolve): Controller {
     world,
     metrics,
     reconcilers: {
-      VpnTunnel: new TunnelReconciler({ ...context, children, image, hostAccess }),
+      VpnTunnel: new TunnelReconciler({ ...context, children, gateways, hostAccess }),
       VpnPeer: new PeerReconciler({ ...context, children }),
       UplinkSet: new UplinkSetReconciler(context),
       Pod: new PodReconciler(context),

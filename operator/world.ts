@@ -12,6 +12,7 @@ import { ATTACHED_LABEL, MANAGED_SELECTOR } from "./reconcile/labels.ts";
 import type { SecretObject } from "./reconcile/secret-data.ts";
 import type { Condition } from "./status/conditions.ts";
 import { Informer, type InformerOptions } from "./watch/informer.ts";
+import { Several, type Watched } from "./watch/several.ts";
 
 /** A resource as the API server gives it, with what the operator reads of its metadata. */
 export type Live<Resource> = Omit<Resource, "metadata" | "status"> &
@@ -63,35 +64,38 @@ export interface PodObject extends KubeObject {
 export type WorldOptions = Pick<InformerOptions<KubeObject>, "api" | "clock" | "troubled"> & {
   readonly api: Api;
   readonly clock: Clock;
+  /** Empty: all of them. */
+  readonly namespaces: readonly string[];
 };
 
 /** All informers. */
 export class World {
-  readonly tunnels: Informer<Live<VpnTunnel>>;
-  readonly peers: Informer<Live<VpnPeer>>;
-  readonly uplinkSets: Informer<Live<UplinkSet>>;
-  readonly secrets: Informer<SecretObject>;
-  readonly services: Informer<ServiceObject>;
-  readonly statefulSets: Informer<StatefulSetObject>;
-  readonly claims: Informer<ClaimObject>;
+  readonly tunnels: Watched<Live<VpnTunnel>>;
+  readonly peers: Watched<Live<VpnPeer>>;
+  readonly uplinkSets: Watched<Live<UplinkSet>>;
+  readonly secrets: Watched<SecretObject>;
+  readonly services: Watched<ServiceObject>;
+  readonly statefulSets: Watched<StatefulSetObject>;
+  readonly claims: Watched<ClaimObject>;
   /** Pods that were attached, and of them only what is needed to give them a peer. */
-  readonly pods: Informer<PodObject>;
+  readonly pods: Watched<PodObject>;
   /** The kinds that tunnels own. */
   readonly childKinds: readonly ChildKind[];
-  readonly all: readonly Informer<KubeObject>[];
+  readonly all: readonly Watched<KubeObject>[];
 
   constructor(options: WorldOptions) {
-    const managed = <Item extends KubeObject>(kind: ResourceKind): Informer<Item> =>
-      new Informer<Item>({ ...options, selection: { kind, labelSelector: MANAGED_SELECTOR } });
-    this.tunnels = new Informer({ ...options, selection: { kind: kinds.VPN_TUNNEL } });
-    this.peers = new Informer({ ...options, selection: { kind: kinds.VPN_PEER } });
-    this.uplinkSets = new Informer({ ...options, selection: { kind: kinds.UPLINK_SET } });
+    const whole = <Item extends KubeObject>(kind: ResourceKind): Watched<Item> =>
+      watched<Item>(options, { selection: { kind } });
+    const managed = <Item extends KubeObject>(kind: ResourceKind): Watched<Item> =>
+      watched<Item>(options, { selection: { kind, labelSelector: MANAGED_SELECTOR } });
+    this.tunnels = whole(kinds.VPN_TUNNEL);
+    this.peers = whole(kinds.VPN_PEER);
+    this.uplinkSets = whole(kinds.UPLINK_SET);
     this.secrets = managed(kinds.SECRET);
     this.services = managed(kinds.SERVICE);
     this.statefulSets = managed(kinds.STATEFUL_SET);
     this.claims = managed(kinds.LEASE);
-    this.pods = new Informer<PodObject>({
-      ...options,
+    this.pods = watched<PodObject>(options, {
       selection: { kind: kinds.POD, labelSelector: `${ATTACHED_LABEL}=true` },
       trim: ({ metadata, status }) => ({
         metadata,
@@ -111,9 +115,9 @@ export class World {
       { kind: kinds.STATEFUL_SET, informer: this.statefulSets },
       ...rest.map((kind) => ({ kind, informer: managed<KubeObject>(kind) })),
     ];
-    const children = this.childKinds.map(({ informer }) => informer as Informer<KubeObject>);
+    const children = this.childKinds.map(({ informer }) => informer as Watched<KubeObject>);
     this.all = [this.tunnels, this.peers, this.uplinkSets, this.claims, this.pods, ...children].map(
-      (informer) => informer as unknown as Informer<KubeObject>,
+      (informer) => informer as unknown as Watched<KubeObject>,
     );
   }
 
@@ -134,4 +138,17 @@ export class World {
         metadata.namespace === tunnel.namespace && spec.tunnel.name === tunnel.name,
     );
   }
+}
+
+/** One informer for the cluster, or one for each namespace that may be seen. */
+function watched<Item extends KubeObject>(
+  { namespaces, ...options }: WorldOptions,
+  what: Pick<InformerOptions<Item>, "selection" | "trim">,
+): Watched<Item> {
+  if (namespaces.length === 0) return new Informer<Item>({ ...options, ...what });
+  const parts = namespaces.map((namespace): [string, Watched<Item>] => {
+    const selection = { ...what.selection, namespace };
+    return [namespace, new Informer<Item>({ ...options, ...what, selection })];
+  });
+  return new Several(what.selection, new Map(parts));
 }

@@ -5,7 +5,7 @@ import { connect } from "node:tls";
 import { problemOf } from "../../cli/ready.ts";
 import { readProcesses } from "../../cli/status.ts";
 import { ControlPlane, freePort } from "../../test/cluster/control-plane.ts";
-import { installDefinitions, startOperator } from "../../test/cluster/operator-program.ts";
+import { installChart, OPERATOR, startOperator } from "../../test/cluster/operator-program.ts";
 import { Network } from "../../test/support/netns.ts";
 import { Program, run } from "../../test/support/process.ts";
 import { Scratch } from "../../test/support/scratch.ts";
@@ -34,7 +34,6 @@ interface Pod {
   };
 }
 
-const CONFIGURATION = "fairlead-test";
 const GATEWAY_PORT = 21_394;
 /** Where the first replica hears the second; the other one's is the next port. */
 const BEAT_PORT = 21_396;
@@ -42,11 +41,12 @@ const BEAT_PORT = 21_396;
 let plane: ControlPlane;
 let scratch: Scratch;
 let ports: readonly number[];
+let account: string;
 let operators: Program[] = [];
 
 before(async () => {
   plane = await ControlPlane.start({ hasControllers: true });
-  await installDefinitions(plane);
+  account = await installChart(plane);
   scratch = await Scratch.create();
   ports = [await freePort(), await freePort()];
   operators = ports.map((port) => startReplica(port));
@@ -61,12 +61,11 @@ after(async () => {
 
 /** Both call the first one's port: the API server of a test has one address to ask. */
 function startReplica(port: number): Program {
-  return startOperator(plane, {
-    flags: [
-      ...["--webhook-configuration", CONFIGURATION, "--webhook-port", String(port)],
-      ...["--webhook-url", `https://localhost:${ports[0]}`],
-    ],
-  });
+  return startOperator(
+    account,
+    ...["--webhook-configuration", OPERATOR, "--webhook-port", String(port)],
+    ...["--webhook-url", `https://localhost:${ports[0]}`],
+  );
 }
 
 function said(): string {
@@ -91,12 +90,7 @@ async function waitForEntry(tunnel: string): Promise<void> {
   await waitFor(
     () => `the entry of ${tunnel}: ${said()}`,
     async () => {
-      const parameters = [
-        CONFIGURATION,
-        "--ignore-not-found",
-        "-o",
-        "jsonpath={.webhooks[*].name}",
-      ];
+      const parameters = [OPERATOR, "--ignore-not-found", "-o", "jsonpath={.webhooks[*].name}"];
       const names = await plane.kubectl("get", "mutatingwebhookconfiguration", ...parameters);
       return names.includes(`.${tunnel}.default.attach.fairlead.dev`);
     },
@@ -258,10 +252,10 @@ test("both replicas serve one certificate; a new one is served and believed at o
 });
 
 /** One replica, with the rights of its account; it hears the other one on this machine. */
-function startGateway(index: number, account: string): Program {
+function startGateway(index: number, kubeconfig: string): Program {
   const flags = ["--namespace", "default", "--tunnel", "a", "--run", scratch.file(`gw-${index}`)];
   const beats = ["--heartbeat-port", String(BEAT_PORT + index)];
-  const other = ["--replica", `127.0.0.1:${BEAT_PORT + 1 - index}`, "--kubeconfig", account];
+  const other = ["--replica", `127.0.0.1:${BEAT_PORT + 1 - index}`, "--kubeconfig", kubeconfig];
   const environment = { POD_NAME: `a-gateway-${index}` };
   return Program.start([...PROGRAM, "gateway", ...flags, ...beats, ...other], { environment });
 }
@@ -282,10 +276,10 @@ test("with only NET_ADMIN and what is mounted, the sidecar attaches, is ready, a
   const pod = await podOf(await makePod({ needs: "a" }));
   const sidecar = pod.spec.initContainers?.[0];
   const documents = await documentsOf(peerNameOf(pod));
-  const account = await plane.serviceAccountConfig("default", "a-gateway");
-  await using gateway = startGateway(0, account);
+  const own = await plane.serviceAccountConfig("default", "a-gateway");
+  await using gateway = startGateway(0, own);
   await gateway.waitForOutput(/tunnel started/, 40_000);
-  await using standby = startGateway(1, account);
+  await using standby = startGateway(1, own);
   await standby.waitForOutput(/standing by/, 40_000);
   await using network = await Network.create();
   await using place = await PodNetwork.create(network, "a", 2);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { ControlPlane, freePort } from "../../test/cluster/control-plane.ts";
-import { installDefinitions, startOperator } from "../../test/cluster/operator-program.ts";
+import { installChart, OPERATOR, startOperator } from "../../test/cluster/operator-program.ts";
 import { makeStaticKey, TestAuthority } from "../../test/support/certificates.ts";
 import { MulticastReceiver, MulticastSender } from "../../test/support/multicast.ts";
 import { type Namespace, Network } from "../../test/support/netns.ts";
@@ -32,18 +32,17 @@ const stack: AsyncDisposableStack = new AsyncDisposableStack();
 
 before(async () => {
   plane = stack.use(await ControlPlane.start({ hasControllers: true }));
-  await installDefinitions(plane);
+  const account = await installChart(plane);
   scratch = stack.use(await Scratch.create());
   network = stack.use(await Network.create());
   await startTestbed();
   const port = await freePort();
   operator = stack.use(
-    startOperator(plane, {
-      flags: [
-        ...["--webhook-configuration", "fairlead-test", "--webhook-port", String(port)],
-        ...["--webhook-url", `https://localhost:${port}`],
-      ],
-    }),
+    startOperator(
+      account,
+      ...["--webhook-configuration", OPERATOR, "--webhook-port", String(port)],
+      ...["--webhook-url", `https://localhost:${port}`],
+    ),
   );
 });
 after(async () => await stack.disposeAsync());
@@ -133,10 +132,10 @@ test("what cannot be had together is said with the next step, and no pod is aske
   await waitForShown(/^Unsupported$/, "vt", "d", READY);
   assert.match(await shown("vt", "d", MESSAGE), /^spec\.gateway\.bridge: .*remove it/);
   const entries = "{..webhooks[*].name}";
-  assert.equal(await shown("mutatingwebhookconfiguration", "fairlead-test", entries), "");
+  assert.equal(await shown("mutatingwebhookconfiguration", OPERATOR, entries), "");
   await applyTunnel(dialling());
   await waitForShown(/^GatewayStarting$/, "vt", "d", READY);
-  await waitForShown(/\.d\.default\./, "mutatingwebhookconfiguration", "fairlead-test", entries);
+  await waitForShown(/\.d\.default\./, "mutatingwebhookconfiguration", OPERATOR, entries);
   const identity = { name: "stranger", namespace: "default" };
   const spec = { tunnel: { name: "d" } };
   await apply({ apiVersion: "fairlead.dev/v1alpha1", kind: "VpnPeer", metadata: identity, spec });

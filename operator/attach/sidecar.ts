@@ -71,6 +71,7 @@ function container(tunnel: Live<VpnTunnel>, name: string, settings: SidecarSetti
     args: ["attach", "-f", `/etc/fairlead/${DOCUMENTS_KEY}`],
     restartPolicy: "Always",
     resources,
+    terminationMessagePolicy: "FallbackToLogsOnError",
     ...(isHeld
       ? {
           startupProbe: {

@@ -81,7 +81,7 @@ test("installed, the operator does its work with the chart's own account", async
   const service = ["--webhook-service", "fl-operator-webhook"];
   const secret = ["--webhook-secret", "fl-operator-webhook"];
   const flags = ["--namespace", NAMESPACE, ...webhook, ...service, ...secret];
-  operator = startOperator(plane, { kubeconfig, flags });
+  operator = startOperator(kubeconfig, ...flags);
   await apply("VpnTunnel", "t", {
     listen: { advertise: [{ host: "vpn.example.org" }] },
     addresses: { segment: "10.20.0.0/24", pool: "10.20.0.9-10.20.0.9" },

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { pause, waitFor } from "../support/wait.ts";
 import { ControlPlane } from "./control-plane.ts";
-import { installDefinitions, startOperator } from "./operator-program.ts";
+import { installChart, startOperator } from "./operator-program.ts";
 
 /** The long version is the one whose figures stand in docs/. */
 const IS_FULL: boolean = process.env["FAIRLEAD_FULL"] === "1";
@@ -34,8 +34,7 @@ function residentMegabytes(pid: number): number {
 
 test(`${TUNNELS} tunnels and ${TUNNELS * PEERS_EACH} peers applied at once converge, and then nothing is written`, async () => {
   await using plane = await ControlPlane.start();
-  await installDefinitions(plane);
-  await using operator = startOperator(plane);
+  await using operator = startOperator(await installChart(plane));
   await operator.waitForOutput(/this replica leads/);
   const applyMs = performance.now();
   const parameters = ["create", "-f", "-"];

@@ -31,6 +31,7 @@ const EXAMPLES = join(import.meta.dirname, "..", "..", "examples");
 const BOX_PEER = "box-7";
 const BROKEN_SECONDS = 2;
 const ATTACH_MS = 150_000;
+const JOB_MS = 90_000;
 /** From `kubectl apply` of the tunnel to the first datagram in the pod, on a quiet machine. */
 const FIRST_PACKET_MS_MAX = 15_000;
 const LOST_FRACTION_MAX = 0.02;
@@ -211,11 +212,12 @@ class ClusterLab implements AsyncDisposable {
     const isDialled = this.#options.role === "listen";
     const dialled = isDialled ? [this.#balanceLoad(), this.#connectBox()] : [];
     await Promise.all([...dialled, this.#startViewer()]);
-    await waitFor(
-      () => `the first datagram in the pod\n${this.#node.log()}`,
-      async () => (await this.#viewerLog()) !== "",
-      ATTACH_MS,
-    );
+    try {
+      const came = async (): Promise<boolean> => (await this.#viewerLog()) !== "";
+      await waitFor("the first datagram in the pod", came, ATTACH_MS);
+    } catch (cause) {
+      throw new Error(`no datagram came:\n${await this.#story()}`, { cause });
+    }
     const tookMs = performance.now() - startedMs;
     screen.step(`  the first datagram is in the pod's log after ${(tookMs / 1000).toFixed(1)} s`);
     return tookMs;
@@ -242,8 +244,9 @@ class ClusterLab implements AsyncDisposable {
     const looked = await run(plane.kubectlCommand(...inPod("nslookup", name)));
     const page = await pod.run(["wget", "-qO-", `http://${name}/page`]);
     await this.#apply([pingJob("reach", this.#tunnel)]);
-    const done = ["wait", "--for=condition=Complete", "job/reach", "--timeout=25s"];
-    const job = await run(plane.kubectlCommand("-n", LAB_NAMESPACE, ...done));
+    const done = ["wait", "--for=condition=Complete", "job/reach", `--timeout=${JOB_MS}ms`];
+    const command = plane.kubectlCommand("-n", LAB_NAMESPACE, ...done);
+    const job = await run(command, { timeoutMs: 2 * JOB_MS });
     const checks = {
       dns: looked.status === 0,
       service: page === "ready\n",
@@ -256,6 +259,23 @@ class ClusterLab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
+  }
+
+  /** What the cluster says of the tunnel and its pods, for the text of a failure. */
+  async #story(): Promise<string> {
+    const asked = [
+      ["get", "vt,vp,pods", "-o", "wide"],
+      ["logs", "-l", `fairlead.dev/tunnel=${this.#tunnel}`, "--all-containers", "--tail=25"],
+      ["logs", "viewer", "-c", `fairlead-${this.#tunnel}`, "--tail=25"],
+      ["get", "events", "--sort-by=.lastTimestamp"],
+    ];
+    const told: string[] = [];
+    for (const parameters of asked) {
+      const command = this.#node.plane.kubectlCommand("-n", LAB_NAMESPACE, ...parameters);
+      const { stderr, stdout } = await run(command);
+      told.push(`${stdout}${stderr}`.slice(-4000));
+    }
+    return told.join("\n");
   }
 
   get #tunnel(): string {

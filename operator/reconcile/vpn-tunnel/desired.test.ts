@@ -8,7 +8,10 @@ import { PROFILE_DEFAULTS } from "./dial-document.ts";
 import { gatewayDocuments } from "./gateway-documents.ts";
 import { listeningSide, podsProblem } from "./listening-side.ts";
 
-const IMAGE = { reference: "fairlead:1", pullPolicy: "IfNotPresent", pullSecrets: [] } as const;
+const GATEWAYS = {
+  image: { reference: "fairlead:1", pullPolicy: "IfNotPresent", pullSecrets: [] },
+  resources: { requests: { cpu: "100m" } },
+} as const;
 
 function tunnel(spec: object): VpnTunnel {
   const metadata = { name: "testbed-a", namespace: "lab" };
@@ -29,7 +32,7 @@ function peer(name: string): VpnPeer {
 function children(spec: object): readonly DesiredObject[] {
   return desiredChildren({
     tunnel: tunnel(spec),
-    image: IMAGE,
+    gateways: GATEWAYS,
     files: { "a.pem": "x" },
     peers: ["p2", "p1"],
   });
@@ -57,6 +60,10 @@ test("the gateway may make interfaces and nothing more", () => {
   assert.match(text, /"allowPrivilegeEscalation":false/);
   assert.match(text, /"seccompProfile":\{"type":"RuntimeDefault"\}/);
   assert.doesNotMatch(text, /privileged|hostNetwork|SYS_ADMIN/);
+  assert.match(text, /"resources":\{"requests":\{"cpu":"100m"\}\}/);
+  const asked = { requests: { cpu: "1" } };
+  const own = JSON.stringify(children({ listen: {}, gateway: { resources: asked } }));
+  assert.match(own, /"resources":\{"requests":\{"cpu":"1"\}\}/);
 });
 
 test("its role reads one Secret, writes one Lease, and reports about its own", () => {
@@ -160,7 +167,7 @@ test("one that takes pods has a listening side in one bridge with it, under the 
   assert.doesNotMatch(JSON.stringify(far), /addresses|listen|workloads/);
   const side = listeningSide(tunnel(spec));
   assert(side !== undefined);
-  const input = { tunnel: side, image: IMAGE, files: {}, peers: [] };
+  const input = { tunnel: side, gateways: GATEWAYS, files: {}, peers: [] };
   const policy = JSON.stringify(find(desiredChildren(input), "NetworkPolicy"));
   assert.match(policy, /"port":1194,"protocol":"UDP"/);
   assert.match(JSON.stringify(desiredChildren(input)), /"type":"ClusterIP"/);

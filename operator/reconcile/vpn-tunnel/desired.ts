@@ -17,12 +17,12 @@ import {
 } from "../../api/object.ts";
 import { gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
 import { secretDataOf } from "../secret-data.ts";
-import { type GatewayImage, gatewayPodSpec, heartbeatPort, replicasOf } from "./gateway-pod.ts";
+import { type GatewaySettings, gatewayPodSpec, heartbeatPort, replicasOf } from "./gateway-pod.ts";
 
 /** Everything the children are made from. */
 export interface TunnelInput {
   readonly tunnel: VpnTunnel;
-  readonly image: GatewayImage;
+  readonly gateways: GatewaySettings;
   /** Files of the gateway's Secret, by name. */
   readonly files: Readonly<Record<string, string>>;
   /** Names of its peers: the gateway reports about these. */
@@ -156,7 +156,7 @@ function disruptionBudget(tunnel: VpnTunnel): DesiredObject {
   return child(tunnel, DISRUPTION_BUDGET, { spec: { maxUnavailable: 1, selector } });
 }
 
-function statefulSet({ tunnel, image }: TunnelInput, replicas: number): DesiredObject {
+function statefulSet({ tunnel, gateways }: TunnelInput, replicas: number): DesiredObject {
   const { name } = tunnel.metadata;
   const selector = gatewaySelector(name);
   return child(tunnel, STATEFUL_SET, {
@@ -168,7 +168,7 @@ function statefulSet({ tunnel, image }: TunnelInput, replicas: number): DesiredO
       selector: { matchLabels: selector },
       template: {
         metadata: { labels: { ...tunnelLabels(name), ...selector } },
-        spec: gatewayPodSpec(tunnel, image),
+        spec: gatewayPodSpec(tunnel, gateways),
       },
     },
   });

@@ -12,6 +12,13 @@ export interface GatewayImage {
   readonly pullSecrets: readonly string[];
 }
 
+/** What gateways run, and with what where their tunnel says nothing. */
+export interface GatewaySettings {
+  readonly image: GatewayImage;
+  /** As in a container. */
+  readonly resources: object;
+}
+
 /** Replicas when the resource does not say: one active, one warm. */
 const REPLICAS_DEFAULT = 2;
 
@@ -31,7 +38,8 @@ const HEARTBEAT_PORT = 7194;
 const GRACE_SECONDS = 10;
 
 /** The pod's specification. */
-export function gatewayPodSpec(tunnel: VpnTunnel, image: GatewayImage): object {
+export function gatewayPodSpec(tunnel: VpnTunnel, settings: GatewaySettings): object {
+  const { image } = settings;
   const { name } = tunnel.metadata;
   const { gateway } = tunnel.spec;
   const isHost = gateway?.network === "Host";
@@ -60,7 +68,7 @@ export function gatewayPodSpec(tunnel: VpnTunnel, image: GatewayImage): object {
         ],
       },
     },
-    containers: [container(tunnel, image)],
+    containers: [container(tunnel, settings)],
     volumes: [
       { name: "tun", hostPath: { path: "/dev/net/tun", type: "CharDevice" } },
       // In memory: the keys of the tunnel are never written to a disk.
@@ -70,7 +78,7 @@ export function gatewayPodSpec(tunnel: VpnTunnel, image: GatewayImage): object {
   };
 }
 
-function container(tunnel: VpnTunnel, image: GatewayImage): object {
+function container(tunnel: VpnTunnel, { image, resources }: GatewaySettings): object {
   const { name, namespace } = tunnel.metadata;
   const { gateway, listen, transport } = tunnel.spec;
   const protocol = transport.protocol === "Tcp" ? "TCP" : "UDP";
@@ -87,10 +95,14 @@ function container(tunnel: VpnTunnel, image: GatewayImage): object {
     ...(listen === undefined
       ? {}
       : { ports: [{ name: "openvpn", containerPort: listen.port, protocol }] }),
-    ...(gateway?.resources === undefined ? {} : { resources: gateway.resources }),
+    // Never without any: such a pod gets what others leave of the processor, and is evicted first.
+    resources: gateway?.resources ?? resources,
+    terminationMessagePolicy: "FallbackToLogsOnError",
     readinessProbe: {
       exec: { command: ["test", "-e", "/run/fairlead/active"] },
       periodSeconds: 1,
+      // A busy node takes its time; the mark itself is there or not at once.
+      timeoutSeconds: 5,
       failureThreshold: 1,
     },
     securityContext: {

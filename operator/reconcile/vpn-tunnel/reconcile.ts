@@ -24,7 +24,7 @@ import {
 } from "./credentials.ts";
 import { desiredChildren } from "./desired.ts";
 import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
-import type { GatewayImage } from "./gateway-pod.ts";
+import type { GatewaySettings } from "./gateway-pod.ts";
 import { listeningSide } from "./listening-side.ts";
 import { findReferences, type HostAccess, type References } from "./references.ts";
 import {
@@ -38,7 +38,7 @@ import {
 /** What the tunnels' reconciler is made with. */
 export interface TunnelReconcilerOptions extends ReconcileContext {
   readonly children: Children;
-  readonly image: GatewayImage;
+  readonly gateways: GatewaySettings;
   readonly hostAccess: HostAccess;
 }
 
@@ -89,7 +89,7 @@ export class TunnelReconciler implements Reconciler {
   }
 
   async #keep(tunnel: Live<VpnTunnel>, references: References): Promise<TunnelFindings> {
-    const { children, image, world } = this.#options;
+    const { children, gateways, world } = this.#options;
     const { name, namespace = "" } = tunnel.metadata;
     const peers = world.peersOf({ namespace, name });
     const side = listeningSide(tunnel);
@@ -102,7 +102,7 @@ export class TunnelReconciler implements Reconciler {
     const { files, credentials } = await this.#credentials(tunnel, references);
     const desired = desiredChildren({
       tunnel: (side ?? tunnel) as unknown as VpnTunnel,
-      image,
+      gateways,
       files: {
         ...files,
         "documents.yaml": documents,
