@@ -213,31 +213,6 @@ test("an edit that is refused keeps what runs", async () => {
   await waitForReason("vt", "whole", "GatewayStarting");
 });
 
-test("killed at any moment and with the API server restarted, it converges without a duplicate", async () => {
-  const names = Array.from({ length: 4 }, (_, index) => `chaos-${index}`);
-  await applyAll(tunnel("chaos"), ...names.map((name) => peer(name, "chaos")));
-  for (const delayMs of [50, 300, 700]) {
-    await pause(delayMs);
-    operator.signal("SIGKILL");
-    await operator.waitForEnd();
-    operator = startOperator(account);
-  }
-  await plane.stopApiServer();
-  await plane.startApiServer();
-  for (const name of names) {
-    await waitFor(
-      `${name}: ${operator.output.slice(-500)}`,
-      async () => {
-        const item = await read("vp", name);
-        return item?.status?.conditions?.[0]?.reason === "ProfileMade";
-      },
-      60_000,
-    );
-  }
-  const claims = await list("lease", "fairlead.dev/tunnel=chaos");
-  assert.equal(claims.length, names.length);
-});
-
 test("deleting a tunnel removes all that it made and only that", async () => {
   await plane.kubectl("delete", "vt", "whole", "--timeout=20s");
   await waitFor(
