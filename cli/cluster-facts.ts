@@ -20,11 +20,20 @@ export interface ClusterFlags {
   readonly allNamespaces?: true;
 }
 
+/** How a container ended. */
+export interface ContainerEnd {
+  readonly exitCode?: number;
+  /** The kubelet's word for it. */
+  readonly reason?: string;
+  /** The end of its log. */
+  readonly message?: string;
+}
+
 /** A container's state, as far as it is read. */
 export interface ContainerState {
   readonly name: string;
-  readonly state?: { readonly terminated?: { readonly exitCode?: number } };
-  readonly lastState?: { readonly terminated?: { readonly exitCode?: number } };
+  readonly state?: { readonly terminated?: ContainerEnd; readonly running?: object };
+  readonly lastState?: { readonly terminated?: ContainerEnd };
 }
 
 /** A pod with its containers' states. */

@@ -57,6 +57,22 @@ test("each known trouble is named, and what is well is not", () => {
   assert.deepEqual(found({ pods: [pod(12)] }), ["TunDenied Pod lab/p"]);
   assert.deepEqual(found({ pods: [pod(11, "fairlead-a")] }), ["NotPermitted Pod lab/p"]);
   assert.deepEqual(found({ pods: [pod(12, "app"), pod(0)] }), []);
+  assert.deepEqual(found({ pods: [pod(10)] }), ["ContainerEnds Pod lab/p"]);
+});
+
+test("a container that ended is told with its last words, one that runs again is not", () => {
+  const causeOf = (terminated: object, state: object = {}): string | undefined => {
+    const containerStatuses = [{ name: "gateway", state, lastState: { terminated } }];
+    const one = { metadata: { name: "p", namespace: "lab" }, status: { containerStatuses } };
+    const nothing = { tunnels: [], peers: [], pods: [one], events: [], endpoints: new Map() };
+    return diagnose(nothing as unknown as ClusterFacts, WALL_MS)[0]?.cause;
+  };
+  const message = '{"level":30,"msg":"standing by"}\n{"level":50,"msg":"line 3: up is refused"}\n';
+  const cause = "The container gateway ended with status 10: line 3: up is refused";
+  assert.equal(causeOf({ exitCode: 10, message }), cause);
+  const killed = "The container gateway ended with status 137 (OOMKilled).";
+  assert.equal(causeOf({ exitCode: 137, reason: "OOMKilled" }), killed);
+  assert.equal(causeOf({ exitCode: 10, message }, { running: {} }), undefined);
 });
 
 test("peers without an address, a certificate or a connection say so", () => {

@@ -5,6 +5,7 @@
 import type { VpnPeer, VpnTunnel } from "../crds/types.ts";
 import {
   type ClusterFacts,
+  type ContainerEnd,
   type ContainerState,
   type PodFacts,
   WEBHOOK_SUFFIX,
@@ -18,6 +19,7 @@ const FINDING_CODES = [
   "PodSecurityRefused",
   "TunDenied",
   "NotPermitted",
+  "ContainerEnds",
   "CertificateExpired",
   "NoAddressLeft",
   "NotReady",
@@ -112,12 +114,30 @@ function podFindings(pod: PodFacts): Finding[] {
         "Look for a policy or a webhook that changes the capabilities of this namespace's pods.";
       return [{ code: "NotPermitted", about, cause, step }];
     }
+    // One that runs again has said in its log why it had ended.
+    const ended = state.state?.running === undefined ? endOf(state) : undefined;
+    if (ended === undefined || ended.exitCode === ExitStatus.Fine) continue;
+    const cause = `The container ${state.name} ended with status ${ended.exitCode}${whyEnded(ended)}`;
+    const { name, namespace } = pod.metadata;
+    const step = `kubectl -n ${namespace} logs ${name} -c ${state.name} --previous`;
+    return [{ code: "ContainerEnds", about, cause, step }];
   }
   return [];
 }
 
-function exitCodeOf({ lastState, state }: ContainerState): number | undefined {
-  return state?.terminated?.exitCode ?? lastState?.terminated?.exitCode;
+/** Its last line of log, where the kubelet kept it, or the kubelet's own word, such as OOMKilled. */
+function whyEnded({ message, reason }: ContainerEnd): string {
+  const line = message?.trim().split("\n").at(-1);
+  const said = /"msg":"((?:[^"\\]|\\.)*)"/.exec(line ?? "")?.[1] ?? line;
+  return said === undefined || said === "" ? ` (${reason ?? "no reason given"}).` : `: ${said}`;
+}
+
+function exitCodeOf(container: ContainerState): number | undefined {
+  return endOf(container)?.exitCode;
+}
+
+function endOf({ lastState, state }: ContainerState): ContainerEnd | undefined {
+  return state?.terminated ?? lastState?.terminated;
 }
 
 function tunnelFindings(tunnel: VpnTunnel): Finding[] {

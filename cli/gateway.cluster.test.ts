@@ -121,6 +121,11 @@ test("the active replica reports the data plane, once", async () => {
     return text.startsWith("true") ? text : undefined;
   });
   assert.equal(peer, "true AES-256-GCM");
+  const notes = "jsonpath={.items[?(@.reason=='PeerCame')].note}";
+  await waitFor("the event", async () => {
+    const said = await plane.kubectl("get", "events.events.k8s.io", "-o", notes);
+    return /^Connected from .*127\.0\.0\.1.* with AES-256-GCM\.$/.test(said);
+  });
   // The operator's part is still there: two field owners, one status.
   assert.equal(await shown("vt", "g", "{.status.peers.total}"), "1");
   // What the stock client does in its first seconds (neighbour discovery, MLD) is news.

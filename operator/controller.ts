@@ -11,6 +11,7 @@ import type { Metrics } from "./metrics/metrics.ts";
 import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
 import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
+import { isConnected } from "./reconcile/vpn-peer/status.ts";
 import { REPORTED, reportedOf } from "./reconcile/vpn-tunnel/status.ts";
 import type { Live, PodObject, World } from "./world.ts";
 
@@ -142,7 +143,11 @@ export class Controller {
     former: Live<VpnPeer> | undefined,
     current: Live<VpnPeer> | undefined,
   ): void {
-    if (isSameSpec(former, current)) return;
+    if (isSameSpec(former, current)) {
+      // The gateway's part of the status is news for an event.
+      if (isConnected(former) !== isConnected(current)) this.#queue.add(`VpnPeer ${key}`);
+      return;
+    }
     this.#queue.add(`VpnPeer ${key}`);
     const peer = current ?? former;
     if (peer === undefined) return;

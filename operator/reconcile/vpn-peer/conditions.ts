@@ -23,4 +23,7 @@ export const PeerReason = {
   NoRemote: "NoRemote",
   ProfileMade: "ProfileMade",
   NotReached: "NotReached",
+  /** Of events alone. */
+  PeerCame: "PeerCame",
+  PeerLeft: "PeerLeft",
 } as const;

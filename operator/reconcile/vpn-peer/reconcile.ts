@@ -22,7 +22,7 @@ import { makePeerKeys, type PeerKeys, readPeerKeys } from "./credentials.ts";
 import { profileSecret } from "./desired.ts";
 import { insideRemotes, isPodPeer, podDocuments } from "./pod-documents.ts";
 import { profileText, remotesOf } from "./profile.ts";
-import { type PeerFindings, type PeerStatus, peerStatus } from "./status.ts";
+import { isConnected, type PeerFindings, type PeerStatus, peerStatus } from "./status.ts";
 
 /** What the peers' reconciler is made with. */
 export interface PeerReconcilerOptions extends ReconcileContext {
@@ -36,6 +36,8 @@ const RENEW_POLL_MS = 3_600_000;
 export class PeerReconciler implements Reconciler {
   readonly #options: PeerReconcilerOptions;
   readonly #status: StatusWriter;
+  /** Whether each peer was connected when it was last looked at. */
+  readonly #connected = new Map<string, boolean>();
 
   constructor(options: PeerReconcilerOptions) {
     this.#options = options;
@@ -45,7 +47,10 @@ export class PeerReconciler implements Reconciler {
   async reconcile(key: string): Promise<WorkResult> {
     const { clock, world } = this.#options;
     const peer = world.peers.get(key);
-    if (peer === undefined) this.#status.forget(key);
+    if (peer === undefined) {
+      this.#status.forget(key);
+      this.#connected.delete(key);
+    }
     if (peer === undefined || peer.metadata.deletionTimestamp !== undefined) return {};
     const tunnel = world.tunnels.get(`${peer.metadata.namespace}/${peer.spec.tunnel.name}`);
     const refused = tunnelProblem(peer, tunnel);
@@ -54,6 +59,7 @@ export class PeerReconciler implements Reconciler {
       refused === undefined && side !== undefined
         ? await this.#keep(peer, side)
         : { accepted: refused ?? accepted() };
+    this.#tellConnected(key, peer);
     const status = peerStatus(peer, findings, clock.wallMs());
     if (await this.#status.write(peer, status)) this.#tell(peer, status);
     return { retryAfterMs: RENEW_POLL_MS };
@@ -124,6 +130,23 @@ export class PeerReconciler implements Reconciler {
     // The copy may be behind: nothing is made before the API server itself was asked.
     const read = await readPeerKeys(await fetchSecret(api, place), peer, context);
     return read ?? (await makePeerKeys(peer, context));
+  }
+
+  /** A peer came or went, as its gateway says; what was so before this program started is no news. */
+  #tellConnected(key: string, peer: Live<VpnPeer>): void {
+    const now = isConnected(peer);
+    const former = this.#connected.get(key);
+    this.#connected.set(key, now);
+    if (former === undefined || former === now) return;
+    const { cipher, sourceAddress } = (peer as unknown as VpnPeer).status ?? {};
+    this.#options.events.record(VPN_PEER, peer, {
+      type: "Normal",
+      reason: now ? PeerReason.PeerCame : PeerReason.PeerLeft,
+      action: "Report",
+      note: now
+        ? `Connected from ${sourceAddress ?? "an unknown address"} with ${cipher ?? "an unknown cipher"}.`
+        : "Not connected any more: it said goodbye, fell silent, or its gateway ended.",
+    });
   }
 
   #tell(peer: Live<VpnPeer>, status: PeerStatus): void {

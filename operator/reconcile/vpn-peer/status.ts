@@ -59,6 +59,11 @@ export function peerStatus(
   };
 }
 
+/** What the gateway reported last. */
+export function isConnected(peer: Live<VpnPeer> | undefined): boolean {
+  return (peer as VpnPeer | undefined)?.status?.connected === true;
+}
+
 function certificateStatus(
   peer: Live<VpnPeer>,
   { certificatePem, profile }: PeerFindings,

@@ -33,6 +33,7 @@ function children(spec: object): readonly DesiredObject[] {
   return desiredChildren({
     tunnel: tunnel(spec),
     gateways: GATEWAYS,
+    isForPods: false,
     files: { "a.pem": "x" },
     peers: ["p2", "p1"],
   });
@@ -167,9 +168,9 @@ test("one that takes pods has a listening side in one bridge with it, under the 
   assert.doesNotMatch(JSON.stringify(far), /addresses|listen|workloads/);
   const side = listeningSide(tunnel(spec));
   assert(side !== undefined);
-  const input = { tunnel: side, gateways: GATEWAYS, files: {}, peers: [] };
+  const input = { tunnel: side, gateways: GATEWAYS, isForPods: true, files: {}, peers: [] };
   const policy = JSON.stringify(find(desiredChildren(input), "NetworkPolicy"));
-  assert.match(policy, /"port":1194,"protocol":"UDP"/);
+  assert.match(policy, /"port":1194,"protocol":"UDP"\}\],"from":.*fairlead\.dev\/attached":"true"/);
   assert.match(JSON.stringify(desiredChildren(input)), /"type":"ClusterIP"/);
 });
 

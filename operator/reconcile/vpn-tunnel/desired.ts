@@ -15,7 +15,7 @@ import {
   SERVICE_ACCOUNT,
   STATEFUL_SET,
 } from "../../api/object.ts";
-import { gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
+import { ATTACHED_LABEL, gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
 import { secretDataOf } from "../secret-data.ts";
 import { type GatewaySettings, gatewayPodSpec, heartbeatPort, replicasOf } from "./gateway-pod.ts";
 
@@ -25,6 +25,8 @@ export interface TunnelInput {
   readonly gateways: GatewaySettings;
   /** Files of the gateway's Secret, by name. */
   readonly files: Readonly<Record<string, string>>;
+  /** Only attached pods reach it: the listening side of a tunnel that dials. */
+  readonly isForPods: boolean;
   /** Names of its peers: the gateway reports about these. */
   readonly peers: readonly string[];
 }
@@ -39,7 +41,7 @@ export function desiredChildren(input: TunnelInput): readonly DesiredObject[] {
     roleBinding(tunnel),
     gatewaySecret(input),
     ...services(tunnel),
-    networkPolicy(tunnel),
+    networkPolicy(input),
     ...(replicas > 1 ? [disruptionBudget(tunnel)] : []),
     statefulSet(input, replicas),
   ];
@@ -138,13 +140,18 @@ function outerProtocol({ spec }: VpnTunnel): "UDP" | "TCP" {
   return spec.transport.protocol === "Tcp" ? "TCP" : "UDP";
 }
 
-function networkPolicy(tunnel: VpnTunnel): DesiredObject {
+function networkPolicy({ isForPods, tunnel }: TunnelInput): DesiredObject {
   const port = tunnel.spec.listen?.port;
   const podSelector = { matchLabels: gatewaySelector(tunnel.metadata.name) };
   const beats = { port: heartbeatPort(tunnel.spec), protocol: "UDP" };
+  const pods = [{ podSelector: { matchLabels: { [ATTACHED_LABEL]: "true" } } }];
+  const peers = {
+    ports: [{ port, protocol: outerProtocol(tunnel) }],
+    ...(isForPods && { from: pods }),
+  };
   const ingress = [
     { ports: [beats], from: [{ podSelector }] },
-    ...(port === undefined ? [] : [{ ports: [{ port, protocol: outerProtocol(tunnel) }] }]),
+    ...(port === undefined ? [] : [peers]),
   ];
   return child(tunnel, NETWORK_POLICY, {
     spec: { podSelector, policyTypes: ["Ingress"], ingress },

@@ -103,6 +103,7 @@ export class TunnelReconciler implements Reconciler {
     const desired = desiredChildren({
       tunnel: (side ?? tunnel) as unknown as VpnTunnel,
       gateways,
+      isForPods: tunnel.spec.listen === undefined,
       files: {
         ...files,
         "documents.yaml": documents,
