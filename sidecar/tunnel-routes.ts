@@ -12,7 +12,7 @@ import { chooseRoutes } from "./pushed-routes.ts";
 import { RouteBook } from "./route-book.ts";
 import type { PushedOptions } from "./session/handshake/push-options.ts";
 import type { Device } from "./tap/device.ts";
-import { PacketFilter } from "./tap/packet-filter.ts";
+import { PacketFilter, sweepFilter } from "./tap/packet-filter.ts";
 import { addressText } from "./uplink/address-words.ts";
 
 type Routed = Pick<Device, "setRoutes" | "name">;
@@ -37,7 +37,11 @@ export class TunnelRoutes {
     this.#config = config;
     this.#device = device;
     this.#log = around.log;
-    if (routing === undefined) return;
+    if (routing === undefined) {
+      // The run before may have been a routed tunnel, and killed.
+      sweepFilter(`${config.namespace}/${config.name}`);
+      return;
+    }
     this.#openFilter(routing);
     if (role.kind === "dial") return;
     this.book = new RouteBook(config, { role, routing }, around.plane);

@@ -61,8 +61,8 @@ export class PacketFilter {
   }
 }
 
-/** Removes the table of a tunnel, and undoes what it says was done. */
-function sweepFilter(owner: string): void {
+/** Removes the table of a tunnel, and undoes what it says was done; nothing when there is none. */
+export function sweepFilter(owner: string): void {
   const table = tableName(owner);
   const listed = nft(["list", "table", "inet", table], "");
   if (!listed.isFine) return;

@@ -1,6 +1,7 @@
 /** Routed tunnels (tun) with stock OpenVPN at the other end, in both roles. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { listenDocuments, writeDocuments } from "../support/documents.ts";
 import { exchange } from "../support/exchange.ts";
 import { startFairlead } from "../support/fairlead-peer.ts";
 import { ping } from "../support/hosts.ts";
@@ -110,6 +111,24 @@ test("hosts behind both ends reach each other, masqueraded, and nothing is left 
   assert.match(await oursHost.run(["nft", "list", "tables"]), /inet fairlead\/lab\/segment/);
   ours.signal("SIGTERM");
   assert.equal(await ours.waitForEnd(), 0, ours.log);
+  assert.equal(await oursHost.run(["nft", "list", "tables"]), "");
+  assert.equal((await oursHost.run(["cat", "/proc/sys/net/ipv4/ip_forward"])).trim(), "0");
+});
+
+test("what a killed run left is swept by the next start, bridged by then", async () => {
+  await using link = await createLink({
+    release: "2.6",
+    role: "server",
+    device: "tun",
+    routes: { fromSegment: [NEAR.network4] },
+  });
+  const { oursHost, ours, folder } = link;
+  ours.signal("SIGKILL");
+  await ours.waitForEnd();
+  assert.match(await oursHost.run(["nft", "list", "tables"]), /fairlead\/lab\/segment/);
+  const file = await writeDocuments(`${folder}/bridged.yaml`, listenDocuments({ peers: [] }));
+  await using again = await startFairlead(oursHost, [file], { folder: `${folder}/server` });
+  await again.waitUntilUp();
   assert.equal(await oursHost.run(["nft", "list", "tables"]), "");
   assert.equal((await oursHost.run(["cat", "/proc/sys/net/ipv4/ip_forward"])).trim(), "0");
 });
