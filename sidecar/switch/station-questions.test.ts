@@ -121,6 +121,27 @@ test("a solicitation asks the address itself, with our link-layer address and a 
   assert.deepEqual(sender, OWN.address6);
 });
 
+test("nothing is learnt from neighbour discovery that is cut short, damaged or not of this link", () => {
+  const view = new DataView(new ArrayBuffer(200));
+  const question = { macHigh: 0x0200, macLow: 11, vlan: 0, address: addressWords("fe80::b") };
+  const limit = 8 + writeSolicitation(view, 8, { ...question, own: OWN });
+  const packet = new IpPacket();
+  const read = (end: number): number => {
+    packet.read(view, 8, end);
+    return readNeighbour(view, packet, end, new Int32Array(4));
+  };
+  assert.equal(read(limit), 6);
+  for (let end = 8; end < limit; end++) assert.equal(read(end), 0, `cut at ${end - 8}`);
+  // Of IPv6 the version, next header, hop limit and addresses count, and all of the message.
+  const at = 8 + 14;
+  for (const byte of [0, 6, 7, ...Array.from({ length: 64 }, (_, place) => 8 + place)]) {
+    const before = view.getUint8(at + byte);
+    view.setUint8(at + byte, before ^ 0x81);
+    assert.equal(read(limit), 0, `byte ${byte} changed`);
+    view.setUint8(at + byte, before);
+  }
+});
+
 test("nothing is learnt from a truncated message, and no bytes make the reader fail", () => {
   const bench = new Bench();
   for (let cut = 14; cut < REPLY.length; cut++) bench.send(1, REPLY.subarray(0, cut));

@@ -7,7 +7,7 @@
 
 import { EtherType, headerType, isTagType, writeEthernet } from "./ethernet.ts";
 import { readAddress } from "./group-message.ts";
-import { type IpPacket, onesSum, Protocol } from "./ip-packet.ts";
+import { type IpPacket, onesSum, Protocol, pseudoSum } from "./ip-packet.ts";
 
 const ARP_BYTES = 28;
 const ARP_ETHERNET_IPV4 = 0x0001_0800;
@@ -50,6 +50,10 @@ export function readNeighbour(
   const type = view.getUint8(packet.payloadAt);
   if (type !== SOLICITATION && type !== ADVERTISEMENT) return 0;
   if (view.getInt32(packet.sourceAt) === 0) return 0;
+  // What hosts throw away teaches us nothing either (RFC 4861, 7.1).
+  if (view.getUint8(packet.payloadAt + 1) !== 0) return 0;
+  const sum = onesSum(view, packet.payloadAt, packet.payloadLimit, pseudoSum(view, packet));
+  if (sum !== 0xffff) return 0;
   readAddress(view, packet.sourceAt, 6, into);
   return 6;
 }
