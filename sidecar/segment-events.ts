@@ -66,5 +66,6 @@ export function guardLoops(plane: Plane): void {
   const change = forwarding?.guard?.tick(plane.nowMs);
   if (forwarding === undefined || change === undefined) return;
   forwarding.blockPort(change.port, change.isShut);
+  if (change.isShut) forwarding.questions?.loopShut(plane.nowMs);
   notice(plane, { kind: "loop", ...change });
 }

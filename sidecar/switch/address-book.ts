@@ -60,6 +60,17 @@ export class AddressBook {
     return this.found[0] === 0 ? 0 : 6;
   }
 
+  /** The first row from `row` on with an IPv4 address, which is in `found`; -1: there is none. */
+  next4(row: number): number {
+    for (let at = row * WORDS; at < this.#rows.length; at += WORDS) {
+      const address4 = this.#rows[at + Row.address4] as number;
+      if (this.#rows[at] === 0 || address4 === 0) continue;
+      this.found.set([0, 0, 0xffff, address4]);
+      return at / WORDS;
+    }
+    return -1;
+  }
+
   #place(high: number, low: number): number {
     // HOT PATH
     const home = this.#home(high, low);

@@ -229,6 +229,7 @@ export class Forwarding implements Switching {
   sweep(rowsMax: number): void {
     // HOT PATH
     if (this.table === undefined) return;
+    this.questions?.tick(this.nowMs);
     const forgotten = this.table.sweep(this.nowMs, rowsMax);
     if (forgotten > 0) this.#counters.add(Counter.switchStationsAged, forgotten);
     const { ageing, ageingCount } = this.table;

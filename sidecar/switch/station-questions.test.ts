@@ -159,6 +159,36 @@ test("nothing is learnt from a truncated message, and no bytes make the reader f
   );
 });
 
+test("once a loop is shut every station is asked for by a frame to everybody, twice, some at a time", () => {
+  const book = new AddressBook(64, 1);
+  const questions = new StationQuestions(book);
+  for (let low = 1; low <= 20; low++) {
+    const address = low === 20 ? addressWords("fd20::1") : addressWords(`10.20.0.${low}`);
+    book.note(0x0200, low * 77, address, { family: low === 20 ? 6 : 4, nowMs: 0 });
+  }
+  const asked = (nowMs: number): number[] => {
+    questions.tick(nowMs);
+    const all: number[] = [];
+    for (let one = questions.take(); one !== undefined; one = questions.take()) {
+      assert.deepEqual([one.macHigh, one.macLow, one.port, one.family], [0xffff, -1, -1, 4]);
+      all.push((one.address[3] as number) & 0xff);
+    }
+    return all;
+  };
+  assert.deepEqual(asked(0), []);
+  questions.loopShut(1000);
+  assert.deepEqual(asked(1100), [], "what went round is still under way");
+  const rounds = [1300, 3000].map((nowMs) => {
+    const first = asked(nowMs);
+    const all = [...first, ...asked(nowMs + 100), ...asked(nowMs + 200)];
+    assert.equal(first.length, 16);
+    return all.sort((one, other) => one - other);
+  });
+  const known = Array.from({ length: 19 }, (_, place) => place + 1);
+  assert.deepEqual(rounds, [known, known]);
+  assert.deepEqual(asked(9000), []);
+});
+
 test("the book keeps four stations of one place, and the newest of more", () => {
   const book = new AddressBook(1, 3);
   for (let low = 1; low <= 5; low++) {

@@ -1,6 +1,7 @@
 /**
  * Stations that the switch asks: those about to age out, so that one that only receives stays
- * known, and those that somebody sends to and nobody knows. One invariant: questions are bounded
+ * known, those that somebody sends to and nobody knows, and all of them once a loop is shut: the
+ * bridges of the segment believe what went round in it until each station is heard again. One invariant: questions are bounded
  * in number and rate, and a station that does not answer ages as it always did.
  */
 
@@ -14,6 +15,9 @@ import { isOwnStation } from "./own-station.ts";
 /** Unknown stations are asked for no more often than this. */
 const UNKNOWN_INTERVAL_MS = 50;
 const QUESTIONS_MAX = 64;
+/** After a loop: when everybody is asked, since frames are still under way, and how many at a tick. */
+const AFTER_LOOP_MS: readonly number[] = [300, 2000];
+const AFTER_LOOP_PER_TICK = 16;
 
 /** One question to be sent. */
 export interface StationAsked {
@@ -41,6 +45,9 @@ export class StationQuestions {
   }));
   #count = 0;
   #unknownMs = 0;
+  /** Rounds of questions still to come, and the row of the book that the one under way has reached. */
+  #rounds: number[] = [];
+  #row = -1;
 
   constructor(book: AddressBook, watch?: AddressWatch) {
     this.#book = book;
@@ -95,6 +102,25 @@ export class StationQuestions {
     if (((nowMs - this.#unknownMs) | 0) < UNKNOWN_INTERVAL_MS) return;
     this.#unknownMs = nowMs;
     this.#put({ ...target, port: ALL_PORTS }, address);
+  }
+
+  /** A loop was shut: every station with an IPv4 address is asked for, twice. */
+  loopShut(nowMs: number): void {
+    this.#rounds = AFTER_LOOP_MS.map((afterMs) => (nowMs + afterMs) | 0);
+  }
+
+  /** Goes on asking; call every 100 ms. */
+  tick(nowMs: number): void {
+    const [dueMs] = this.#rounds;
+    if (dueMs !== undefined && ((nowMs - dueMs) | 0) >= 0) {
+      this.#rounds.shift();
+      this.#row = 0;
+    }
+    for (let count = 0; this.#row >= 0 && count < AFTER_LOOP_PER_TICK; count++) {
+      const row = this.#book.next4(this.#row);
+      if (row >= 0) this.askEverybody(this.#book.found);
+      this.#row = row < 0 ? -1 : row + 1;
+    }
   }
 
   /** Asks everybody who has an IPv4 address (RFC 5227, 2.1). */
