@@ -1,7 +1,8 @@
 /**
  * Whose an address is: prefixes of both families, the longest match wins. One invariant: the
  * prefixes are cut once into ranges that do not overlap, in order, so a look-up is one binary
- * search and allocates nothing: 4 steps with 10 prefixes, 15 with 16,384.
+ * search and allocates nothing. Of IPv4 it goes over the ranges in the address's /16 only: 8 steps
+ * with 256 networks of /24 there, however many there are elsewhere; of IPv6 over all: 15 with 16,384.
  *
  * RFC 4632, 5.1 (longest match). The ranges are plain words: they go to another thread as they are.
  */
@@ -46,6 +47,8 @@ export class PrefixTable {
   readonly #owners4: Int32Array;
   readonly #starts6: Uint32Array;
   readonly #owners6: Int32Array;
+  /** The range of the first address of each /16, and behind the last one the last range. */
+  readonly #firsts4: Int32Array = new Int32Array(2 ** 16 + 1);
 
   constructor(words: PrefixWords) {
     this.#starts4 = words.starts4;
@@ -56,14 +59,26 @@ export class PrefixTable {
     assert(this.#owners6.length > 0, "every IPv6 address has a range");
     assert(this.#starts4.length === this.#owners4.length, "an owner for each IPv4 range");
     assert(this.#starts6.length === 4 * this.#owners6.length, "an owner for each IPv6 range");
+    this.#fillFirsts();
+  }
+
+  #fillFirsts(): void {
+    const starts = this.#starts4;
+    let range = 0;
+    for (let top = 0; top < 2 ** 16; top++) {
+      while (range + 1 < starts.length && (starts[range + 1] as number) <= top * 2 ** 16) range++;
+      this.#firsts4[top] = range;
+    }
+    this.#firsts4[2 ** 16] = starts.length - 1;
   }
 
   /** Whose the IPv4 address is; `address` is unsigned. */
   lookup4(address: number): number {
     // HOT PATH
     const starts = this.#starts4;
-    let low = 0;
-    let high = starts.length - 1;
+    const top = address >>> 16;
+    let low = this.#firsts4[top] as number;
+    let high = this.#firsts4[top + 1] as number;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
       if ((starts[middle] as number) <= address) low = middle;
