@@ -46,6 +46,13 @@ const status: ProcessStatus = {
   refused: [{ name: "default/other", problems: ["spec.port: missing"] }],
 };
 
+test("frames that were too long are said in words", () => {
+  const counters = { "tap.frameTooBig": 2, "tx.tooBig": 1, "router.tooBig": 4 };
+  const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, counters }] }], false);
+  assert.match(text, /\n {2}3 frames were longer than the MTU of 1500: dropped\n/);
+  assert.match(text, /\n {2}4 packets were longer than their peer takes: dropped, senders told\n/);
+});
+
 test("a small status is one screen of aligned tables", () => {
   assert.deepEqual(renderStatus([status], false).split("\n"), [
     "TUNNEL       ROLE    STATE  PEERS  STATIONS  INTERFACE      MTU",

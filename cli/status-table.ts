@@ -33,6 +33,7 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
       lines.push(`  ${address} of ${owner} is in use by ${mac} behind ${behind} too`);
     }
     if (tunnel.lease !== undefined) lines.push(`  ${leaseLine(tunnel.lease)}`);
+    lines.push(...indent(sizeLines(tunnel)));
     for (const name of tunnel.shut ?? []) lines.push(`  ${name} is shut: it closes a loop`);
     if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
       lines.push(...indent(groupTable(tunnel)), ...indent(querierLines(tunnel)), "");
@@ -47,6 +48,18 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
 
 function leaseLine({ address, server, leaseSeconds, since }: LeaseStatus): string {
   return `${address} by DHCP from ${server}, for ${leaseSeconds} s since ${since}`;
+}
+
+/** Who has to send shorter frames hears it here, and not from a counter's name. */
+function sizeLines({ counters, mtuBytes }: TunnelStatus): string[] {
+  const count = (name: string): number => counters[name] ?? 0;
+  const dropped = count("tap.frameTooBig") + count("tx.tooBig");
+  const lines: string[] = [];
+  if (dropped > 0) lines.push(`${dropped} frames were longer than the MTU of ${mtuBytes}: dropped`);
+  const told = count("router.tooBig");
+  if (told > 0)
+    lines.push(`${told} packets were longer than their peer takes: dropped, senders told`);
+  return lines;
 }
 
 function tunnelRow(tunnel: TunnelStatus): string[] {

@@ -224,7 +224,7 @@ export interface VpnTunnel {
        */
       gateway6?: string;
       /**
-       * Ask the segment's own DHCP server for the addresses of workloads.
+       * Ask the segment's own DHCP server for the addresses of workloads; IPv6 by router advertisements alone, DHCPv6 is not asked.
        */
       dhcp?: boolean;
     };

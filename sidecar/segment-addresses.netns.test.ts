@@ -1,8 +1,10 @@
 /** Addresses on the segment: found to be in use before they are taken, or asked of its DHCP server. */
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { dialDocuments, listenDocuments, writeDocuments } from "../test/support/documents.ts";
 import { type FairleadPeer, printProfile, startFairlead } from "../test/support/fairlead-peer.ts";
+import { IS_FULL } from "../test/support/full.ts";
 import { createHosts, ping } from "../test/support/hosts.ts";
 import { type Namespace, Network } from "../test/support/netns.ts";
 import { ensureCommands } from "../test/support/packages.ts";
@@ -156,6 +158,109 @@ test(
     assert.match(other.output, /DHCPRELEASE\(eth0\) 10\.20\.0\.110/, "a clean stop gives it back");
   },
 );
+
+test(
+  "a short lease is renewed in time, its loss is told, and another server ends that",
+  TIME,
+  async () => {
+    await ensureCommands(["busybox"]);
+    await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
+    const client = await world.dial();
+    // Waits for a server that is not there take half a minute each.
+    if (IS_FULL) {
+      await waitFor(
+        "word of no server",
+        async () => {
+          const { problem = "" } = (await client.tunnel()) ?? {};
+          return /no address by DHCP: no DHCP server answers/.test(problem);
+        },
+        30_000,
+      );
+    }
+    const lan = await world.network.namespace("server");
+    await world.network.cable(
+      { namespace: lan, interface: "eth0" },
+      { namespace: world.gateway, interface: "lan1" },
+    );
+    await lan.addresses("eth0", "10.20.0.6/24");
+    await world.gateway.ip("link set lan1 master flbr-segment up");
+    const lease = async () => (await client.tunnel())?.lease;
+    {
+      await using server = await startShortLeases(lan, world.scratch.file("udhcpd"));
+      const first = await waitFor(() => `a lease:\n${client.log}\n${server.output}`, lease, 30_000);
+      assert.deepEqual([first.address, first.leaseSeconds], ["10.20.0.100", SHORT_SECONDS]);
+      assert.equal((await client.tunnel())?.problem, undefined);
+      await waitFor(
+        () => `a renewal:\n${client.log}\n${server.output}`,
+        async () => {
+          const now = await lease();
+          return now !== undefined && now.since > first.since;
+        },
+        30_000,
+      );
+      assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
+    }
+    await client.waitForLog(/lease lost: the lease ran out/, 60_000);
+    const tunnel = await client.tunnel();
+    assert.equal(tunnel?.lease, undefined);
+    assert.match(tunnel?.problem ?? "", /the lease of 10\.20\.0\.100 is lost/);
+    const addresses = await world.client.run(["ip", "-4", "address", "show", "seg0"]);
+    assert.doesNotMatch(addresses, /10\.20\.0\.100/, "it is not used any more");
+    if (!IS_FULL) return;
+    await using again = await startShortLeases(lan, world.scratch.file("udhcpd"));
+    await waitFor(() => `a lease again:\n${client.log}\n${again.output}`, lease, 60_000);
+    assert.equal((await client.tunnel())?.problem, undefined);
+  },
+);
+
+test(
+  "addresses.dhcp: an IPv6 address by the segment's router, and no route of it",
+  TIME,
+  async () => {
+    await ensureCommands(["dnsmasq", "busybox"]);
+    await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
+    const lan = await world.network.namespace("router");
+    await world.network.cable(
+      { namespace: lan, interface: "eth0" },
+      { namespace: world.gateway, interface: "lan1" },
+    );
+    await lan.addresses("eth0", "fd2a::6/64");
+    await world.gateway.ip("link set lan1 master flbr-segment up");
+    const client = await world.dial();
+    await world.client.waitForInterface("seg0", 30_000);
+    await using router = lan.start([
+      ...["dnsmasq", "--no-daemon", "--port=0", "--interface=eth0", "--bind-interfaces"],
+      ...["--enable-ra", "--dhcp-range=fd2a::,ra-only,64", "--ra-param=eth0,4", "--user=root"],
+      ...["--leasefile-ro", "--conf-file=/dev/null", "--pid-file="],
+    ]);
+    await waitFor(
+      () => `an address by router advertisement:\n${client.log}\n${router.output}`,
+      async () => {
+        const text = await world.client.run(["ip", "-6", "address", "show", "seg0"]);
+        return /inet6 fd2a::.* dynamic/.test(text);
+      },
+      30_000,
+    );
+    assert.equal(await world.client.run(["ip", "-6", "route", "show", "default"]), "");
+  },
+);
+
+/** Seconds of a lease that ends within a test. */
+const SHORT_SECONDS = 12;
+
+/** BusyBox's server, which gives leases shorter than others do. */
+async function startShortLeases(lan: Namespace, prefix: string): Promise<Program> {
+  const lines = [
+    ...["start 10.20.0.100", "end 10.20.0.100", "interface eth0", "min_lease 10"],
+    ...[`lease_file ${prefix}.leases`, `pidfile ${prefix}.pid`],
+    ...["option subnet 255.255.255.0", `option lease ${SHORT_SECONDS}`],
+  ];
+  await writeFile(`${prefix}.leases`, "");
+  await writeFile(`${prefix}.conf`, `${lines.join("\n")}\n`);
+  const server = lan.start(["busybox", "udhcpd", "-f", `${prefix}.conf`]);
+  await server.waitForOutput(/started/);
+  return server;
+}
 
 /** A real DHCP server with one address to give. */
 async function startDhcpServer(lan: Namespace, address: string): Promise<Program> {

@@ -59,6 +59,8 @@ export class SegmentAddresses {
   #takenBy: string | undefined;
   #isAsking = false;
   #dhcp: DhcpClient | undefined;
+  /** Why there is no address by DHCP. */
+  #dhcpTrouble: string | undefined;
   #lease: { readonly prefix: Prefix; readonly status: LeaseStatus } | undefined;
   #isClosed = false;
 
@@ -103,6 +105,7 @@ export class SegmentAddresses {
 
   /** What is wrong with its address, if anything. */
   get problem(): string | undefined {
+    if (this.#dhcpTrouble !== undefined && this.#lease === undefined) return this.#dhcpTrouble;
     if (this.#isAsking || this.#takenBy === undefined || this.#wanted === undefined)
       return undefined;
     return `address ${this.#wanted.address} is in use by ${this.#takenBy}: change that host or this address`;
@@ -202,10 +205,15 @@ export class SegmentAddresses {
     this.#dhcp = new DhcpClient(device.segmentName, {
       bound: (lease) => this.#bound(lease),
       lost: (why) => {
-        log.warn({ address: this.#lease?.prefix.address }, `lease lost: ${why}`);
+        const address = this.#lease?.prefix.address;
+        log.warn({ address }, `lease lost: ${why}`);
         this.#dropLease();
+        this.#dhcpTrouble = `the lease of ${address} is lost: ${why}; it goes on asking the segment's DHCP server`;
       },
-      trouble: (why) => log.warn(`no address by DHCP yet: ${why}`),
+      trouble: (why) => {
+        log.warn(`no address by DHCP yet: ${why}`);
+        this.#dhcpTrouble ??= `no address by DHCP: ${why}; start a server on the segment, or set addresses.pool`;
+      },
     });
   }
 
@@ -216,6 +224,7 @@ export class SegmentAddresses {
     const prefix = { address, prefixBits };
     const status = { address, server, leaseSeconds, since: new Date().toISOString() };
     this.#lease = { prefix, status };
+    this.#dhcpTrouble = undefined;
     if (isSame) return;
     device.addAddress(prefix);
     this.#watch(address, false);
