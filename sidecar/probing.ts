@@ -171,8 +171,9 @@ export function probePaths(plane: Plane, session: DataSession): void {
 }
 
 /** Leaves the paths that fell silent. Asked more often than probes go, so none is left late. */
-export function leaveSilentPaths(plane: Plane, session: DataSession): void {
+export function leaveSilentPaths(plane: Plane, session: DataSession, lookMs: number): void {
   const { paths } = session;
+  paths.looked(lookMs, plane.nowMs);
   for (let path = 0; path < PATHS_MAX; path++) {
     if (!paths.isKnown(path) || !paths.isUsable(path)) continue;
     if (session.hasProbes ? !hasNoReplies(plane, session, path) : !isSilent(plane, session, path)) {

@@ -243,13 +243,14 @@ export class WorkerLoop {
   #probe(nowMs: number): void {
     const session = this.#plane.sessions.at(DIALLED_INDEX);
     const { intervalMs } = this.#plane.probing;
-    if (session !== undefined) leaveSilentPaths(this.#plane, session);
+    const lookMs = Math.ceil(intervalMs / LOOKS_PER_PROBE);
+    if (session !== undefined) leaveSilentPaths(this.#plane, session, lookMs);
     if (((nowMs - this.#probedMs) | 0) >= intervalMs) {
       this.#probedMs = nowMs;
       if (session !== undefined) probePaths(this.#plane, session);
     }
     this.#network.dropLeft(nowMs);
-    this.#timers.set(PROBE_TIMER, nowMs + Math.ceil(intervalMs / LOOKS_PER_PROBE));
+    this.#timers.set(PROBE_TIMER, nowMs + lookMs);
   }
 
   #report(nowMs: number): void {

@@ -66,6 +66,35 @@ test("a path with a long round trip gets the time that a late question's answer 
   assert.equal(set.checkReplies(0, SETTINGS, patienceMs), "dead");
 });
 
+test("when nothing is heard on any path, the policy goes on over those that worked", () => {
+  const set = new PathSet();
+  set.setPolicy("Duplicate", 3);
+  set.open(0, 1, 0);
+  for (const path of [1, 2]) set.propose(path, path + 1, true);
+  reply(set, 1);
+  for (const path of [0, 1]) set.checkReplies(path, SETTINGS, SILENT_MS + path);
+  assert.deepEqual(sending(set), [0, 1], "the third one never worked");
+  reply(set, 1, SILENT_MS + 10);
+  assert.deepEqual(sending(set), [1], "the peer was away: the first reply is enough");
+  reply(set, 0, SILENT_MS + 10);
+  assert.deepEqual(sending(set), [0, 1]);
+});
+
+test("time in which nobody looked is not silence", () => {
+  const set = new PathSet();
+  const lookMs = 10;
+  set.looked(lookMs, 0);
+  set.open(0, 1, 0);
+  set.looked(lookMs, 1000);
+  assert.equal(set.checkReplies(0, SETTINGS, 1000), "fine");
+  const deadMs = 1000 + SILENT_MS - lookMs;
+  for (let nowMs = 1000 + lookMs; nowMs < deadMs; nowMs += lookMs) {
+    set.looked(lookMs, nowMs);
+    assert.notEqual(set.checkReplies(0, SETTINGS, nowMs), "dead");
+  }
+  assert.equal(set.checkReplies(0, SETTINGS, deadMs), "dead");
+});
+
 test("a path that died is not used again before enough replies in a row", () => {
   const set = new PathSet();
   set.open(0, 1, 0);

@@ -1,7 +1,8 @@
 /**
  * The paths of one session and which of them its packets leave by. No I/O, no clock. One
  * invariant: a path is sent on only while it is usable (its uplink says so) and alive (heard
- * within the probes' patience), unless no path is: then the least bad one is tried, never none.
+ * within the probes' patience), unless no path is: then those that worked are tried, or the least
+ * bad one, never none.
  *
  * The dialling end numbers the paths (one per uplink), probes them and decides; the listening
  * end learns them from authenticated packets and follows what the probes say.
@@ -55,6 +56,7 @@ export class PathSet {
   readonly #paths: PathState[] = Array.from({ length: PATHS_MAX }, () => new PathState());
   #policy: PathPolicy = "Failover";
   #copies = PATHS_MAX;
+  #lookedMs = 0;
 
   /** Sets how paths are used; `copies` bounds duplication. */
   setPolicy(policy: PathPolicy, copies: number): void {
@@ -276,7 +278,7 @@ export class PathSet {
   checkSilence(path: number, silentMsMax: number, nowMs: number): boolean {
     const state = this.#at(path);
     if (!state.isKnown || !state.isAlive) return false;
-    return ((nowMs - state.heardMs) | 0) >= silentMsMax && this.#leave(state);
+    return ((nowMs - state.heardMs) | 0) >= silentMsMax && this.#leave(state, nowMs);
   }
 
   /** The same for want of replies to probes (dialling end). */
@@ -284,12 +286,23 @@ export class PathSet {
     const state = this.#at(path);
     if (!state.isKnown || !state.isAlive) return "fine";
     const check = state.checkReplies(settings, nowMs);
-    if (check === "dead") this.#leave(state);
+    if (check === "dead") this.#leave(state, nowMs);
     return check;
   }
 
-  #leave(state: PathState): true {
-    state.fall();
+  /** This end looks for silence, every `lookMs`; time that passed without a look is nobody's silence. */
+  looked(lookMs: number, nowMs: number): void {
+    const missedMs = ((nowMs - this.#lookedMs) | 0) - lookMs;
+    this.#lookedMs = nowMs;
+    if (missedMs <= lookMs) return;
+    for (const state of this.#paths) if (state.isKnown) state.forgive(missedMs, nowMs);
+  }
+
+  #leave(state: PathState, nowMs: number): true {
+    state.fall(nowMs);
+    if (!this.#paths.some(({ isAlive }) => isAlive)) {
+      for (const other of this.#paths) other.excuse(nowMs);
+    }
     this.#choose();
     return true;
   }
@@ -306,9 +319,14 @@ export class PathSet {
     const works = this.#ranked((state) => state.isUsable && state.isAlive && state.isWanted);
     const staying = works.filter((path) => !this.#at(path).isLeaving);
     const alive = staying.length > 0 ? staying : works;
-    const candidates = [alive, this.#ranked((state) => state.isUsable), this.#ranked(() => true)];
-    const from = candidates.find((paths) => paths.length > 0) ?? [];
-    const chosen = from === alive ? this.#fromAlive(alive) : from.slice(0, 1);
+    const hopes = [
+      this.#fromAlive(alive),
+      // Nothing is heard on any: copies and parity are worth most now.
+      this.#fromAlive(this.#ranked((state) => state.isUsable && state.hasLived)),
+      this.#ranked((state) => state.isUsable).slice(0, 1),
+      this.#ranked(() => true).slice(0, 1),
+    ];
+    const chosen = hopes.find((paths) => paths.length > 0) ?? [];
     const isEach = this.#policy === "Failover" || this.#policy === "Duplicate";
     this.isSpread = !isEach && chosen.length > 1;
     const hasClasses = (this.#classes.high & this.#classes.low) !== -1;

@@ -5,6 +5,8 @@
 
 import type { ProbeSettings } from "./path-settings.ts";
 
+/** Paths that died within this time of each other died together. */
+const TOGETHER_MS = 250;
 /** A reply is overdue after so many intervals. */
 const DOUBT_INTERVALS = 1.5;
 
@@ -76,6 +78,12 @@ export class PathState {
   #upMs = 0;
   #flaps = 0;
   #hasFallen = false;
+  /** It was shown to work at some time. */
+  hasLived = false;
+  /** It died when all others did: the peer was away, and nothing is held against the path. */
+  #isExcused = false;
+  #fellMs = 0;
+  #flapsBefore = 0;
 
   /** A reply came back: its round trip, and the loss over the last window once that is full. */
   measure(reply: ProbeReply, settings: ProbeSettings): void {
@@ -102,16 +110,21 @@ export class PathState {
   /** Whether it has answered often enough in a row to be trusted again. */
   isSteady({ upAfter }: ProbeSettings): boolean {
     // The very first reply shows that a new path works; a path that died has to be steady.
-    return this.received === 1 || this.repliesInRow >= upAfter * 2 ** this.#flaps;
+    const isNew = this.received === 1 || this.#isExcused;
+    return isNew || this.repliesInRow >= upAfter * 2 ** this.#flaps;
   }
 
   rise(): void {
     this.isAlive = true;
+    this.hasLived = true;
+    this.#isExcused = false;
     this.#upMs = this.heardMs;
   }
 
   /** It died; whoever lived long is forgiven a flap for each minute. */
-  fall(): void {
+  fall(nowMs: number = this.heardMs): void {
+    this.#fellMs = nowMs;
+    this.#flapsBefore = this.#flaps;
     if (this.isAlive) {
       const aliveMs = Math.max(0, (this.heardMs - this.#upMs) | 0);
       const isFlap = this.#hasFallen && aliveMs < FLAP_MS;
@@ -121,6 +134,19 @@ export class PathState {
     }
     this.isAlive = false;
     this.repliesInRow = 0;
+  }
+
+  /** All paths are dead now: if it died just before, its next reply is enough, and that was no flap. */
+  excuse(nowMs: number): void {
+    if (!this.hasLived || this.isAlive || ((nowMs - this.#fellMs) | 0) > TOGETHER_MS) return;
+    this.#isExcused = true;
+    this.#flaps = this.#flapsBefore;
+  }
+
+  /** For so long nobody here looked: that is not this path's silence. */
+  forgive(missedMs: number, nowMs: number): void {
+    const silentMs = Math.max(0, ((nowMs - this.repliedMs) | 0) - missedMs);
+    this.repliedMs = (nowMs - silentMs) | 0;
   }
 
   /**

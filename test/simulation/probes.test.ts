@@ -6,7 +6,7 @@ import { ProbesSimulation } from "./probes-simulation.ts";
 
 const HOUR_MS = 3_600_000;
 const FOUND_MS_MAX = 250;
-const CUTS = 200;
+const CUTS = 60;
 const SEED = Number(process.env["FAIRLEAD_SEED"] ?? 1);
 
 test(`seed ${SEED}: an hour at 5 % loss each way, and no path is taken for dead`, async (context) => {
