@@ -68,11 +68,20 @@ export async function loseOn(
   devices: readonly string[],
   percent: number,
 ): Promise<void> {
+  await loseEach(namespace, new Map(devices.map((device) => [device, percent])));
+}
+
+/** The same with a share for each device; whoever is not named loses nothing. */
+export async function loseEach(
+  namespace: Namespace,
+  percents: ReadonlyMap<string, number>,
+): Promise<void> {
   await ensureCommands(["nft"]);
   // Of 10000: nft's random numbers are whole.
-  const drop =
-    percent >= 100 ? "drop" : `numgen random mod 10000 < ${Math.round(percent * 100)} drop`;
-  const rules = devices.map((device) => `iifname "${device}" ${drop}`);
+  const rules = [...percents].map(([device, percent]) => {
+    const share = `numgen random mod 10000 < ${Math.round(percent * 100)} drop`;
+    return `    iifname "${device}" ${percent >= 100 ? "drop" : share}`;
+  });
   const table = [
     // Added first, so that there is one to delete.
     "add table inet loss",
@@ -80,7 +89,7 @@ export async function loseOn(
     "table inet loss {",
     "  chain input {",
     "    type filter hook input priority 0; policy accept;",
-    ...rules.map((rule) => `    ${rule}`),
+    ...rules,
     "  }",
     "}",
   ];
