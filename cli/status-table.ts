@@ -119,10 +119,11 @@ function pathTable(tunnel: TunnelStatus): string[] {
       path.lossOutPercent === undefined
         ? "unknown"
         : `${path.lossOutPercent} % out, ${path.lossBackPercent} % back`,
+      path.mtuBytes === undefined ? "unknown" : String(path.mtuBytes),
     ]),
   );
   if (rows.length === 0) return [];
-  return [...table(["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS"], rows), ""];
+  return [...table(["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS", "MTU"], rows), ""];
 }
 
 function stateOf(path: PathStatus): string {

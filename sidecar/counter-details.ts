@@ -74,6 +74,10 @@ export const COUNTER_DETAILS = {
     "Packets dropped: the socket's buffer is full (EAGAIN, ENOBUFS); with TCP, a slow reader's.",
   ],
   txSocketError: ["packets", "Packets dropped: the kernel refused to send them."],
+  txOverMtu: [
+    "packets",
+    "Packets sent that are longer than their path takes whole (MTU in status): they are cut on the way, or lost.",
+  ],
   txTooBig: ["packets", "Packets dropped: longer than the path takes (EMSGSIZE)."],
   txSealFailed: ["packets", "Packets dropped: they could not be sealed."],
   txControlRingFull: ["packets", "Control packets dropped: the ring to the worker is full."],

@@ -149,6 +149,7 @@ export const Counter = {
   txFragments: 123,
 
   controlHalfOpenGone: 124,
+  txOverMtu: 125,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

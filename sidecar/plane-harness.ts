@@ -102,6 +102,7 @@ export class PlaneHarness {
       address4: undefined,
       frameBytesMax: wish.frameBytesMax ?? 1518,
       fragmentBytes: wish.fragmentBytes,
+      mssFixBytes: 0,
       uplinkCount: parity === undefined ? 0 : 1,
     });
     nextNowMs += 60_000;

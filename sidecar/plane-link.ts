@@ -52,6 +52,7 @@ export type PlaneOptions = Pick<
   | "socketHandles"
   | "replay"
   | "mss"
+  | "mssFixBytes"
   | "dscpFrom"
   | "probing"
   | "uplinks"

@@ -47,6 +47,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
     uplinks: config.uplinks?.uplinks ?? [],
     probing: probingOf(config.uplinks),
     replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
+    mssFixBytes: transport.mssFixBytes,
     mss:
       transport.mssFixBytes === 0
         ? undefined

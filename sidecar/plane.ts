@@ -116,7 +116,11 @@ export interface Plane {
   readonly controlTokens: ControlTokens;
   readonly replay: { readonly packets: number; readonly seconds: number };
   /** MSS to clamp to; undefined: off. */
-  readonly mss: MssMaxima | undefined;
+  mss: MssMaxima | undefined;
+  /** What it is at most, and the UDP payload that this is for. */
+  readonly mssBase: { readonly payloadBytes: number; readonly maxima: MssMaxima } | undefined;
+  /** The longest UDP payload that each row of the path table takes; 0: unknown. */
+  readonly mtus: Int32Array;
   /** Packets are cut as by --fragment; undefined: they are not. */
   readonly fragments: Fragments | undefined;
   readonly clampMss: typeof clampFrameMss;
@@ -165,6 +169,7 @@ export function createPlane(
     | "frameBytesMax"
   > & {
     readonly fragmentBytes: number | undefined;
+    readonly mssFixBytes: number;
     /** Uplinks of a dialling end; 0: wherever routing says. */
     readonly uplinkCount: number;
   },
@@ -210,6 +215,11 @@ export function createPlane(
     fragments: fragmentBytes === undefined ? undefined : createFragments(fragmentBytes, memory),
     slotBytes,
     roomBytes,
+    mssBase:
+      options.mss === undefined
+        ? undefined
+        : { payloadBytes: options.mssFixBytes, maxima: options.mss },
+    mtus: new Int32Array(CONTROL_PATH_ROW + 1),
     sessions: new SessionTable(SESSIONS_MAX),
     parity: createParityStage(slab, PARITY_SLOT, rooms),
     flow: new Flow(),

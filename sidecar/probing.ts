@@ -14,6 +14,7 @@ import { beginPlan, changePlan, tellPlan } from "./planning.ts";
 import { sendPing, sendProbe } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
+import { takeSized } from "./sizing.ts";
 import { addressWords } from "./uplink/address-words.ts";
 import { isSameWay, type UplinkPlaces } from "./uplink/uplink-places.ts";
 import type { UplinkState, Uplinks } from "./uplink/uplinks.ts";
@@ -27,10 +28,14 @@ const LISTENING_DOWN_AFTER = 4;
 const PINGS_MISSED_MAX = 2;
 
 /** A probe or a reply arrived on the session's last path. */
-export function takeProbe(plane: Plane, session: DataSession, start: number): void {
+export function takeProbe(plane: Plane, session: DataSession, start: number, length: number): void {
   const probe = readProbe(plane.view, start);
   const { paths, lastPath } = session;
   plane.counters.add(Counter.rxProbes, 1);
+  if (probe.type >= ProbeType.size) {
+    takeSized(plane, session, probe, length);
+    return;
+  }
   if (probe.type === ProbeType.reply) {
     // A reply by another path says nothing of the one that was probed.
     if (!plane.isDialling || probe.path !== lastPath || !paths.isKnown(probe.path)) return;

@@ -47,7 +47,7 @@ import { findPath } from "./session-paths.ts";
 import { answerOn } from "./uplink/path-table.ts";
 import { Opcode } from "./wire/control-packet.ts";
 import { DATA_V2_AEAD_BYTES } from "./wire/mss-clamp.ts";
-import { isProbe, PROBE_BYTES } from "./wire/probe.ts";
+import { isProbe } from "./wire/probe.ts";
 import { RedundancyType, redundancyType } from "./wire/redundancy.ts";
 
 /** An in-tunnel magic is told from a frame by its first two words alone. */
@@ -311,8 +311,8 @@ function takeFrame(plane: Plane, session: DataSession, start: number, length: nu
     takeOcc(plane, start, length, session);
     return;
   }
-  if (length === PROBE_BYTES && session.hasProbes && isProbe(plane.view, start, length)) {
-    takeProbe(plane, session, start);
+  if (session.hasProbes && isProbe(plane.view, start, length)) {
+    takeProbe(plane, session, start, length);
     return;
   }
   if (session.hasParity && redundancyType(plane.view, start, length) !== 0) {

@@ -13,7 +13,8 @@ import {
   sealPacket,
 } from "./plane-harness.ts";
 import { TAP_PORT } from "./ports.ts";
-import { deliverFrame, flushOrders, sendExit, sendPing, sendPlain } from "./send.ts";
+import { deliverFrame, flushOrders, sendExit, sendPing } from "./send.ts";
+import { sendPlain } from "./send-plain.ts";
 import { sendingCounter } from "./sending-verdicts.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 

@@ -15,16 +15,14 @@
 
 import { aim } from "./aiming.ts";
 import { captureFrame } from "./capture-tap.ts";
-import { splitControl } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
 import { buildPiece } from "./fragments.ts";
 import { FRAMES_PER_TURN_MAX, ORDERS_MAX, WRITES_MAX } from "./limits.ts";
-import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Verdict, Word } from "./native/layout.ts";
+import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
 import { notice } from "./notices.ts";
 import type { ParityRoom } from "./parity-memory.ts";
 import { encodeBlock, messageBytes, messageStart, protect, rearmParity } from "./parity-send.ts";
 import {
-  CONTROL_PATH_ROW,
   OCC_EXIT_BYTES,
   OCC_OFFSET,
   ownFrameStart,
@@ -278,21 +276,33 @@ export function sendPlan(plane: Plane, session: DataSession, path: number, plan:
 
 /** Sends what was written where probes are written; false when it cannot be sealed. */
 function sendOwn(plane: Plane, session: DataSession, path: number, bytes: number): boolean {
+  // In front of the constants are zeros: the header of a whole packet.
+  const headerBytes = plane.fragments === undefined ? 0 : FRAGMENT_HEADER_BYTES;
+  const message = { start: PROBE_OFFSET - headerBytes, length: bytes + headerBytes };
+  if (!beginOwn(plane, session, path, message)) return false;
+  flushOrders(plane);
+  return true;
+}
+
+/** Puts a message of ours into the orders as the only one; false when it cannot be sealed. */
+export function beginOwn(
+  plane: Plane,
+  session: DataSession,
+  path: number,
+  message: { readonly start: number; readonly length: number },
+): boolean {
   if (session.sealSlot < 0) return false;
   if (session.needsNewKey()) changeKey(plane, session);
-  const id = session.takeId(bytes);
+  const id = session.takeId(message.length);
   if (id === NO_ID) {
     plane.counters.add(Counter.txIdExhausted, 1);
     return false;
   }
   // What waits in the orders has its ids already: it leaves first.
   flushOrders(plane);
-  // In front of the constants are zeros: the header of a whole packet.
-  const headerBytes = plane.fragments === undefined ? 0 : FRAGMENT_HEADER_BYTES;
   const row = addOrder(plane, session, id, path);
-  plane.orders[row + Word.start] = PROBE_OFFSET - headerBytes;
-  plane.orders[row + Word.length] = bytes + headerBytes;
-  flushOrders(plane);
+  plane.orders[row + Word.start] = message.start;
+  plane.orders[row + Word.length] = message.length;
   return true;
 }
 
@@ -307,33 +317,6 @@ export function sendPing(plane: Plane, session: DataSession): void {
 export function sendExit(plane: Plane, session: DataSession): void {
   sealFor(plane, session, OCC_OFFSET, OCC_EXIT_BYTES);
   flushOrders(plane);
-}
-
-/** Sends bytes of the slab as they are, by a row of the path table. */
-export function sendPlain(plane: Plane, path: number, start: number, length: number): number {
-  const { orders } = plane;
-  orders[Word.start] = start;
-  orders[Word.length] = length;
-  orders[Word.key] = -1;
-  orders[Word.path] = path;
-  orders[Word.segmentBytes] = 0;
-  orders[Word.trafficClass] = NO_CLASS;
-  plane.lane.send(1);
-  return orders[Word.verdict] as number;
-}
-
-/** Sends a control datagram of the main thread, which has the row of its path in front. */
-export function sendControl(plane: Plane, record: Uint8Array): void {
-  const parts = splitControl(record);
-  if (parts === undefined) {
-    plane.counters.add(Counter.ringOrderUnknown, 1);
-    return;
-  }
-  plane.paths.set(parts.row, CONTROL_PATH_ROW * parts.row.length);
-  plane.slab.set(parts.datagram, HEADROOM_BYTES);
-  const verdict = sendPlain(plane, CONTROL_PATH_ROW, HEADROOM_BYTES, parts.datagram.length);
-  const isSent = verdict === Verdict.done;
-  plane.counters.add(isSent ? Counter.txControlPackets : sendingCounter(verdict), 1);
 }
 
 /** Writes what was asked for to the tap. */
@@ -381,7 +364,10 @@ export function flushOrders(plane: Plane): void {
     }
     const aroundBytes = orders[row + Word.idHigh] === 0 ? DATA_V2_AEAD_BYTES : DATA_V2_EPOCH_BYTES;
     const bytes = (orders[row + Word.length] as number) + aroundBytes;
-    plane.traffic.addOut(((orders[row + Word.path] as number) / PATHS_MAX) | 0, 1, bytes);
+    const path = orders[row + Word.path] as number;
+    const mtu = plane.mtus[path] as number;
+    if (mtu !== 0 && bytes > mtu) counters.add(Counter.txOverMtu, 1);
+    plane.traffic.addOut((path / PATHS_MAX) | 0, 1, bytes);
     bytesSent += bytes;
   }
   counters.add(Counter.txBytes, bytesSent);

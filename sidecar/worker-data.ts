@@ -54,6 +54,8 @@ export interface WorkerData {
   readonly socketHandles: readonly number[];
   readonly replay: { readonly packets: number; readonly seconds: number };
   readonly mss: MssMaxima | undefined;
+  /** The UDP payload that it is for. */
+  readonly mssFixBytes: number;
   /** What DSCP is copied from. */
   readonly dscpFrom: "nothing" | "frame" | "packet";
   readonly probing: ProbingSettings;

@@ -41,10 +41,12 @@ import {
   tellEvents,
 } from "./segment-events.ts";
 import { carryOutSegmentOrder } from "./segment-orders.ts";
-import { changeKey, closeDueBlocks, send, sendControl, sendExit, sendPing } from "./send.ts";
+import { changeKey, closeDueBlocks, send, sendExit, sendPing } from "./send.ts";
+import { sendControl } from "./send-plain.ts";
 import { DataSession } from "./session/data-session.ts";
 import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
+import { clampToPaths, sizePaths } from "./sizing.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
 import { TimerTable } from "./timer-table.ts";
@@ -126,6 +128,7 @@ export class WorkerLoop {
       probing: data.probing,
       frameBytesMax: data.frameBytesMax,
       fragmentBytes: data.fragmentBytes,
+      mssFixBytes: data.mssFixBytes,
       uplinkCount: data.uplinks.length,
     });
     const { lane, groups, switching } = this.#plane;
@@ -249,6 +252,7 @@ export class WorkerLoop {
       this.#probedMs = nowMs;
       if (session !== undefined) probePaths(this.#plane, session);
     }
+    if (session !== undefined) sizePaths(this.#plane, session);
     this.#network.dropLeft(nowMs);
     this.#timers.set(PROBE_TIMER, nowMs + lookMs);
   }
@@ -260,6 +264,7 @@ export class WorkerLoop {
       const session = plane.sessions.at(index);
       if (session === undefined) continue;
       if (session.needsNewKeyStill()) changeKey(plane, session);
+      if (plane.isDialling) clampToPaths(plane, session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;
@@ -359,6 +364,7 @@ export class WorkerLoop {
     plane.paths.set(order.path, pathRow * order.path.length);
     if (order.isStream) plane.lane.streamKeep(pathRow);
     plane.traffic.clear(index);
+    plane.mtus.fill(0, index * PATHS_MAX, (index + 1) * PATHS_MAX);
     plane.fragments?.reassembly.forget(index);
     const usage = this.#usage.begin(index);
     const session = new DataSession({ ...order, nowMs, usage });

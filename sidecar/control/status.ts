@@ -49,6 +49,8 @@ export interface PathStatus {
   readonly rttMs?: number;
   readonly lossOutPercent?: number;
   readonly lossBackPercent?: number;
+  /** The longest UDP payload that was shown to cross both ways. */
+  readonly mtuBytes?: number;
   /** It loses more than it may: used only when no other works. */
   readonly isLossy?: true;
   /** Deaths soon after it came up: each doubles the replies that bring it back. */

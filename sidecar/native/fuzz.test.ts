@@ -110,6 +110,7 @@ test("handles, indices, slots and ports of any value are taken or refused, never
     (value) => lane.attachTap(value),
     (value) => lane.detachSocket(value),
     (value) => lane.detachTap(value),
+    (value) => lane.dontFragment(value, true),
   ];
   for (const value of [...EDGES, ...Array.from({ length: 500 }, () => fuzz.number(5000))]) {
     for (const call of calls) assertOrderly(call(value));

@@ -119,6 +119,8 @@ export interface Lane {
   streamSweep(ageMsMax: number): number;
   detachSocket(index: number): number;
   detachTap(index: number): number;
+  /** Lets datagrams leave by a socket whole or not at all; EOPNOTSUPP for TCP. */
+  dontFragment(socket: number, isOn: boolean): number;
   /**
    * Mask of `Ready` bits, 0 after the time (-1: never) or a signal, or -errno. The thread runs no
    * JavaScript meanwhile; a worker must be kicked before it can be terminated. A device or socket

@@ -218,6 +218,11 @@ export class PathSet {
     return state.sequence;
   }
 
+  /** What is known of how much the path takes. */
+  sizingOf(path: number): Pick<PathState, "mtu" | "rttMs"> {
+    return this.#at(path);
+  }
+
   received(path: number): number {
     return this.#at(path).received;
   }

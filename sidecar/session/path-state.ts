@@ -3,6 +3,7 @@
  * invariant: a figure that nobody has measured yet is absent, never 0.
  */
 
+import { PathMtu } from "./path-mtu.ts";
 import type { ProbeSettings } from "./path-settings.ts";
 
 /** Paths that died within this time of each other died together. */
@@ -28,6 +29,8 @@ export interface PathView {
   /** Of probes (out) and replies (back) over the last window; undefined before there are any. */
   readonly lossOutPercent?: number;
   readonly lossBackPercent?: number;
+  /** The longest UDP payload that was shown to cross both ways. */
+  readonly mtuBytes?: number;
   /** It loses more than it may: used only when no other works. */
   readonly isLossy?: true;
   /** Deaths soon after it came up: each doubles the replies that bring it back. */
@@ -73,6 +76,7 @@ export class PathState {
   #windowHere = 0;
   lossOutPercent = -1;
   lossBackPercent = -1;
+  readonly mtu: PathMtu = new PathMtu();
   isLossy = false;
   /** Since when it is alive, and how often it died soon after that. */
   #upMs = 0;
@@ -172,6 +176,7 @@ export class PathState {
       ...(this.lossOutPercent < 0
         ? {}
         : { lossOutPercent: this.lossOutPercent, lossBackPercent: this.lossBackPercent }),
+      ...(this.mtu.bytes === 0 ? {} : { mtuBytes: this.mtu.bytes }),
       ...(this.isLossy ? { isLossy: true } : {}),
       ...(this.#flaps === 0 ? {} : { flaps: this.#flaps }),
     };

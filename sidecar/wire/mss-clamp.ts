@@ -54,6 +54,14 @@ export function mssMaxima(budget: MssBudget): MssMaxima {
   };
 }
 
+/** The same with so many bytes less. */
+export function mssLess(maxima: MssMaxima, bytes: number): MssMaxima {
+  return {
+    ipv4: Math.max(MSS_BYTES_MIN, maxima.ipv4 - bytes),
+    ipv6: Math.max(MSS_BYTES_MIN, maxima.ipv6 - bytes),
+  };
+}
+
 const IP_PROTOCOL_TCP = 6;
 /** More fragments bit and fragment offset. */
 const IPV4_FRAGMENT_MASK = 0x3fff;

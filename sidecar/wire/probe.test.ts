@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { isProbe, PROBE_BYTES, ProbeType, readProbe, writeProbe } from "./probe.ts";
 
 const probe = fc.record({
-  type: fc.constantFrom(...Object.values(ProbeType)),
+  type: fc.constantFrom(1, 2, 3, 4),
   path: fc.nat(255),
   flags: fc.nat(255),
   sequence: fc.nat(0xffff_ffff),
@@ -37,4 +37,16 @@ test("another length, version, type or a changed magic is no probe", () => {
     view.setUint8(at, byte);
   }
   assert.ok(isProbe(view, 0, PROBE_BYTES));
+});
+
+test("a probe of size is one at any greater length, and at no other are the rest", () => {
+  const view = new DataView(new ArrayBuffer(2 * PROBE_BYTES));
+  const fields = { path: 0, flags: 0, sequence: 1, timeMs: 2, received: 3, intervalMs: 4 };
+  for (let type = 0; type <= 255; type++) {
+    writeProbe(view, 0, { ...fields, type });
+    const isSized = type === ProbeType.size || type === ProbeType.sizeAnswer;
+    for (const bytes of [PROBE_BYTES + 1, 2 * PROBE_BYTES])
+      assert.equal(isProbe(view, 0, bytes), isSized, `type ${type}`);
+    assert.equal(isProbe(view, 0, PROBE_BYTES), type >= 1 && type <= 4, `type ${type}`);
+  }
 });

@@ -14,9 +14,17 @@ const PROBE_VERSION = 1;
 
 /**
  * What a probe is. The dialling end probes, the listening end replies. On a path that is new to
- * it the listening end sends a challenge, and the dialling end answers with the same sequence.
+ * it the listening end sends a challenge, and the dialling end answers with the same sequence. A probe of
+ * size and its answer are padded; `sequence` is the datagram's length, `received` the longest found.
  */
-export const ProbeType = { probe: 1, reply: 2, challenge: 3, answer: 4 } as const;
+export const ProbeType = {
+  probe: 1,
+  reply: 2,
+  challenge: 3,
+  answer: 4,
+  size: 5,
+  sizeAnswer: 6,
+} as const;
 
 /** What the dialling end does with a path, told with each probe so that answers go the same way. */
 export const ProbeFlag = { active: 1, duplicate: 2, spread: 4 } as const;
@@ -42,12 +50,15 @@ const MAGIC_WORDS: Int32Array = Int32Array.of(
 /** Whether `length` bytes at `start` are a probe or a reply that is understood here. */
 export function isProbe(view: DataView, start: number, length: number): boolean {
   // HOT PATH
-  if (length !== PROBE_BYTES || view.getInt32(start) !== MAGIC_WORDS[0]) return false;
+  if (length < PROBE_BYTES || view.getInt32(start) !== MAGIC_WORDS[0]) return false;
   for (let word = 1; word < MAGIC_WORDS.length; word++) {
     if (view.getInt32(start + word * 4) !== MAGIC_WORDS[word]) return false;
   }
   const type = view.getUint8(start + Offset.type);
-  const isKnownType = type >= ProbeType.probe && type <= ProbeType.answer;
+  const isKnownType =
+    length === PROBE_BYTES
+      ? type >= ProbeType.probe && type <= ProbeType.answer
+      : type === ProbeType.size || type === ProbeType.sizeAnswer;
   return isKnownType && view.getUint8(start + Offset.version) === PROBE_VERSION;
 }
 

@@ -8,6 +8,7 @@ import { DESCRIPTOR_WORDS, PathWord, Ready, Verdict, Word } from "../../sidecar/
 import type { KeyWish, Lane, LaneConstructor } from "../../sidecar/native/native.ts";
 import type { Datagram, Place, Sealed } from "./network.ts";
 
+const EOPNOTSUPP = 95;
 const EAGAIN = -11;
 const EBADF = 9;
 const ENOKEY = 126;
@@ -117,6 +118,7 @@ export class StandInLane implements Lane {
   readonly streamKeep = (): number => 0;
   readonly streamClose = (): number => 0;
   readonly streamSweep = (): number => 0;
+  readonly dontFragment = (): number => EOPNOTSUPP;
 
   attachSocket(handle: number): number {
     const index = this.#sockets.indexOf(0);

@@ -14,6 +14,7 @@ use crate::send::{Sender, Sockets, Sources, remote_of};
 use crate::slab::{Row, SharedBytes, SharedWords, Slab, Table};
 use crate::stream::{Hub, Rows, Streams};
 use crate::tap;
+use crate::udp;
 use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, epoll_event};
 use napi::{Error, Result};
 use napi_derive::napi;
@@ -184,6 +185,15 @@ impl Lane {
             detach(&self.epoll, &mut self.sockets, index)?;
             self.streams[index] = None;
             Ok(())
+        })
+    }
+
+    /// Whether what leaves by a socket may be cut, by this host or on the way.
+    #[napi]
+    pub fn dont_fragment(&mut self, index: f64, is_on: bool) -> i32 {
+        guard_errno(|| {
+            let socket = self.sockets.get(count(index)?).and_then(Option::as_ref);
+            udp::dont_fragment(socket.ok_or(libc::EBADF)?, is_on)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::address::{self, Endpoint, Name, SOCKADDR_BYTES};
 use crate::boundary::{During, Errno, Failure, checked};
-use crate::handles::{self, Kind};
+use crate::handles::{self, Handle, Kind};
 use libc::{IPPROTO_IP, IPPROTO_IPV6, SOL_SOCKET, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -41,6 +41,21 @@ fn set_buffer(socket: &OwnedFd, names: (c_int, c_int), bytes: i32) -> Result<(),
         return Ok(());
     }
     set(socket, (SOL_SOCKET, force), bytes).or_else(|_| set(socket, (SOL_SOCKET, usual), bytes))
+}
+
+/// Sends datagrams whole or not at all, whatever routes are said to take; or as the kernel likes.
+pub fn dont_fragment(socket: &Handle, is_on: bool) -> Result<(), Errno> {
+    let value = |on, off| if is_on { on } else { off };
+    let v4 = value(libc::IP_PMTUDISC_PROBE, libc::IP_PMTUDISC_WANT);
+    match socket.kind {
+        Kind::SocketV4 => {}
+        Kind::SocketV6 => {
+            let v6 = value(libc::IPV6_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_WANT);
+            set(&socket.descriptor, (IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER), v6)?;
+        }
+        _ => return Err(libc::EOPNOTSUPP),
+    }
+    set(&socket.descriptor, (IPPROTO_IP, libc::IP_MTU_DISCOVER), v4)
 }
 
 /// Asks for packet info of both families, so that IPv4 on an IPv6 socket has its own kind.
