@@ -46,6 +46,20 @@ const status: ProcessStatus = {
   refused: [{ name: "default/other", problems: ["spec.port: missing"] }],
 };
 
+test("what happened on the segment is told with how often and when", () => {
+  const events = [
+    { what: "storm of broadcasts by box: frames dropped", count: 1200, silentMs: 400 },
+    { what: "station 02:00:00:00:00:01 moved from tap to box", count: 1, silentMs: 61_000 },
+  ];
+  const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, events }] }], false);
+  const lines = text.split("\n").filter((line) => /EVENT|storm|moved/.test(line));
+  assert.deepEqual(lines, [
+    "  EVENT                                            COUNT  LAST",
+    "  storm of broadcasts by box: frames dropped       1200   0.4s ago",
+    "  station 02:00:00:00:00:01 moved from tap to box  1      61s ago",
+  ]);
+});
+
 test("frames that were too long are said in words", () => {
   const counters = { "tap.frameTooBig": 2, "tx.tooBig": 1, "router.tooBig": 4 };
   const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, counters }] }], false);

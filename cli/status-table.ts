@@ -38,6 +38,7 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
     if (tunnel.groups.length > 0 || tunnel.queriers.length > 0) {
       lines.push(...indent(groupTable(tunnel)), ...indent(querierLines(tunnel)), "");
     }
+    lines.push(...indent(eventTable(tunnel)));
     lines.push(...indent(counterLines(tunnel, withCounters)));
   }
   for (const { name, problems } of processes.flatMap((one) => one.refused)) {
@@ -60,6 +61,16 @@ function sizeLines({ counters, mtuBytes }: TunnelStatus): string[] {
   if (told > 0)
     lines.push(`${told} packets were longer than their peer takes: dropped, senders told`);
   return lines;
+}
+
+function eventTable({ events = [] }: TunnelStatus): string[] {
+  if (events.length === 0) return [];
+  const rows = events.map(({ what, count, silentMs }) => [
+    what,
+    String(count),
+    `${seconds(silentMs)} ago`,
+  ]);
+  return [...table(["EVENT", "COUNT", "LAST"], rows), ""];
 }
 
 function tunnelRow(tunnel: TunnelStatus): string[] {
@@ -191,16 +202,23 @@ const TRAFFIC_COUNTERS = new Set([
   "rx.bytes",
   "rx.pings",
   "rx.controlPackets",
+  "rx.probes",
   "tx.packets",
   "tx.bytes",
   "tx.pings",
   "tx.controlPackets",
+  "tx.probes",
   "tap.framesRead",
   "tap.framesWritten",
+  "tap.mssClamped",
   "switch.flooded",
   "switch.groupFrames",
   "switch.groupMessages",
   "switch.groupQueries",
+  "switch.groupsAged",
+  "switch.loopProbes",
+  "switch.stationProbes",
+  "switch.stationsAged",
   "switch.ownFrames",
   "router.forwarded",
   "router.answers",
@@ -220,7 +238,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 function indent(lines: readonly string[]): string[] {
-  return lines.map((line) => `  ${line}`);
+  return lines.map((line) => (line === "" ? "" : `  ${line}`));
 }
 
 function bytes(count: number): string {

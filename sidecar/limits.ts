@@ -217,3 +217,6 @@ export const REASSEMBLIES_PER_PEER_MAX = 25;
 
 /** Pieces wait so long for the others, as in OpenVPN. */
 export const REASSEMBLY_MS = 10_000;
+
+/** Kinds of events on the segment that status shows. Full: the one that was longest ago gives way. */
+export const EVENTS_SHOWN_MAX = 20;

@@ -10,24 +10,30 @@ import { LimitedLog } from "./control/limited-log.ts";
 import type { Notice } from "./control/orders.ts";
 import {
   type ConflictStatus,
+  type EventStatus,
   groupStatus,
   portName,
   querierStatus,
   stationStatus,
   type TunnelStatus,
 } from "./control/status.ts";
-import { CONFLICTS_SHOWN_MAX } from "./limits.ts";
+import { CONFLICTS_SHOWN_MAX, EVENTS_SHOWN_MAX } from "./limits.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { addressText } from "./uplink/address-words.ts";
 
 /** The segment's part of a tunnel's status. */
 export type SegmentStatus = Pick<
   TunnelStatus,
-  "stations" | "groups" | "queriers" | "shut" | "conflicts"
+  "stations" | "groups" | "queriers" | "shut" | "conflicts" | "events"
 >;
 
 /** A conflict is shown for so long after it was last heard. */
 const CONFLICT_MS = 300_000;
+const STORM_NAMES = {
+  broadcast: "broadcasts",
+  unknownUnicast: "frames to unknown stations",
+  multicast: "multicast",
+} as const;
 
 type AddressConflict = Omit<ConflictStatus, "silentMs"> & { readonly heardMs: number };
 type QuerierNotice = Extract<Notice, { kind: "querier" }>;
@@ -40,6 +46,8 @@ export class SegmentWatch {
   readonly #shut = new Set<number>();
   readonly #conflicts = new Map<string, AddressConflict>();
   readonly #queriers = new Map<string, QuerierNotice>();
+  /** By what happened, the longest ago first. */
+  readonly #events = new Map<string, { readonly count: number; readonly heardMs: number }>();
 
   constructor(plane: Pick<PlaneLink, "stations" | "groups">, log: Logger) {
     this.#plane = plane;
@@ -56,6 +64,7 @@ export class SegmentWatch {
         return;
       case "loop": {
         const fields = { behind: name(notice.port) };
+        this.#note(`loop by ${fields.behind}: ${notice.isShut ? "shut" : "opened again"}`, 1);
         if (notice.isShut) {
           this.#shut.add(notice.port);
           this.#log.warn(
@@ -71,12 +80,14 @@ export class SegmentWatch {
       case "moved": {
         const { mac, count } = notice;
         const fields = { station: mac, from: name(notice.from), to: name(notice.to), count };
+        this.#note(`station ${mac} moved from ${fields.from} to ${fields.to}`, count);
         this.#limitedLog.warn(`moved ${mac}`, fields, "station moved");
         return;
       }
       case "conflict": {
         const fields = { station: notice.mac, by: name(notice.port), count: notice.count };
         const message = "frames refused: the source address is declared for another peer";
+        this.#note(`station ${notice.mac} refused behind ${fields.by}: another's`, notice.count);
         this.#limitedLog.warn(`conflict ${notice.mac} ${notice.port}`, fields, message);
         return;
       }
@@ -87,9 +98,27 @@ export class SegmentWatch {
         const { of, count } = notice;
         const fields = { by: name(notice.port), of, count };
         const message = "frames dropped: more than stormLimits lets through";
+        this.#note(`storm of ${STORM_NAMES[of]} by ${fields.by}: frames dropped`, count);
         this.#limitedLog.warn(`storm ${of} ${notice.port}`, fields, message);
       }
     }
+  }
+
+  #note(what: string, count: number): void {
+    const known = this.#events.get(what);
+    this.#events.delete(what);
+    if (this.#events.size >= EVENTS_SHOWN_MAX) {
+      for (const oldest of [...this.#events.keys()].slice(0, 1)) this.#events.delete(oldest);
+    }
+    this.#events.set(what, { count: (known?.count ?? 0) + count, heardMs: monotonicMs() });
+  }
+
+  #eventStatus(): EventStatus[] {
+    const nowMs = monotonicMs();
+    const shown = [...this.#events].map(([what, { count, heardMs }]) => {
+      return { what, count, silentMs: Math.round(nowMs - heardMs) };
+    });
+    return shown.reverse();
   }
 
   #takeAddressConflict(
@@ -133,6 +162,7 @@ export class SegmentWatch {
       groups: this.#plane.groups(nowMs).map((group) => groupStatus(group, names, nowMs)),
       shut: [...this.#shut].map((port) => portName(port, names)),
       conflicts: this.#conflictStatus(),
+      events: this.#eventStatus(),
       queriers: [...this.#queriers.values()].map((told) => querierStatus(told, names)),
     };
   }

@@ -134,6 +134,16 @@ export interface ConflictStatus {
   readonly silentMs: number;
 }
 
+/** Something that happened on the segment, once or often. */
+export interface EventStatus {
+  /** `station 02:00:00:00:00:07 moved from box to tap`. */
+  readonly what: string;
+  /** How often, since the process started. */
+  readonly count: number;
+  /** Milliseconds since the last time. */
+  readonly silentMs: number;
+}
+
 /** An address by the segment's own DHCP server. */
 export interface LeaseStatus {
   readonly address: string;
@@ -164,6 +174,8 @@ export interface TunnelStatus {
   readonly shut?: readonly string[];
   /** Addresses in use twice, for five minutes after they were last heard. */
   readonly conflicts?: readonly ConflictStatus[];
+  /** Moves, refused stations, loops, storms: the latest first, a few. */
+  readonly events?: readonly EventStatus[];
   readonly lease?: LeaseStatus;
   readonly tap: Traffic;
   readonly counters: Readonly<Record<string, number>>;

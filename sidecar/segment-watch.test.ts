@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import pino from "pino";
+import { EVENTS_SHOWN_MAX } from "./limits.ts";
+import { SegmentWatch } from "./segment-watch.ts";
+
+const names = new Map([
+  [1, "box"],
+  [2, "rig"],
+]);
+
+function create(): SegmentWatch {
+  const plane = { stations: () => [], groups: () => [] };
+  return new SegmentWatch(plane, pino({ level: "silent" }));
+}
+
+test("events on the segment are kept with their counts, the latest first", () => {
+  const watch = create();
+  const mac = "02:00:00:00:00:07";
+  watch.take({ kind: "moved", count: 2, mac, from: 0, to: 1 }, names);
+  watch.take({ kind: "storm", count: 900, port: 2, of: "unknownUnicast" }, names);
+  watch.take({ kind: "loop", port: 2, isShut: true }, names);
+  watch.take({ kind: "conflict", count: 3, mac, port: 2 }, names);
+  watch.take({ kind: "moved", count: 5, mac, from: 0, to: 1 }, names);
+  const told = watch.status(names, 0).events?.map(({ what, count }) => [what, count]);
+  assert.deepEqual(told, [
+    [`station ${mac} moved from tap to box`, 7],
+    [`station ${mac} refused behind rig: another's`, 3],
+    ["loop by rig: shut", 1],
+    ["storm of frames to unknown stations by rig: frames dropped", 900],
+  ]);
+});
+
+test("of too many events the one longest ago gives way", () => {
+  const watch = create();
+  for (let number = 0; number <= EVENTS_SHOWN_MAX; number++) {
+    const mac = `02:00:00:00:01:${number.toString(16).padStart(2, "0")}`;
+    watch.take({ kind: "moved", count: 1, mac, from: 1, to: 2 }, names);
+  }
+  const events = watch.status(names, 0).events ?? [];
+  assert.equal(events.length, EVENTS_SHOWN_MAX);
+  assert(events.every(({ what }) => !what.includes("02:00:00:00:01:00")));
+});
