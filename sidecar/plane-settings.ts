@@ -10,7 +10,7 @@ import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
 /** Largest inner MTU that a dialling end with `mtu: Auto` has slots for. */
 export const MTU_BYTES_AUTO_MAX = 9000;
 /** Packets of replay window where the configuration says Auto: 1 Gb/s over 90 ms of skew. */
-const REPLAY_PACKETS_AUTO = 8192;
+export const REPLAY_PACKETS_AUTO = 8192;
 
 /** What exists by the time the plane starts. */
 type Surroundings = Pick<

@@ -1,7 +1,7 @@
 /**
- * Probes in virtual time: a dialling end over three uplinks that lose 5 % each way, at the default
- * settings. How long a silent failure of the uplink in use goes unnoticed, and how often a path is taken
- * for dead that is not. One invariant: the same seed runs the same way.
+ * Two ends in virtual time, the dialling one over uplinks of different delays, at the default probes: how
+ * long a silent failure of the uplink in use goes unnoticed, how often a path is taken for dead that is not,
+ * and what a replay window makes of the skew between uplinks. One invariant: the same seed runs the same way.
  */
 import assert from "node:assert/strict";
 import type { UplinksConfig } from "../../sidecar/control/tunnel-config.ts";
@@ -18,10 +18,9 @@ import { Chance, Timeline } from "./timeline.ts";
 const PORT = 1194;
 const GATEWAY_ADDRESS = 0x0a00_0001;
 const UPLINK_ADDRESS = 0x0b00_0100;
-const LOSS = 0.05;
-/** One way, of each uplink: up to 30 ms for a round trip. */
-const DELAYS_MS = [5, 10, 15] as const;
 const START_MS_MAX = 30_000;
+/** The last packet has arrived by then. */
+const DRAIN_MS = 500;
 /** A path that died is steady again within this time: ten replies in a row, at this loss. */
 const RECOVERY_MS_MAX = 60_000;
 
@@ -34,24 +33,43 @@ const PROBE: UplinksConfig["probe"] = {
   lossWindow: 200,
 };
 
+/** What differs between runs. */
+export interface PairWish {
+  readonly policy: "Failover" | "Duplicate";
+  /** One way, of each uplink. */
+  readonly delaysMs: readonly number[];
+  /** Of every uplink, each way, from the start on. */
+  readonly loss: number;
+  readonly replayPackets: number;
+}
+
 /** Two ends and the network between them. */
-export class ProbesSimulation {
+export class PairSimulation {
   readonly #chance: Chance;
   readonly #timeline = new Timeline();
   readonly #uplinks: Uplink[] = [];
   readonly #dialler: SimulatedSidecar;
   readonly #gateway: SimulatedSidecar;
   readonly #restore: () => void;
+  readonly #wish: PairWish;
+  readonly #box: Machine;
+  readonly #ledger = new Ledger();
+  /** A bit for each path. */
+  readonly #allAlive: number;
   #hasStirred = true;
 
-  constructor(seed: number) {
+  constructor(seed: number, wish: PairWish) {
+    const { policy, delaysMs, replayPackets } = wish;
+    this.#wish = wish;
+    this.#allAlive = 2 ** delaysMs.length - 1;
     this.#chance = new Chance(seed);
     this.#restore = seedCrypto(this.#chance);
     const network = new Network(this.#timeline, this.#chance);
     const [gateway, box] = [new Machine(network, 4), new Machine(network, 4)];
+    this.#box = box;
     gateway.addressesHeld.push(GATEWAY_ADDRESS);
     network.listen(GATEWAY_ADDRESS, gateway);
-    for (const [at, delayMs] of DELAYS_MS.entries()) {
+    for (const [at, delayMs] of delaysMs.entries()) {
       const ways = [goodWay(delayMs), goodWay(delayMs)] as const;
       const uplink: Uplink = {
         ...{ name: `up${at}`, index: at + 2, owner: box, address: UPLINK_ADDRESS + at * 256 },
@@ -64,7 +82,7 @@ export class ProbesSimulation {
     const world = this.#world();
     const host = gateway.textOf(GATEWAY_ADDRESS);
     const peers = [{ name: "box-1", commonName: "box-1", stations: [], networks: [] }];
-    const common = { link: "TwoPeer", replayPackets: 1024 } as const;
+    const common = { link: "TwoPeer", replayPackets } as const;
     const listening = simulatedConfig({
       ...{ ...common, name: "gateway" },
       role: { kind: "listen", port: PORT, protocol: "Udp", peers },
@@ -73,7 +91,7 @@ export class ProbesSimulation {
       ...{ ...common, name: "box-1" },
       role: { kind: "dial", remotes: [{ host, port: PORT, protocol: "Udp" }], order: "Random" },
       uplinks: {
-        ...{ policy: "Failover", copies: 1, probe: PROBE },
+        ...{ policy, copies: delaysMs.length, probe: PROBE },
         uplinks: box.uplinks.map(({ name }, at) => ({ name, interface: name, priority: at + 1 })),
       },
     });
@@ -83,14 +101,15 @@ export class ProbesSimulation {
 
   /** Until every path lives. */
   async start(): Promise<void> {
-    await this.#until(() => this.#dialler.isUp && this.#livingCount() === 3, START_MS_MAX);
-    for (const { out, back } of this.#uplinks) for (const way of [out, back]) way.loss = LOSS;
+    await this.#until(() => this.#dialler.isUp && this.#isWhole(), START_MS_MAX);
+    for (const { out, back } of this.#uplinks)
+      for (const way of [out, back]) way.loss = this.#wish.loss;
   }
 
   /** Lets time pass while nothing is wrong but the loss; how often an end took a path for dead. */
   async falseAlarms(durationMs: number): Promise<{ dialling: number; listening: number }> {
     const alarms = { dialling: 0, listening: 0 };
-    const living = { dialling: 7, listening: 7 };
+    const living = { dialling: this.#allAlive, listening: this.#allAlive };
     const endMs = this.#timeline.nowMs + durationMs;
     await this.#until(() => {
       for (const end of ["dialling", "listening"] as const) {
@@ -117,10 +136,40 @@ export class ProbesSimulation {
     const foundMs = this.#timeline.nowMs - cutMs;
     uplink.out.isCut = false;
     uplink.back.isCut = false;
-    await this.#until(() => this.#livingCount() === 3, RECOVERY_MS_MAX);
+    await this.#until(() => this.#isWhole(), RECOVERY_MS_MAX);
     const calmMs = this.#timeline.nowMs + this.#chance.between(1, 500);
     await this.#until(() => this.#timeline.nowMs >= calmMs, 1000);
     return foundMs;
+  }
+
+  /** What an uplink loses on the way out from now on. */
+  lose(place: number, share: number): void {
+    const uplink = this.#uplinks[place];
+    assert(uplink !== undefined);
+    uplink.out.loss = share;
+  }
+
+  /** Small frames from the dialling end; how many left, came out, and were too old for the window. */
+  async stream(
+    framesPerMs: number,
+    durationMs: number,
+  ): Promise<{ sent: number; delivered: number; behind: number }> {
+    const behind = (): number => this.#gateway.counters()["rx.replayBehind"] ?? 0;
+    const before = { delivered: this.#ledger.deliveredCount, behind: behind() };
+    for (let at = 0; at < durationMs; at++) {
+      this.#timeline.after(at, () => {
+        for (let frame = 0; frame < framesPerMs; frame++) {
+          this.#box.frameIn(this.#ledger.create(1, 0, 0));
+        }
+      });
+    }
+    const endMs = this.#timeline.nowMs + durationMs + DRAIN_MS;
+    await this.#until(() => this.#timeline.nowMs >= endMs, durationMs + 2 * DRAIN_MS);
+    return {
+      sent: framesPerMs * durationMs,
+      delivered: this.#ledger.deliveredCount - before.delivered,
+      behind: behind() - before.behind,
+    };
   }
 
   /** Probes that the dialling end has sent. */
@@ -137,7 +186,7 @@ export class ProbesSimulation {
   #world(): World {
     const [timeline, chance] = [this.#timeline, this.#chance];
     return {
-      ...{ timeline, chance, ledger: new Ledger(), firstMs: 0 },
+      ...{ timeline, chance, ledger: this.#ledger, firstMs: 0 },
       createTls: (commonName) =>
         standInTls({
           random: chance.next,
@@ -159,12 +208,16 @@ export class ProbesSimulation {
   #living(end: "dialling" | "listening"): number {
     const paths = this.#paths(end);
     if (paths === undefined) return 0;
-    return [0, 1, 2].reduce((bits, path) => bits | (paths.isAlive(path) ? 1 << path : 0), 0);
+    return [...this.#uplinks.keys()].reduce(
+      (bits, path) => bits | (paths.isAlive(path) ? 1 << path : 0),
+      0,
+    );
   }
 
-  #livingCount(): number {
-    const both = [this.#living("dialling"), this.#living("listening")];
-    return both.every((bits) => bits === 7) ? 3 : 0;
+  #isWhole(): boolean {
+    return (["dialling", "listening"] as const).every(
+      (end) => this.#living(end) === this.#allAlive,
+    );
   }
 
   async #until(isDone: () => boolean, limitMs: number): Promise<void> {
