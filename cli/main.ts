@@ -206,6 +206,7 @@ function addTest(program: Command, settle: Settle): void {
       "check, unit, native, netns, cluster, node, interop, lab; full: the long versions too",
     )
     .option("--json", "with interop: end with one JSON line about its matrix")
+    .option("--cells <which>", "with interop: a share of its cells (3/13), or those of that text")
     .addHelpText("after", TEST_EXAMPLES)
     .action((parts, flags) =>
       settle(import("./test.ts").then((module) => module.run(parts, flags))),
@@ -312,7 +313,8 @@ Examples:
   fairlead test                everything but the long versions
   fairlead test check unit     formatting, types, rules; then the unit tests
   fairlead test full           everything, with the long versions
-  fairlead test interop --json  every kind of stock peer; writes docs/interop.md`;
+  fairlead test interop --json  every kind of stock peer; writes docs/interop.md
+  fairlead test interop full --cells 3/13  the third of thirteen shares of all 792 cells`;
 
 const BENCH_EXAMPLES = `
 Needs root. Contenders take turns in the same namespaces.

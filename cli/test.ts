@@ -1,4 +1,5 @@
 /** `fairlead test [part…]`: the project's tests, all of them or the parts named. */
+import { allCells, chosenCells, coverCells } from "../test/interop/cells.ts";
 import { forgetSummary, readSummary } from "../test/interop/report.ts";
 import { PARTS, type Part } from "../test/runner/parts.ts";
 import { runParts } from "../test/runner/runner.ts";
@@ -11,7 +12,7 @@ const FULL = "full";
 /** Runs the named parts; no name means all, `full` means all with the long versions. */
 export async function run(
   names: readonly string[],
-  flags: { readonly json?: true } = {},
+  flags: { readonly json?: true; readonly cells?: string } = {},
 ): Promise<ExitStatus> {
   const parts = select(names);
   const rooted = parts.find((part) => part.needsRoot);
@@ -22,11 +23,27 @@ export async function run(
   if (hasSummary && !parts.some((part) => part.name === "interop")) {
     throw new UsageError("--json needs the part interop: its matrix is what the line is about");
   }
+  const { cells } = flags;
+  const isFull = names.includes(FULL);
+  if (cells !== undefined) checkCells(cells, isFull, parts);
   if (hasSummary) await forgetSummary();
-  const { passed, failed } = await runParts(parts, names.includes(FULL));
+  const { passed, failed } = await runParts(parts, { isFull, cells });
   const summary = hasSummary ? await readSummary() : undefined;
   if (summary !== undefined) process.stdout.write(`${summary}\n`);
   return failed === 0 && passed > 0 ? ExitStatus.Fine : ExitStatus.Internal;
+}
+
+/** What chooses no cell is told before anything runs. */
+function checkCells(cells: string, isFull: boolean, parts: readonly Part[]): void {
+  if (!parts.some((part) => part.name === "interop")) {
+    throw new UsageError("--cells needs the part interop: they are its matrix's");
+  }
+  try {
+    chosenCells(isFull ? allCells() : coverCells(), cells);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UsageError(`--cells: ${error.message}`);
+  }
 }
 
 function select(names: readonly string[]): readonly Part[] {

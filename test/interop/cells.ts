@@ -81,6 +81,25 @@ export function coverCells(): readonly Cell[] {
   return alternating(chosen);
 }
 
+/**
+ * Part of the cells: a share, as `3/14` for the third of fourteen, or those whose name holds the text.
+ * Throws on what chooses none.
+ */
+export function chosenCells(cells: readonly Cell[], which: string): readonly Cell[] {
+  const [, number, count] = /^(\d+)\/(\d+)$/.exec(which) ?? [];
+  const isChosen = (cell: Cell, index: number): boolean =>
+    number === undefined
+      ? cellName(cell).includes(which)
+      : index % Number(count) === Number(number) - 1;
+  const chosen = cells.filter(isChosen);
+  if (chosen.length === 0) {
+    throw new RangeError(
+      `${which} chooses none of ${cells.length} cells, such as ${cellName(cells[0] as Cell)}`,
+    );
+  }
+  return chosen;
+}
+
 /** Every two values of two columns that meet in a cell. */
 export function pairsOf(cell: Cell): readonly string[] {
   return NAMES.flatMap((one, index) =>

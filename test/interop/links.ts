@@ -127,7 +127,10 @@ async function serve(
   await ours.waitUntilUp();
   const printed = await printProfile(PEER, file, place);
   const isPair = options.role === "pair server";
-  const profile = isPair ? printed.replace(/^client$/m, PAIR_LINES) : printed;
+  // An end of a pair says which end of a TCP connection it is (2.6 insists).
+  const profile = isPair
+    ? printed.replace(/^client$/m, PAIR_LINES).replace(/^proto tcp$/m, "proto tcp-client")
+    : printed;
   const stock = stack.use(
     await OpenvpnPeer.start({
       namespace: client,

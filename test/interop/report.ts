@@ -38,7 +38,7 @@ const FRAGMENT = "interop.json";
 /** Writes both; a run of part of the cells leaves the document alone. */
 export async function writeReport(
   results: readonly CellResult[],
-  run: { readonly cells: readonly Cell[]; readonly isFull: boolean },
+  run: { readonly cells: readonly Cell[]; readonly isShort: boolean },
 ): Promise<void> {
   const failed = results.filter((result) => !result.isPassed).map(({ cell }) => cellName(cell));
   const versions = [...new Set(results.map(({ version }) => version))].filter(Boolean).sort();
@@ -46,7 +46,7 @@ export async function writeReport(
   const summary: Summary = { cells: results.length, passed, versions, failed };
   await mkdir(cacheFolder(), { recursive: true });
   await writeFile(join(cacheFolder(), FRAGMENT), `${JSON.stringify(summary)}\n`);
-  const isWhole = !run.isFull && run.cells.every((cell, at) => results[at]?.cell === cell);
+  const isWhole = run.isShort && run.cells.every((cell, at) => results[at]?.cell === cell);
   if (isWhole) await writeFile(DOCUMENT, documentOf(results, versions));
 }
 
@@ -74,7 +74,7 @@ Written by \`./fairlead test interop\`; do not edit. Stock ends: ${versions.join
 Each cell connects, carries ${CARRIED}, renews its keys twice under a stream of pings without losing one,
 goes on from another address where the transport can ("moves"), and ends with a goodbye that the other
 end hears within two seconds. These ${results.length} cells are a pairwise cover: every two values that can go together
-do. \`./fairlead test interop full\` runs the full product of ${allCells().length}.
+do. \`./fairlead test interop full\` runs the full product of ${allCells().length}, \`--cells 3/13\` a share of it.
 
 | stock | roles | carries | wrapping | TLS | cipher | data packets | underlay | moves | keys asked for by | goodbye by | result |
 |---|---|---|---|---|---|---|---|---|---|---|---|

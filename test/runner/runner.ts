@@ -17,8 +17,16 @@ const SHOWN_LINES_MAX = 150;
  */
 const REPEATS_MAX = 3;
 
+/** How much of the tests is run. */
+export interface Extent {
+  /** The long versions too. */
+  readonly isFull: boolean;
+  /** Some cells of the interoperation matrix only, as `chosenCells` takes them. */
+  readonly cells?: string | undefined;
+}
+
 /** Runs `parts` and returns the sum of their counts. */
-export async function runParts(parts: readonly Part[], isFull: boolean): Promise<Counts> {
+export async function runParts(parts: readonly Part[], extent: Extent): Promise<Counts> {
   let total = NO_COUNTS;
   const repeated: string[] = [];
   for (const part of parts) {
@@ -26,7 +34,7 @@ export async function runParts(parts: readonly Part[], isFull: boolean): Promise
       say(`${part.name.padEnd(8)} skipped: it needs root for its network namespaces`);
       continue;
     }
-    total = addCounts(total, await runPart(part, isFull, repeated));
+    total = addCounts(total, await runPart(part, extent, repeated));
   }
   for (const name of repeated) say(`unsteady: ${name} failed, then passed when it was repeated`);
   if (total.skipped > 0) say(`${total.skipped} skipped`);
@@ -34,17 +42,17 @@ export async function runParts(parts: readonly Part[], isFull: boolean): Promise
   return total;
 }
 
-async function runPart(part: Part, isFull: boolean, repeated: string[]): Promise<Counts> {
+async function runPart(part: Part, extent: Extent, repeated: string[]): Promise<Counts> {
   const log = join(cacheFolder(), "logs", `test-${part.name}.log`);
   mkdirSync(join(cacheFolder(), "logs"), { recursive: true });
   writeFileSync(log, "");
   const startMs = performance.now();
   let counts = NO_COUNTS;
   for (const step of part.steps()) {
-    if (step.isLong === true && !isFull) continue;
+    if (step.isLong === true && !extent.isFull) continue;
     const stepStartMs = performance.now();
     const attempt = async (name: string): Promise<[Outcome, Counts]> => {
-      const outcome = await runStep(step, isFull);
+      const outcome = await runStep(step, extent);
       appendFileSync(log, `== ${name}\n${outcome.stdout}\n${outcome.stderr}\n`);
       return [outcome, countOutcome(step.kind, outcome)];
     };
@@ -68,15 +76,16 @@ async function runPart(part: Part, isFull: boolean, repeated: string[]): Promise
   return counts;
 }
 
-async function runStep(step: Step, isFull: boolean): Promise<Outcome> {
+async function runStep(step: Step, { isFull, cells }: Extent): Promise<Outcome> {
   const options: RunOptions = {
     directory: ROOT,
-    timeoutMs: step.timeoutMs,
+    timeoutMs: (isFull ? step.fullTimeoutMs : undefined) ?? step.timeoutMs,
     environment: {
       // The project's own Node and tools come first, whatever the machine has.
       PATH: [join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(delimiter),
       NO_COLOR: "1",
       ...(isFull && { FAIRLEAD_FULL: "1" }),
+      ...(cells !== undefined && { FAIRLEAD_CELLS: cells }),
     },
   };
   try {
