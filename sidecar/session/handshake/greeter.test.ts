@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import vectors from "../../../test/vectors/control-packets.json" with { type: "json" };
+import cookies from "../../../test/vectors/cookies.json" with { type: "json" };
 import {
   type ControlPacket,
   controlBody,
@@ -188,4 +189,16 @@ test("stock's packets with a cookie of somebody else's make no session", () => {
     .filter((packet) => packet.wrap === "None")
     .map((packet) => kindOf(open.greet(Buffer.from(packet.bytes, "hex"), address, SLOT_START)));
   assert.deepEqual(kinds, ["reply", "unknownSession", "unknownSession", "unknownSession"]);
+});
+
+test("cookies are what another implementation of HMAC makes them", () => {
+  const known = new Greeter(Buffer.from(cookies.secret, "hex"), singleWrap(serverWrap));
+  const from = Buffer.from(cookies.address, "hex");
+  const asks = { ...reset, sessionId: Buffer.from(cookies.sessionId, "hex") };
+  for (const { slot, cookie } of cookies.cookies) {
+    const greeting = known.greet(wrapped(asks), from, slot * cookies.slotSeconds);
+    assert(greeting.kind === "reply");
+    const unwrapped = clientWrap.unwrap(greeting.datagram);
+    assert.equal(unwrapped?.header.toString("hex", 1), cookie, `slot ${slot}`);
+  }
 });
