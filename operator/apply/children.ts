@@ -52,7 +52,11 @@ export class Children {
     const keepOne = async (child: DesiredObject): Promise<void> => {
       if (await this.#keepOne(owner, child)) applied.push(nameOf(child));
     };
-    await Promise.all(desired.slice(0, -1).map(keepOne));
+    const others = desired.slice(0, -1);
+    const isBinding = ({ kind }: DesiredObject): boolean => kind === "RoleBinding";
+    await Promise.all(others.filter((child) => !isBinding(child)).map(keepOne));
+    // Whoever may not bind every role is asked what is in this one: it has to be there.
+    await Promise.all(others.filter(isBinding).map(keepOne));
     if (last !== undefined) await keepOne(last);
     const wanted = new Set([...desired.map(nameOf), ...spared]);
     for (const { kind, informer } of this.#kinds) {

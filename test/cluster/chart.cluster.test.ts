@@ -65,11 +65,20 @@ test("values that are off by default are rendered where they belong", async () =
     ...["--set", "hostAccess.namespaces={lab,other}", "--set", "imagePullSecrets={pull}"],
     ...["--set", `image.digest=sha256:${"a".repeat(64)}`, "--set", "operator.podLabels.a=b"],
     ...["--set", "operator.nodeSelector.a=b", "--set", "operator.priorityClassName=high"],
+    ...["--set", "namespaces={default}", "--set", "gateway.resources.limits.memory=1Gi"],
+    ...["--set", "networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b"],
+    ...["--set", "networkPolicy.webhookFrom[0].ipBlock.cidr=192.0.2.0/24"],
   ];
   const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...options);
   assert.match(text, /fairlead@sha256:a{64}/);
   assert.match(text, /--host-access\n\s+- lab\n\s+- other/);
   assert.match(text, /runAsNonRoot: true/);
+  assert.match(text, /--watch-namespace\n\s+- default/);
+  assert.match(text, /--gateway-resources=\{"limits":\{"memory":"1Gi"\},"requests":/);
+  // No field that the API server does not know, and none of a wrong type.
+  const check = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+  const checked = await plane.kubectlWith(text.replaceAll(/^walk\.go.*$/gm, ""), ...check);
+  assert.equal(checked.status, 0, checked.output);
 });
 
 test("installed, the operator does its work with the chart's own account", async () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { run } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { installChart, startOperator } from "./operator-program.ts";
@@ -9,7 +10,8 @@ import { installChart, startOperator } from "./operator-program.ts";
 const IS_FULL: boolean = process.env["FAIRLEAD_FULL"] === "1";
 const TUNNELS: number = IS_FULL ? 100 : 10;
 const PEERS_EACH = 5;
-const CONVERGE_MS: number = IS_FULL ? 180_000 : 60_000;
+/** Many times what it takes: other work on the machine counts. */
+const CONVERGE_MS: number = IS_FULL ? 480_000 : 120_000;
 
 function documents(): string {
   const items: unknown[] = [];
@@ -32,14 +34,23 @@ function residentMegabytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1000;
 }
 
+/** Of user and system, which other work on the machine does not change much. */
+function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  // Counted from the state, the third field: proc_pid_stat(5).
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 test(`${TUNNELS} tunnels and ${TUNNELS * PEERS_EACH} peers applied at once converge, and then nothing is written`, async () => {
   await using plane = await ControlPlane.start();
   await using operator = startOperator(await installChart(plane));
   await operator.waitForOutput(/this replica leads/);
   const applyMs = performance.now();
   const parameters = ["create", "-f", "-"];
-  const { output, status } = await plane.kubectlWith(documents(), ...parameters);
-  assert.equal(status, 0, output.slice(-500));
+  const input = documents();
+  const command = plane.kubectlCommand(...parameters);
+  const { status, stderr } = await run(command, { input, timeoutMs: CONVERGE_MS });
+  assert.equal(status, 0, stderr.slice(-500));
   const createdMs = performance.now();
   const ready = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].reason}{"\\n"}{end}';
   const count = async (what: string, reason: string): Promise<number> => {
@@ -56,6 +67,9 @@ test(`${TUNNELS} tunnels and ${TUNNELS * PEERS_EACH} peers applied at once conve
     CONVERGE_MS,
   );
   const convergedMs = performance.now();
+  // What fails is tried again and hides in the time: nothing here has a reason to.
+  assert.doesNotMatch(operator.output, /ApiError: [^"]*: 40[34] [^\n]*reconcile failed/);
+  const processor = processorSeconds(operator.pid);
   await pause(3_000);
   const version = async (): Promise<string> =>
     await plane.kubectl(
@@ -75,6 +89,6 @@ test(`${TUNNELS} tunnels and ${TUNNELS * PEERS_EACH} peers applied at once conve
   assert.equal(claims.length, TUNNELS * PEERS_EACH + 1);
   const seconds = (fromMs: number, toMs: number): string => ((toMs - fromMs) / 1000).toFixed(1);
   process.stdout.write(
-    `# applied in ${seconds(applyMs, createdMs)} s, converged ${seconds(createdMs, convergedMs)} s later, operator ${residentMegabytes(operator.pid).toFixed(0)} MB\n`,
+    `# applied in ${seconds(applyMs, createdMs)} s, converged ${seconds(createdMs, convergedMs)} s later, operator ${residentMegabytes(operator.pid).toFixed(0)} MB, ${processor.toFixed(1)} s of processor time\n`,
   );
 });
