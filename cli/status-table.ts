@@ -102,7 +102,11 @@ function peerTable(tunnel: TunnelStatus): string[] {
     peer.key === undefined ? "-" : keyText(peer.key),
     peer.silentMs === undefined ? "-" : `${seconds(peer.silentMs)} ago`,
   ]);
-  return table(["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "KEY", "HEARD"], rows);
+  const head = ["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "KEY", "HEARD"];
+  const notes = tunnel.peers.flatMap(({ name, note }) =>
+    note === undefined ? [] : [`${name}: ${note}`],
+  );
+  return [...table(head, rows), ...notes];
 }
 
 /** Key id, epoch where there is one, and how much of the nearest limit is used. */

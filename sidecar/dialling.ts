@@ -27,7 +27,7 @@ import {
   remoteText,
 } from "./uplink/address-words.ts";
 import { connectionText } from "./uplink/connection-text.ts";
-import type { UsableUplink } from "./uplink-board.ts";
+import type { UplinkBoard, UsableUplink } from "./uplink-board.ts";
 import { EARLY_PACKET_ID_FIRST } from "./wire/early-negotiation.ts";
 
 /** A tunnel that was never up gives up after this long without any answer. */
@@ -54,6 +54,8 @@ export interface DiallingOptions {
   readonly log: Logger;
   /** Usable uplinks, the most wanted first; undefined where routing finds the way. */
   readonly uplinks: () => readonly UsableUplink[] | undefined;
+  /** What of the uplinks' policy the other end does not go along with. */
+  readonly policyNote: UplinkBoard["policyNote"];
   readonly established: (agreement: Agreement) => void;
   /** The server changed what it pushed. */
   readonly updated: (agreement: Agreement) => void;
@@ -328,11 +330,9 @@ export class Dialling {
     const { cipher, tlsVersion, commonName, pushed } = agreement;
     const fields = { remote: candidate.name, server: commonName, cipher, tls: tlsVersion };
     this.#options.log.info(fields, "connected");
-    const policy = this.#options.config.uplinks?.policy ?? "Failover";
-    if ((policy === "Fec" || policy === "Balance") && pushed?.hasParity !== true) {
-      const reason = "the other end takes no plans (stock OpenVPN, or a processor without AVX2)";
-      this.#options.log.warn(`policy ${policy}: ${reason}: one uplink at a time, as with Failover`);
-    }
+    const { hasProbes = false, hasParity = false } = pushed ?? {};
+    const note = this.#options.policyNote({ hasProbes, hasParity });
+    if (note !== undefined) this.#options.log.warn(note);
     for (const option of pushed?.ignored ?? []) {
       this.#options.log.info({ option }, "pushed option ignored");
     }

@@ -11,7 +11,7 @@ import type { UplinkBoard } from "./uplink-board.ts";
 /** What the data plane knows of its peers, and when that is. */
 export interface PeersView {
   readonly plane: Pick<PlaneLink, "keyUse" | "lastHeardMs" | "traffic">;
-  readonly board: Pick<UplinkBoard, "pathsOf">;
+  readonly board: Pick<UplinkBoard, "pathsOf" | "policyNote">;
   readonly nowMs: number;
 }
 
@@ -48,6 +48,8 @@ function sessionStatus(
   const local = localText(session.row);
   const base = { name, port: index, state, remote: remoteText(session.row) };
   if (agreement === undefined) return base;
+  const { hasProbes = false, hasParity = false } = agreement.pushed ?? {};
+  const note = board.policyNote({ hasProbes, hasParity });
   return {
     ...base,
     ...(local === undefined ? {} : { local }),
@@ -59,6 +61,7 @@ function sessionStatus(
     traffic: plane.traffic(index),
     key: plane.keyUse(index),
     paths: board.pathsOf(index),
+    ...(note === undefined ? {} : { note }),
     ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
   };
 }

@@ -37,7 +37,7 @@ import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
 import { TunnelRoutes } from "./tunnel-routes.ts";
 import { openSockets } from "./uplink/open-socket.ts";
-import { UplinkBoard, uplinksOrder } from "./uplink-board.ts";
+import { UplinkBoard } from "./uplink-board.ts";
 
 /** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
 const MTU_BYTES_DEFAULT = 1500;
@@ -120,7 +120,7 @@ export class Tunnel {
   /** Takes what of a new configuration can be taken without dropping a frame; else says no. */
   update(config: TunnelConfig): boolean {
     if (config.uplinks !== undefined && config.role.kind === "dial") {
-      this.#plane.order(uplinksOrder(config.uplinks));
+      this.#plane.order(this.#board.declare(config.uplinks));
       return true;
     }
     if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;
@@ -278,6 +278,7 @@ export class Tunnel {
       mtuBytesDefault: MTU_BYTES_DEFAULT,
       keepsTrying: this.#context.keepsTrying,
       uplinks: () => this.#board.usable(),
+      policyNote: (peer) => this.#board.policyNote(peer),
       established: (agreement) => this.#takePushed(agreement),
       updated: (agreement) => this.#takePushed(agreement),
       lost: () => undefined,

@@ -37,14 +37,35 @@ export type UplinkBoardNotice = Extract<Notice, { kind: "uplinks" | "pathChanged
 
 /** Uplinks and paths of one tunnel. */
 export class UplinkBoard {
-  readonly #isDeclared: boolean;
+  #config: UplinksConfig | undefined;
   readonly #log: Logger;
   readonly #paths = new Map<number, readonly PathReport[]>();
   #uplinks: readonly UplinkNotice[] = [];
 
   constructor(config: UplinksConfig | undefined, log: Logger) {
-    this.#isDeclared = config !== undefined;
+    this.#config = config;
     this.#log = log;
+  }
+
+  /** The uplinks are others from now on: what tells the data plane. */
+  declare(config: UplinksConfig): Order {
+    this.#config = config;
+    return { kind: "changeUplinks", uplinks: config.uplinks, probing: probingOf(config) };
+  }
+
+  /** What of the policy a peer does not go along with, or needs for it. */
+  policyNote(peer: {
+    readonly hasProbes: boolean;
+    readonly hasParity: boolean;
+  }): string | undefined {
+    const { policy = "Failover" } = this.#config ?? {};
+    if ((policy === "Fec" || policy === "Balance") && !peer.hasParity) {
+      return `policy ${policy}: the other end takes no plans (stock OpenVPN, or a processor without AVX2): one uplink at a time, as with Failover`;
+    }
+    if (policy === "Duplicate" && !peer.hasProbes) {
+      return "policy Duplicate: stock OpenVPN answers whichever copy comes first and drops what is later than its window: it needs replay-window 8192, and float unless it is a server of many clients";
+    }
+    return undefined;
   }
 
   take(notice: UplinkBoardNotice): void {
@@ -57,7 +78,7 @@ export class UplinkBoard {
       }
       case "pathChanged": {
         // One path and nowhere else to go: the keepalive tells that story.
-        if (!this.#isDeclared) return;
+        if (this.#config === undefined) return;
         const active = this.#names(notice.active);
         const uplink = this.#names([notice.path]).join();
         this.#log.info(
@@ -73,7 +94,7 @@ export class UplinkBoard {
 
   /** Usable uplinks by priority, for the handshake; undefined where routing finds the way. */
   usable(): readonly UsableUplink[] | undefined {
-    if (!this.#isDeclared) return undefined;
+    if (this.#config === undefined) return undefined;
     return this.#uplinks
       .filter((one) => one.isUsable && !one.isLeaving)
       .sort((a, b) => a.priority - b.priority)
@@ -123,11 +144,6 @@ export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
     ...(parity === undefined ? {} : { parity }),
     ...(classes === undefined ? {} : { classes: classWords(classes) }),
   };
-}
-
-/** What tells the data plane that they are others now. */
-export function uplinksOrder(config: UplinksConfig): Order {
-  return { kind: "changeUplinks", uplinks: config.uplinks, probing: probingOf(config) };
 }
 
 function classWords(classes: readonly number[]): CopiedClasses {

@@ -32,6 +32,8 @@ export interface PeerStatus {
   readonly key?: KeyUse;
   readonly version?: string;
   readonly paths?: readonly PathStatus[];
+  /** What of the uplinks' policy it does not go along with, or needs for it. */
+  readonly note?: string;
 }
 
 /** One path of a peer: by which uplink, from where to where, and how it is. */

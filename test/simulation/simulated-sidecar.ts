@@ -225,6 +225,7 @@ export class SimulatedSidecar {
       mtuBytesDefault: MTU_BYTES,
       keepsTrying: true,
       uplinks: () => this.#board.usable(),
+      policyNote: () => undefined,
       established: () => undefined,
       updated: () => undefined,
       lost: () => undefined,
