@@ -134,11 +134,19 @@ function pathTable(tunnel: TunnelStatus): string[] {
       path.lossOutPercent === undefined
         ? "unknown"
         : `${path.lossOutPercent} % out, ${path.lossBackPercent} % back`,
+      path.skewMs === undefined ? "unknown" : `${path.skewMs} ms`,
+      String(path.reorderedPackets ?? 0),
       path.mtuBytes === undefined ? "unknown" : String(path.mtuBytes),
     ]),
   );
   if (rows.length === 0) return [];
-  return [...table(["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS", "MTU"], rows), ""];
+  return [
+    ...table(
+      ["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS", "SKEW", "REORDERED", "MTU"],
+      rows,
+    ),
+    "",
+  ];
 }
 
 function stateOf(path: PathStatus): string {

@@ -41,6 +41,7 @@ export function takeProbe(plane: Plane, session: DataSession, start: number, len
     if (!plane.isDialling || probe.path !== lastPath || !paths.isKnown(probe.path)) return;
     const { nowMs } = plane;
     const reply = { rttMs: (nowMs - probe.timeMs) | 0, receivedThere: probe.received, nowMs };
+    if (probe.clockMs !== 0) paths.arrivedAfter(lastPath, (nowMs - probe.clockMs) | 0);
     const change = paths.replied(probe.path, reply, plane.probing);
     if (change !== "up") return;
     report(plane, session, probe.path, "replies again");
@@ -71,8 +72,10 @@ function takeFromDialler(plane: Plane, session: DataSession, probe: Probe): void
   }
   session.probeIntervalMs = probe.intervalMs;
   paths.probed(lastPath, use);
+  paths.arrivedAfter(lastPath, (plane.nowMs - probe.timeMs) | 0);
   const received = paths.received(lastPath);
-  sendProbe(plane, session, lastPath, { ...probe, type: ProbeType.reply, received });
+  const clockMs = plane.nowMs & 0xffff || 1;
+  sendProbe(plane, session, lastPath, { ...probe, type: ProbeType.reply, received, clockMs });
 }
 
 /** Asks the peer to show that it receives on a path of its that is new or was silent. */
@@ -80,7 +83,15 @@ export function challengePath(plane: Plane, session: DataSession, path: number):
   const token = session.paths.challenge(path, randomInt(1, 0xffff_ffff), plane.nowMs);
   if (token === 0) return;
   const { nowMs: timeMs } = plane;
-  const fields = { path, flags: 0, sequence: token, timeMs, received: 0, intervalMs: 0 };
+  const fields = {
+    path,
+    flags: 0,
+    sequence: token,
+    timeMs,
+    received: 0,
+    intervalMs: 0,
+    clockMs: 0,
+  };
   sendProbe(plane, session, path, { ...fields, type: ProbeType.challenge });
 }
 
@@ -301,6 +312,7 @@ function sendProbeOn(plane: Plane, session: DataSession, path: number): void {
     timeMs: plane.nowMs,
     received: paths.received(path),
     intervalMs,
+    clockMs: 0,
   });
 }
 

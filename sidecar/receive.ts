@@ -210,6 +210,7 @@ function finish(plane: Plane, index: number): void {
     counters.add(Counter.fecRecovered, 1);
   } else {
     followPath(plane, index, session, verdict === ReplayVerdict.accept);
+    session.paths.arrived(session.lastPath, keyId, idLow);
     const room = plane.parity.bySession[session.index];
     if (room !== undefined) keep(plane, room, index, keyId);
   }

@@ -30,7 +30,7 @@ export function sizePaths(plane: Plane, session: DataSession): void {
     if (!paths.isUsable(path) || !paths.isAlive(path)) continue;
     const bytes = mtu.next(plane.roomBytes, rttMs, plane.nowMs);
     if (bytes === 0) continue;
-    const fields = { path, flags: 0, timeMs: plane.nowMs, intervalMs: 0 };
+    const fields = { path, flags: 0, timeMs: plane.nowMs, intervalMs: 0, clockMs: 0 };
     const probe = { ...fields, type: ProbeType.size, sequence: bytes, received: mtu.bytes };
     if (sendSized(plane, session, path, probe) === EMSGSIZE) mtu.refused(bytes, plane.nowMs);
   }

@@ -53,6 +53,10 @@ export interface PathStatus {
   readonly lossBackPercent?: number;
   /** The longest UDP payload that was shown to cross both ways. */
   readonly mtuBytes?: number;
+  /** How much later than by the fastest path what is sent at one time arrives here. */
+  readonly skewMs?: number;
+  /** Packets that came by it behind later ones that came by it. */
+  readonly reorderedPackets?: number;
   /** It loses more than it may: used only when no other works. */
   readonly isLossy?: true;
   /** Deaths soon after it came up: each doubles the replies that bring it back. */

@@ -262,3 +262,48 @@ test("with classes, only what is named is copied, and what has no class is not",
   set.setClasses(ALL_CLASSES);
   assert.equal(set.isChoosy, false);
 });
+
+test("skew is how much later a path brings what another one brought, whatever the clocks say", () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.nat(200), fc.nat(200), (clocks, first, second) => {
+      const set = new PathSet();
+      set.open(0, 1, 0);
+      set.propose(1, 2, true);
+      assert.equal(set.views()[0]?.skewMs, undefined);
+      for (let round = 0; round < 200; round++) {
+        // The clocks drift apart, by a second in a thousand.
+        const drift = Math.floor(round / 20);
+        set.arrivedAfter(0, (clocks + drift + first) | 0);
+        set.arrivedAfter(1, (clocks + drift + second) | 0);
+      }
+      const [one, two] = set.views();
+      assert(Math.abs((two?.skewMs ?? -1) - (one?.skewMs ?? -1) - (second - first)) <= 1);
+      assert.equal(Math.min(one?.skewMs ?? -1, two?.skewMs ?? -1), 0);
+    }),
+  );
+});
+
+test("reordered is what comes behind a later packet of its key by the same path", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(1), fc.nat(1), fc.integer({ min: 1, max: 100 }))),
+      (all) => {
+        const set = new PathSet();
+        set.open(0, 1, 0);
+        set.propose(1, 2, true);
+        const counts = [0, 0];
+        const newest: (readonly [number, number] | undefined)[] = [undefined, undefined];
+        for (const [path, key, id] of all) {
+          set.arrived(path, key, id);
+          const last = newest[path];
+          if (last === undefined || last[0] !== key || id > last[1]) newest[path] = [key, id];
+          else if (id < last[1]) counts[path] = (counts[path] ?? 0) + 1;
+        }
+        assert.deepEqual(
+          set.views().map((view) => view.reorderedPackets),
+          counts,
+        );
+      },
+    ),
+  );
+});

@@ -33,6 +33,8 @@ export interface PathUse {
 /** Why the choice changed. */
 export type PathChange = "none" | "up" | "down";
 
+/** Delays are told within 16 bits; clocks that drift that far apart begin anew. */
+const DELAY_MS_MAX = 16_000;
 /** Behind every priority. */
 const LOSSY_RANK: number = 4 * METERED_PRIORITY;
 /** A path that is to be checked is asked this often at most. */
@@ -55,6 +57,7 @@ export class PathSet {
   #classes: CopiedClasses = ALL_CLASSES;
   readonly #paths: PathState[] = Array.from({ length: PATHS_MAX }, () => new PathState());
   #policy: PathPolicy = "Failover";
+  #delayFromMs = 0;
   #copies = PATHS_MAX;
   #lookedMs = 0;
 
@@ -218,6 +221,25 @@ export class PathSet {
     return state.sequence;
   }
 
+  /**
+   * A probe or its reply took so long by a path, counted from any moment that is the same for all of
+   * them, 16 bits of it.
+   */
+  arrivedAfter(path: number, delayMs: number): void {
+    const distanceMs = ((delayMs - this.#delayFromMs) << 16) >> 16;
+    if (Math.abs(distanceMs) > DELAY_MS_MAX) {
+      this.#delayFromMs = delayMs;
+      for (const state of this.#paths) state.delayMs = undefined;
+      this.#at(path).delayed(0);
+    } else this.#at(path).delayed(distanceMs);
+  }
+
+  /** An authentic packet came by a path: counts those behind a later one of their key. */
+  arrived(path: number, keyId: number, id: number): void {
+    // HOT PATH
+    this.#paths[path]?.arrived(keyId, id);
+  }
+
   /** What is known of how much the path takes. */
   sizingOf(path: number): Pick<PathState, "mtu" | "rttMs"> {
     return this.#at(path);
@@ -313,8 +335,10 @@ export class PathSet {
   }
 
   views(): PathView[] {
+    const delays = this.#paths.flatMap(({ delayMs = [] }) => delayMs);
+    const leastMs = Math.min(...delays);
     return this.#paths.flatMap((state, path) =>
-      state.isKnown ? [state.view(path, this.isActive(path))] : [],
+      state.isKnown ? [state.view(path, this.isActive(path), leastMs)] : [],
     );
   }
 

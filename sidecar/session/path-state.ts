@@ -18,6 +18,9 @@ const FLAP_MS = 60_000;
 /** Each flap doubles the replies in a row that bring it back, this often at most: 32 times as many. */
 const FLAPS_MAX = 5;
 
+/** No packet comes behind so many later ones. */
+const REORDER_MAX = 131_072;
+
 /** One path, as status shows it. */
 export interface PathView {
   readonly path: number;
@@ -31,6 +34,10 @@ export interface PathView {
   readonly lossBackPercent?: number;
   /** The longest UDP payload that was shown to cross both ways. */
   readonly mtuBytes?: number;
+  /** How much later than by the fastest path what is sent at one time arrives here. */
+  readonly skewMs?: number;
+  /** Packets that came by it behind later ones that came by it. */
+  readonly reorderedPackets: number;
   /** It loses more than it may: used only when no other works. */
   readonly isLossy?: true;
   /** Deaths soon after it came up: each doubles the replies that bring it back. */
@@ -77,6 +84,11 @@ export class PathState {
   lossOutPercent = -1;
   lossBackPercent = -1;
   readonly mtu: PathMtu = new PathMtu();
+  /** Smoothed, from any moment that is the same for all paths. */
+  delayMs: number | undefined;
+  #reordered = 0;
+  #newestKey = -1;
+  #newestId = 0;
   isLossy = false;
   /** Since when it is alive, and how often it died soon after that. */
   #upMs = 0;
@@ -166,7 +178,23 @@ export class PathState {
     return silentMs >= doubtMs ? "doubtful" : "fine";
   }
 
-  view(path: number, isActive: boolean): PathView {
+  delayed(delayMs: number): void {
+    this.delayMs =
+      this.delayMs === undefined ? delayMs : this.delayMs + (delayMs - this.delayMs) / 8;
+  }
+
+  arrived(keyId: number, id: number): void {
+    // HOT PATH
+    const ahead = (id - this.#newestId) | 0;
+    // Ids begin anew with each key and epoch.
+    if (keyId !== this.#newestKey || ahead > 0 || ahead < -REORDER_MAX) {
+      this.#newestKey = keyId;
+      this.#newestId = id;
+    } else if (ahead < 0) this.#reordered += 1;
+  }
+
+  view(path: number, isActive: boolean, leastDelayMs: number): PathView {
+    const { delayMs } = this;
     return {
       path,
       isUsable: this.isUsable,
@@ -177,6 +205,8 @@ export class PathState {
         ? {}
         : { lossOutPercent: this.lossOutPercent, lossBackPercent: this.lossBackPercent }),
       ...(this.mtu.bytes === 0 ? {} : { mtuBytes: this.mtu.bytes }),
+      ...(delayMs === undefined ? {} : { skewMs: Math.round((delayMs - leastDelayMs) * 10) / 10 }),
+      reorderedPackets: this.#reordered,
       ...(this.isLossy ? { isLossy: true } : {}),
       ...(this.#flaps === 0 ? {} : { flaps: this.#flaps }),
     };

@@ -11,6 +11,7 @@ const probe = fc.record({
   timeMs: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
   received: fc.nat(0xffff_ffff),
   intervalMs: fc.nat(0xffff),
+  clockMs: fc.nat(0xffff),
 });
 
 test("a probe is read back as it was written, wherever it stands", () => {
@@ -26,7 +27,15 @@ test("a probe is read back as it was written, wherever it stands", () => {
 
 test("another length, version, type or a changed magic is no probe", () => {
   const view = new DataView(new ArrayBuffer(PROBE_BYTES + 1));
-  const fields = { path: 0, flags: 0, sequence: 1, timeMs: 2, received: 3, intervalMs: 4 };
+  const fields = {
+    path: 0,
+    flags: 0,
+    sequence: 1,
+    timeMs: 2,
+    received: 3,
+    intervalMs: 4,
+    clockMs: 5,
+  };
   writeProbe(view, 0, { ...fields, type: ProbeType.probe });
   assert.equal(isProbe(view, 0, PROBE_BYTES - 1), false);
   assert.equal(isProbe(view, 0, PROBE_BYTES + 1), false);
@@ -41,7 +50,15 @@ test("another length, version, type or a changed magic is no probe", () => {
 
 test("a probe of size is one at any greater length, and at no other are the rest", () => {
   const view = new DataView(new ArrayBuffer(2 * PROBE_BYTES));
-  const fields = { path: 0, flags: 0, sequence: 1, timeMs: 2, received: 3, intervalMs: 4 };
+  const fields = {
+    path: 0,
+    flags: 0,
+    sequence: 1,
+    timeMs: 2,
+    received: 3,
+    intervalMs: 4,
+    clockMs: 5,
+  };
   for (let type = 0; type <= 255; type++) {
     writeProbe(view, 0, { ...fields, type });
     const isSized = type === ProbeType.size || type === ProbeType.sizeAnswer;

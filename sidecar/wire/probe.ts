@@ -3,7 +3,8 @@
  * magic as OpenVPN's ping is. One invariant: a probe of another version is no probe.
  *
  * Layout, big endian: magic (16), version (1), type (1), path (1), flags (1), sequence (4),
- * sender's time in ms (4), probes received by its sender on this path (4), interval in ms (2), 2 spare.
+ * time of the dialling end in ms (4), probes received by its sender on this path (4), interval in ms (2),
+ * time of the listening end in ms (2), 0 where it is not told.
  */
 
 /** First bytes of every probe; random, drawn once for the format. */
@@ -38,6 +39,7 @@ const Offset = {
   timeMs: 24,
   received: 28,
   intervalMs: 32,
+  clockMs: 34,
 } as const;
 
 const MAGIC_WORDS: Int32Array = Int32Array.of(
@@ -75,6 +77,8 @@ export interface Probe {
   /** Probes (in a probe: replies) that its sender received on this path so far, 32 bits. */
   readonly received: number;
   readonly intervalMs: number;
+  /** In a reply: the low 16 bits of the listening end's clock, which is any; 0: not told. */
+  readonly clockMs: number;
 }
 
 /** Reads the fields; `isProbe` has said yes. */
@@ -87,6 +91,7 @@ export function readProbe(view: DataView, start: number): Probe {
     timeMs: view.getInt32(start + Offset.timeMs),
     received: view.getUint32(start + Offset.received),
     intervalMs: view.getUint16(start + Offset.intervalMs),
+    clockMs: view.getUint16(start + Offset.clockMs),
   };
 }
 
@@ -103,5 +108,5 @@ export function writeProbe(view: DataView, start: number, probe: Probe): void {
   view.setInt32(start + Offset.timeMs, probe.timeMs);
   view.setUint32(start + Offset.received, probe.received);
   view.setUint16(start + Offset.intervalMs, probe.intervalMs);
-  view.setUint16(start + Offset.intervalMs + 2, 0);
+  view.setUint16(start + Offset.clockMs, probe.clockMs);
 }
