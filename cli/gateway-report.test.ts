@@ -13,7 +13,14 @@ const ACTIVE = { pod: "a-gateway-0", since: "2026-01-01T00:00:00Z" };
 const WALL_MS = Date.UTC(2026, 0, 1);
 
 function path(fields: Partial<PathStatus> = {}): PathStatus {
-  return { remote: "192.0.2.9:5000", isUsable: true, isAlive: true, isActive: true, ...fields };
+  return {
+    remote: "192.0.2.9:5000",
+    isUsable: true,
+    isAlive: true,
+    isActive: true,
+    reorderedPackets: 0,
+    ...fields,
+  };
 }
 
 function peer(name: string, fields: Partial<PeerStatus> = {}): PeerStatus {

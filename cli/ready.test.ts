@@ -3,7 +3,13 @@ import { test } from "node:test";
 import type { PeerStatus } from "../sidecar/control/status.ts";
 import { problemOf } from "./ready.ts";
 
-const PATH = { remote: "192.0.2.1:1194", isUsable: true, isAlive: true, isActive: true };
+const PATH = {
+  remote: "192.0.2.1:1194",
+  isUsable: true,
+  isAlive: true,
+  isActive: true,
+  reorderedPackets: 0,
+};
 
 function tunnel(...peers: readonly Partial<PeerStatus>[]): Parameters<typeof problemOf>[0][number] {
   const whole = peers.map((peer) => ({ name: "gateway", port: 1, state: "Up" as const, ...peer }));

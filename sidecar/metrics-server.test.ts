@@ -8,7 +8,13 @@ import { readMetricsPlace, serveMetrics } from "./metrics-server.ts";
 import { metricsText } from "./metrics-text.ts";
 
 const traffic = { packetsIn: 1, bytesIn: 2, packetsOut: 3, bytesOut: 4 };
-const path = { remote: "192.0.2.9:1194", isUsable: true, isAlive: true, isActive: false };
+const path = {
+  remote: "192.0.2.9:1194",
+  isUsable: true,
+  isAlive: true,
+  isActive: false,
+  reorderedPackets: 0,
+};
 const status: ProcessStatus = {
   pid: 1,
   version: "0.1.0",

@@ -4,6 +4,7 @@
 
 import type { Traffic } from "../counters.ts";
 import type { KeyUse } from "../session/key-usage.ts";
+import type { PathView } from "../session/path-state.ts";
 import type { GroupRow } from "../switch/group-layout.ts";
 import { NO_PORT, type Station } from "../switch/mac-table.ts";
 import { QUERIER_OURS } from "../switch/querier.ts";
@@ -37,30 +38,10 @@ export interface PeerStatus {
 }
 
 /** One path of a peer: by which uplink, from where to where, and how it is. */
-export interface PathStatus {
+export interface PathStatus extends Omit<PathView, "path"> {
   readonly uplink?: string;
   readonly local?: string;
   readonly remote: string;
-  /** The uplink has what it needs. */
-  readonly isUsable: boolean;
-  /** The peer was heard by it lately. */
-  readonly isAlive: boolean;
-  /** Packets leave by it. */
-  readonly isActive: boolean;
-  /** Absent towards a peer without probes. */
-  readonly rttMs?: number;
-  readonly lossOutPercent?: number;
-  readonly lossBackPercent?: number;
-  /** The longest UDP payload that was shown to cross both ways. */
-  readonly mtuBytes?: number;
-  /** How much later than by the fastest path what is sent at one time arrives here. */
-  readonly skewMs?: number;
-  /** Packets that came by it behind later ones that came by it. */
-  readonly reorderedPackets?: number;
-  /** It loses more than it may: used only when no other works. */
-  readonly isLossy?: true;
-  /** Deaths soon after it came up: each doubles the replies that bring it back. */
-  readonly flaps?: number;
 }
 
 /** One way out of a dialling end. */
