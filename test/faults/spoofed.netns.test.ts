@@ -26,8 +26,11 @@ const PACED_PER_SECOND = 20_000;
 const FLAT_OUT_PER_SECOND = 1e9;
 /** A thousand packets a second each way, as well as ping keeps to it on a busy machine. */
 const STREAM_SECONDS = 0.001;
-/** Of the live stream, at the highest rate that the machine makes. */
-const LOSS_MAX = 0.001;
+/**
+ * Of the live stream, at the highest rate that the machine makes: the long run shows one in a thousand; in a
+ * run of seconds one stall of a shared machine, a dozen pings, is more than that.
+ */
+const LOSS_MAX = isFull ? 0.001 : 0.005;
 const RSS_GROWTH_KIB_MAX = 64 * 1024;
 /** Opcodes of a client's first packet, with the key id 0. */
 const RESETS = [7 << 3, 10 << 3];
