@@ -55,7 +55,10 @@ test("towards stock, silence moves the path and the session stays; copies only w
   await write(uplinkSetOf(2, "Failover"));
   const box = parts.use(await startFairlead(hosts.box, [file], { folder: scratch.file("box") }));
   await box.waitUntilUp();
-  assert.equal(await activeOf(box), "isp-a");
+  // Status hears of paths once a second.
+  await waitFor("the first uplink", async () => {
+    return (await activeOf(box)) === "isp-a" ? true : undefined;
+  });
   assert.equal((await ping(hosts.box, "10.20.0.1")).received, 3);
   const [peer] = (await box.tunnel())?.peers ?? [];
   for (const path of peer?.paths ?? []) {
@@ -81,7 +84,10 @@ test("towards stock, silence moves the path and the session stays; copies only w
   await waitFor("copies", async () => {
     return (await activeOf(box)) === "isp-a,isp-b" ? true : undefined;
   });
-  assert.match((await box.tunnel())?.peers[0]?.note ?? "", /replay-window .* float/);
+  await waitFor("what stock needs", async () => {
+    const note = (await box.tunnel())?.peers[0]?.note ?? "";
+    return /replay-window .* float/.test(note) ? true : undefined;
+  });
   assert.equal((await ping(hosts.box, "10.20.0.1")).received, 3);
   assert.equal((await box.tunnel())?.peers[0]?.since, peer?.since);
 });
