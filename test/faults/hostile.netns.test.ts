@@ -10,17 +10,13 @@ import { ATTACKER } from "./attacker.ts";
 import { readCapture, rssKib, socketDrops } from "./captured.ts";
 import { createStanding, GOOD_PEER, GOOD_PORT, type Standing } from "./standing.ts";
 
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
 const PACED = { count: 200_000, perSecond: 20_000 };
 /** As fast as it goes. */
 const FLAT_OUT = { count: 800_000, perSecond: 1e9 };
 /** A thousand packets a second each way, as well as ping keeps to it on a busy machine. */
 const STREAM_SECONDS = 0.001;
-/**
- * Of the live stream, at the highest rate that the machine makes: the long run shows one in a thousand; in a
- * run of seconds one stall of a shared machine, a dozen pings, is more than that.
- */
-const LOSS_MAX = isFull ? 0.001 : 0.005;
+/** Of the live stream, at the highest rate that the machine makes. */
+const LOSS_MAX = 0.001;
 const RSS_GROWTH_KIB_MAX = 64 * 1024;
 /** The session's own keepalives that may be among what a full socket drops, one a second. */
 const KEEPALIVES_LOST_MAX = 30;

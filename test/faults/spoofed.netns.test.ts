@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { printProfile } from "../support/fairlead-peer.ts";
+import { IS_FULL } from "../support/full.ts";
 import { PingStream, UPLINK } from "../support/hosts.ts";
 import type { Namespace } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
@@ -17,20 +18,16 @@ import { SPOOFER, type SpooferReport } from "./spoofer.ts";
 import { createStanding, GOOD_PEER, GOOD_PORT, goodDocuments, type Standing } from "./standing.ts";
 import { reset, wrapOf } from "./strangers.ts";
 
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
 /** How long each attack lasts at the least: it goes on until keys have changed under it. */
-const ATTACK_MS = isFull ? 10_000 : 2000;
+const ATTACK_MS = IS_FULL ? 10_000 : 2000;
 const KEY_CHANGE_MS_MAX = 40_000;
 const RENEGOTIATE_SECONDS = 5;
 const PACED_PER_SECOND = 20_000;
 const FLAT_OUT_PER_SECOND = 1e9;
 /** A thousand packets a second each way, as well as ping keeps to it on a busy machine. */
 const STREAM_SECONDS = 0.001;
-/**
- * Of the live stream, at the highest rate that the machine makes: the long run shows one in a thousand; in a
- * run of seconds one stall of a shared machine, a dozen pings, is more than that.
- */
-const LOSS_MAX = isFull ? 0.001 : 0.005;
+/** Of the live stream, at the highest rate that the machine makes. */
+const LOSS_MAX = 0.001;
 const RSS_GROWTH_KIB_MAX = 64 * 1024;
 /** Opcodes of a client's first packet, with the key id 0. */
 const RESETS = [7 << 3, 10 << 3];
