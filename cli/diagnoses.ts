@@ -11,7 +11,7 @@ import {
   WEBHOOK_SUFFIX,
 } from "./cluster-facts.ts";
 import { ExitStatus } from "./exit-status.ts";
-import type { Finding as OneFinding } from "./finding.ts";
+import { byGravity, type Finding as OneFinding } from "./finding.ts";
 
 /** The findings' words, the gravest first. */
 const FINDING_CODES = [
@@ -45,8 +45,7 @@ export function diagnose(facts: ClusterFacts, wallMs: number): readonly Finding[
     ...facts.tunnels.flatMap(tunnelFindings),
     ...facts.peers.flatMap((peer) => peerFindings(peer, wallMs)),
   ];
-  const rank = ({ code }: Finding): number => FINDING_CODES.indexOf(code);
-  return findings.sort((a, b) => rank(a) - rank(b));
+  return byGravity(findings, FINDING_CODES);
 }
 
 function webhookFindings({ endpoints, events }: ClusterFacts): Finding[] {

@@ -5,6 +5,7 @@ import { diagnose } from "./diagnoses.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { type Finding, findingsText } from "./finding.ts";
 import { UsageError } from "./process-state.ts";
+import { readProcesses } from "./status.ts";
 
 /** The options as commander hands them over. */
 export interface DoctorFlags extends ClusterFlags {
@@ -40,11 +41,12 @@ export async function run(flags: DoctorFlags): Promise<ExitStatus> {
 
 /** Undefined where nothing runs here. */
 async function ofHost({ run: folder }: DoctorFlags): Promise<Findings | undefined> {
+  const processes = await readProcesses(folder);
+  if (processes.length === 0) return undefined;
   const { readHostFacts } = await import("./host-facts.ts");
-  const facts = await readHostFacts(folder);
-  if (facts.processes.length === 0) return undefined;
   const { diagnoseHost } = await import("./host-diagnoses.ts");
-  const count = facts.processes.reduce((sum, { tunnels }) => sum + tunnels.length, 0);
+  const facts = await readHostFacts(processes);
+  const count = processes.reduce((sum, { tunnels }) => sum + tunnels.length, 0);
   const findings = diagnoseHost(facts, Date.now());
   return { findings, hidden: facts.hidden, looked: `${count} tunnels of this host` };
 }

@@ -10,6 +10,14 @@ export interface Finding<Code extends string> {
   readonly step: string;
 }
 
+/** The gravest first, in the order of `codes`. */
+export function byGravity<Code extends string>(
+  findings: readonly Finding<Code>[],
+  codes: readonly Code[],
+): readonly Finding<Code>[] {
+  return findings.toSorted((a, b) => codes.indexOf(a.code) - codes.indexOf(b.code));
+}
+
 /** The findings as a person reads them; `looked` says what there was to look at. */
 export function findingsText(findings: readonly Finding<string>[], looked: string): string {
   if (findings.length === 0) return `${looked}: nothing is wrong\n`;

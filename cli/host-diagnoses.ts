@@ -2,13 +2,14 @@
  * What is wrong with the tunnels of this host, each with its cause and the next step. Pure: the same
  * facts give the same findings, the gravest first.
  */
-import type {
-  ConflictStatus,
-  GroupStatus,
-  PeerStatus,
-  TunnelStatus,
+import {
+  type ConflictStatus,
+  type GroupStatus,
+  type PeerStatus,
+  type TunnelStatus,
+  tooBigCount,
 } from "../sidecar/control/status.ts";
-import type { Finding } from "./finding.ts";
+import { byGravity, type Finding } from "./finding.ts";
 import type { HostFacts } from "./host-facts.ts";
 
 /** The findings' words, the gravest first. */
@@ -43,8 +44,7 @@ export function diagnoseHost(facts: HostFacts, wallMs: number): readonly HostFin
     ...refused.map(notStarted),
     ...tunnels.flatMap((tunnel) => tunnelFindings(tunnel, facts, wallMs - Date.parse(since))),
   ]);
-  const rank = ({ code }: HostFinding): number => HOST_FINDING_CODES.indexOf(code);
-  return findings.sort((a, b) => rank(a) - rank(b));
+  return byGravity(findings, HOST_FINDING_CODES);
 }
 
 function notStarted(one: {
@@ -65,11 +65,11 @@ function tunnelFindings(tunnel: TunnelStatus, facts: HostFacts, ageMs: number): 
     ...connectionFindings(tunnel, ageMs),
     ...interfaceFindings(tunnel, facts),
     ...uplinkFindings(tunnel, facts),
-    ...(tunnel.conflicts ?? []).map((conflict) => conflictFinding(about, conflict)),
+    ...(tunnel.conflicts ?? []).map(conflictFinding),
     ...shutFindings(tunnel),
     ...sizeFindings(tunnel),
     ...(ageMs < COMING_MS ? [] : tunnel.peers.flatMap((peer) => absentFindings(tunnel, peer))),
-    ...tunnel.groups.flatMap((group) => groupFindings(about, group)),
+    ...tunnel.groups.flatMap(groupFindings),
   ].map((finding) => ({ about, ...finding }));
 }
 
@@ -153,13 +153,9 @@ function uplinkFindings({ peers, uplinks = [] }: TunnelStatus, facts: HostFacts)
   });
 }
 
-function conflictFinding(
-  about: string,
-  { address, behind, mac, owner }: ConflictStatus,
-): HostFinding {
+function conflictFinding({ address, behind, mac, owner }: ConflictStatus): Part {
   return {
     code: "AddressConflict",
-    about,
     cause: `${address} was given to ${owner}, and ${mac} behind ${behind} uses it too.`,
     step: `Give one of them another address; on the segment: arping -D ${address}`,
   };
@@ -178,7 +174,7 @@ function shutFindings({ shut = [] }: TunnelStatus): Part[] {
 
 /** Frames that were longer than what the tunnel carries. */
 function sizeFindings({ counters, mtuBytes }: TunnelStatus): Part[] {
-  const count = (counters["tap.frameTooBig"] ?? 0) + (counters["tx.tooBig"] ?? 0);
+  const count = tooBigCount(counters);
   if (count === 0) return [];
   return [
     {
@@ -201,9 +197,9 @@ function absentFindings({ namespace, role }: TunnelStatus, peer: PeerStatus): Pa
   ];
 }
 
-function groupFindings(about: string, { group, joinedBy, note }: GroupStatus): HostFinding[] {
+function groupFindings({ group, joinedBy, note }: GroupStatus): Part[] {
   if (note !== "nobody sends") return [];
   const cause = `${group} was joined by ${joinedBy.map(({ behind }) => behind).join(", ")}, and nobody has sent to it.`;
   const step = `Look on the segment for its sender: fairlead capture --group ${group}, or tcpdump host ${group} at the testbed.`;
-  return [{ code: "NobodySends", about, cause, step }];
+  return [{ code: "NobodySends", cause, step }];
 }

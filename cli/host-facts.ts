@@ -3,15 +3,14 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import type { ProcessStatus } from "../sidecar/control/status.ts";
-import type { Route } from "../sidecar/native/native.ts";
 import {
   type AddressEntry,
   addresses,
   type Link,
   links,
+  type Route,
   routes,
 } from "../sidecar/native/native.ts";
-import { readProcesses } from "./status.ts";
 
 /** Everything that is looked at. */
 export interface HostFacts {
@@ -31,10 +30,9 @@ export interface HostFacts {
 const STRICT = 1;
 const runFile = promisify(execFile);
 
-/** Reads everything; `run` is the folder of the status sockets. */
-export async function readHostFacts(run: string): Promise<HostFacts> {
+/** What the kernel does beside these processes. */
+export async function readHostFacts(processes: readonly ProcessStatus[]): Promise<HostFacts> {
   const hidden: string[] = [];
-  const processes = await readProcesses(run);
   const present = links().links;
   return {
     processes,

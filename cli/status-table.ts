@@ -1,11 +1,12 @@
 /** The tables of `fairlead status`, as text. Pure: the same status gives the same lines. */
-import type {
-  GroupStatus,
-  LeaseStatus,
-  PathStatus,
-  PeerStatus,
-  ProcessStatus,
-  TunnelStatus,
+import {
+  type GroupStatus,
+  type LeaseStatus,
+  type PathStatus,
+  type PeerStatus,
+  type ProcessStatus,
+  type TunnelStatus,
+  tooBigCount,
 } from "../sidecar/control/status.ts";
 
 /** All processes; with every counter that is not zero when `withCounters`, else the drops only. */
@@ -53,11 +54,10 @@ function leaseLine({ address, server, leaseSeconds, since }: LeaseStatus): strin
 
 /** Who has to send shorter frames hears it here, and not from a counter's name. */
 function sizeLines({ counters, mtuBytes }: TunnelStatus): string[] {
-  const count = (name: string): number => counters[name] ?? 0;
-  const dropped = count("tap.frameTooBig") + count("tx.tooBig");
+  const dropped = tooBigCount(counters);
   const lines: string[] = [];
   if (dropped > 0) lines.push(`${dropped} frames were longer than the MTU of ${mtuBytes}: dropped`);
-  const told = count("router.tooBig");
+  const told = counters["router.tooBig"] ?? 0;
   if (told > 0)
     lines.push(`${told} packets were longer than their peer takes: dropped, senders told`);
   return lines;
@@ -135,7 +135,7 @@ function pathTable(tunnel: TunnelStatus): string[] {
         ? "unknown"
         : `${path.lossOutPercent} % out, ${path.lossBackPercent} % back`,
       path.skewMs === undefined ? "unknown" : `${path.skewMs} ms`,
-      String(path.reorderedPackets ?? 0),
+      String(path.reorderedPackets),
       path.mtuBytes === undefined ? "unknown" : String(path.mtuBytes),
     ]),
   );

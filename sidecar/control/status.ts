@@ -179,6 +179,11 @@ export interface ProcessStatus {
   readonly refused: readonly { readonly name: string; readonly problems: readonly string[] }[];
 }
 
+/** Frames that were dropped because they were longer than the tunnel's MTU. */
+export function tooBigCount(counters: TunnelStatus["counters"]): number {
+  return (counters["tap.frameTooBig"] ?? 0) + (counters["tx.tooBig"] ?? 0);
+}
+
 /** Name of what is behind a port. */
 export function portName(port: number, names: ReadonlyMap<number, string>): string {
   if (port === 0) return "tap";
