@@ -106,11 +106,10 @@ export class SegmentWatch {
 
   #note(what: string, count: number): void {
     const known = this.#events.get(what);
-    this.#events.delete(what);
-    if (this.#events.size >= EVENTS_SHOWN_MAX) {
-      for (const oldest of [...this.#events.keys()].slice(0, 1)) this.#events.delete(oldest);
-    }
-    this.#events.set(what, { count: (known?.count ?? 0) + count, heardMs: monotonicMs() });
+    putLast(this.#events, EVENTS_SHOWN_MAX, what, {
+      count: (known?.count ?? 0) + count,
+      heardMs: monotonicMs(),
+    });
   }
 
   #eventStatus(): EventStatus[] {
@@ -129,11 +128,7 @@ export class SegmentWatch {
     const address = addressText(Int32Array.from(notice.address));
     const told = { address, mac, owner: name(notice.owner), behind: name(notice.port) };
     const key = `${address} ${mac}`;
-    this.#conflicts.delete(key);
-    if (this.#conflicts.size >= CONFLICTS_SHOWN_MAX) {
-      for (const oldest of [...this.#conflicts.keys()].slice(0, 1)) this.#conflicts.delete(oldest);
-    }
-    this.#conflicts.set(key, { ...told, heardMs: monotonicMs() });
+    putLast(this.#conflicts, CONFLICTS_SHOWN_MAX, key, { ...told, heardMs: monotonicMs() });
     const message = "address in use twice: the other host has it too; give one of them another";
     this.#limitedLog.warn(`address ${key}`, told, message);
   }
@@ -166,4 +161,12 @@ export class SegmentWatch {
       queriers: [...this.#queriers.values()].map((told) => querierStatus(told, names)),
     };
   }
+}
+
+/** Puts a value behind all others; the first one gives way where there would be more than `max`. */
+function putLast<Value>(map: Map<string, Value>, max: number, key: string, value: Value): void {
+  map.delete(key);
+  const oldest = map.keys().next();
+  if (map.size >= max && oldest.done !== true) map.delete(oldest.value);
+  map.set(key, value);
 }

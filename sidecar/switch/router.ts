@@ -242,18 +242,15 @@ export class Router implements Switching {
     for (let place = 0; place < found; place++) {
       const port = groups.ports[place] as number;
       if (port === source || this.#owners[port] === NOBODY) continue;
-      if (port !== TAP_PORT) {
-        const mtuBytes = this.#mtuBytes[port] as number;
-        const isTooBig = !mayCut && mtuBytes > 0 && bytes > mtuBytes;
-        if (source !== TAP_PORT && !this.#isPeerToPeer) why = Counter.routerPeerToPeerRefused;
-        else if (!hasHops) why = Counter.routerHopLimit;
-        else if (isTooBig) why = Counter.routerTooBig;
-        else {
-          hasPeer = true;
-          targets[count] = port;
-          count += 1;
-        }
-      } else {
+      const isPeer = port !== TAP_PORT;
+      const mtuBytes = this.#mtuBytes[port] as number;
+      const isTooBig = !mayCut && mtuBytes > 0 && bytes > mtuBytes;
+      if (isPeer && source !== TAP_PORT && !this.#isPeerToPeer) {
+        why = Counter.routerPeerToPeerRefused;
+      } else if (isPeer && !hasHops) why = Counter.routerHopLimit;
+      else if (isPeer && isTooBig) why = Counter.routerTooBig;
+      else {
+        hasPeer ||= isPeer;
         targets[count] = port;
         count += 1;
       }
