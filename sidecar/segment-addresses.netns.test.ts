@@ -26,6 +26,18 @@ interface World extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
+/** One more host on the LAN, by `eth0`. */
+async function plugIn({ gateway, network }: World, label: string): Promise<Namespace> {
+  const host = await network.namespace(label);
+  const port = "lan1";
+  await network.cable(
+    { namespace: host, interface: "eth0" },
+    { namespace: gateway, interface: port },
+  );
+  await gateway.ip(`link set ${port} master flbr-segment up`);
+  return host;
+}
+
 /** A gateway that bridges `lan0`, cabled to a host of its LAN, and a client that will dial it. */
 async function createWorld(addresses: Readonly<Record<string, unknown>>): Promise<World> {
   await using stack = new AsyncDisposableStack();
@@ -79,13 +91,7 @@ test(
   TIME,
   async () => {
     await using world = await createWorld(POOL);
-    const lan = await world.network.namespace("double");
-    await world.network.cable(
-      { namespace: lan, interface: "eth0" },
-      { namespace: world.gateway, interface: "lan1" },
-    );
-    const bridge = "flbr-segment";
-    await world.gateway.ip(`link set lan1 master ${bridge} up`);
+    const lan = await plugIn(world, "double");
     const mac = "02:00:00:00:00:0e";
     await lan.ip(`link set eth0 address ${mac}`);
     await lan.addresses("eth0", "10.20.0.200/24");
@@ -118,13 +124,8 @@ test(
   async () => {
     await ensureCommands(["dnsmasq", "busybox"]);
     await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
-    const lan = await world.network.namespace("server");
-    await world.network.cable(
-      { namespace: lan, interface: "eth0" },
-      { namespace: world.gateway, interface: "lan1" },
-    );
+    const lan = await plugIn(world, "server");
     await lan.addresses("eth0", "10.20.0.6/24");
-    await world.gateway.ip("link set lan1 master flbr-segment up");
     await using server = await startDhcpServer(lan, "10.20.0.100");
     const client = await world.dial();
     const lease = await waitFor(
@@ -177,13 +178,8 @@ test(
         30_000,
       );
     }
-    const lan = await world.network.namespace("server");
-    await world.network.cable(
-      { namespace: lan, interface: "eth0" },
-      { namespace: world.gateway, interface: "lan1" },
-    );
+    const lan = await plugIn(world, "server");
     await lan.addresses("eth0", "10.20.0.6/24");
-    await world.gateway.ip("link set lan1 master flbr-segment up");
     const lease = async () => (await client.tunnel())?.lease;
     {
       await using server = await startShortLeases(lan, world.scratch.file("udhcpd"));
@@ -219,13 +215,8 @@ test(
   async () => {
     await ensureCommands(["dnsmasq", "busybox"]);
     await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
-    const lan = await world.network.namespace("router");
-    await world.network.cable(
-      { namespace: lan, interface: "eth0" },
-      { namespace: world.gateway, interface: "lan1" },
-    );
+    const lan = await plugIn(world, "router");
     await lan.addresses("eth0", "fd2a::6/64");
-    await world.gateway.ip("link set lan1 master flbr-segment up");
     const client = await world.dial();
     await world.client.waitForInterface("seg0", 30_000);
     await using router = lan.start([

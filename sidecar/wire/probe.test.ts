@@ -14,6 +14,16 @@ const probe = fc.record({
   clockMs: fc.nat(0xffff),
 });
 
+const FIELDS = {
+  path: 0,
+  flags: 0,
+  sequence: 1,
+  timeMs: 2,
+  received: 3,
+  intervalMs: 4,
+  clockMs: 5,
+};
+
 test("a probe is read back as it was written, wherever it stands", () => {
   fc.assert(
     fc.property(probe, fc.nat(64), (fields, start) => {
@@ -27,16 +37,7 @@ test("a probe is read back as it was written, wherever it stands", () => {
 
 test("another length, version, type or a changed magic is no probe", () => {
   const view = new DataView(new ArrayBuffer(PROBE_BYTES + 1));
-  const fields = {
-    path: 0,
-    flags: 0,
-    sequence: 1,
-    timeMs: 2,
-    received: 3,
-    intervalMs: 4,
-    clockMs: 5,
-  };
-  writeProbe(view, 0, { ...fields, type: ProbeType.probe });
+  writeProbe(view, 0, { ...FIELDS, type: ProbeType.probe });
   assert.equal(isProbe(view, 0, PROBE_BYTES - 1), false);
   assert.equal(isProbe(view, 0, PROBE_BYTES + 1), false);
   for (let at = 0; at < 18; at++) {
@@ -50,17 +51,8 @@ test("another length, version, type or a changed magic is no probe", () => {
 
 test("a probe of size is one at any greater length, and at no other are the rest", () => {
   const view = new DataView(new ArrayBuffer(2 * PROBE_BYTES));
-  const fields = {
-    path: 0,
-    flags: 0,
-    sequence: 1,
-    timeMs: 2,
-    received: 3,
-    intervalMs: 4,
-    clockMs: 5,
-  };
   for (let type = 0; type <= 255; type++) {
-    writeProbe(view, 0, { ...fields, type });
+    writeProbe(view, 0, { ...FIELDS, type });
     const isSized = type === ProbeType.size || type === ProbeType.sizeAnswer;
     for (const bytes of [PROBE_BYTES + 1, 2 * PROBE_BYTES])
       assert.equal(isProbe(view, 0, bytes), isSized, `type ${type}`);

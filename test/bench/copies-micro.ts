@@ -14,17 +14,14 @@ import {
   uplinkSetOf,
 } from "../lab/uplink-hosts.ts";
 import { Network } from "../support/netns.ts";
-import { processStat } from "../support/owner.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
 import { pause, waitFor } from "../support/wait.ts";
+import { cpuSecondsOf } from "./measure.ts";
 
 const SECONDS_DEFAULT = 8;
 const PAYLOAD_BYTES = 1200;
 const MBITS = 100;
-const CLOCK_TICKS_PER_SECOND = 100;
-const USER_TIME_FIELD = 14;
-const SYSTEM_TIME_FIELD = 15;
 
 /** Microseconds of processor time for each packet of the stream. */
 interface CopyCost {
@@ -66,19 +63,13 @@ async function costOf({ box, gateway }: UplinkHosts, copies: number): Promise<Co
   // Compilers and caches are warm after a moment.
   await pause(2000);
   const before = await Promise.all([tunnel.box.tunnel(), tunnel.gateway.tunnel()]);
-  const start = [cpuSeconds(tunnel.box.pid), cpuSeconds(tunnel.gateway.pid)];
+  const start = [cpuSecondsOf(tunnel.box.pid), cpuSecondsOf(tunnel.gateway.pid)];
   await pause(seconds * 1000);
-  const end = [cpuSeconds(tunnel.box.pid), cpuSeconds(tunnel.gateway.pid)];
+  const end = [cpuSecondsOf(tunnel.box.pid), cpuSecondsOf(tunnel.gateway.pid)];
   const after = await Promise.all([tunnel.box.tunnel(), tunnel.gateway.tunnel()]);
   const packets = (after[0]?.tap.packetsIn ?? 0) - (before[0]?.tap.packetsIn ?? 0);
   const perPacketUs = (at: number): number => {
     return Math.round((((end[at] ?? 0) - (start[at] ?? 0)) / packets) * 1e8) / 100;
   };
   return { copies, packets, sendingUs: perPacketUs(0), receivingUs: perPacketUs(1) };
-}
-
-function cpuSeconds(pid: number): number {
-  const stat = processStat(pid) ?? [];
-  const ticks = Number(stat[USER_TIME_FIELD]) + Number(stat[SYSTEM_TIME_FIELD]);
-  return ticks / CLOCK_TICKS_PER_SECOND;
 }

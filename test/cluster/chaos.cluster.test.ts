@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { IS_FULL } from "../support/full.ts";
 import { Network } from "../support/netns.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
 import { Program, runFine } from "../support/process.ts";
@@ -12,7 +13,6 @@ import { ControlPlane } from "./control-plane.ts";
 import { installChart, startOperator } from "./operator-program.ts";
 
 /** The long version has more of everything; FAIRLEAD_SEED repeats a run's choices. */
-const IS_FULL: boolean = process.env["FAIRLEAD_FULL"] === "1";
 const SEED: number = Number(process.env["FAIRLEAD_SEED"] ?? randomInt(2 ** 31));
 /** What kills the operator and the API server, and changes in between. */
 const TROUBLES: readonly ("operator" | "apiServer")[] = IS_FULL

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { IS_FULL } from "../support/full.ts";
 import { run } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { installChart, startOperator } from "./operator-program.ts";
 
 /** The long version is the one whose figures stand in docs/. */
-const IS_FULL: boolean = process.env["FAIRLEAD_FULL"] === "1";
 const TUNNELS: number = IS_FULL ? 100 : 10;
 const PEERS_EACH = 5;
 /** Many times what it takes: other work on the machine counts. */

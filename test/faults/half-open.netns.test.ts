@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HALF_OPEN_MAX } from "../../sidecar/limits.ts";
 import { printProfile } from "../support/fairlead-peer.ts";
+import { IS_FULL } from "../support/full.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
 import type { Program } from "../support/process.ts";
 import { waitFor } from "../support/wait.ts";
@@ -13,11 +14,10 @@ import { rssKib } from "./captured.ts";
 import { HALF_OPEN_CLIENTS, type HalfOpenReport } from "./half-open-clients.ts";
 import { createStanding, GOOD_PEER, GOOD_PORT, goodDocuments, type Standing } from "./standing.ts";
 
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
 const PER_SECOND = 2000;
 /** More than may be half open at once, and enough to see that memory does not follow. */
-const FIRST_COUNT = isFull ? 10_000 : 500;
-const SECOND_COUNT = isFull ? 10_000 : HALF_OPEN_MAX + 150;
+const FIRST_COUNT = IS_FULL ? 10_000 : 500;
+const SECOND_COUNT = IS_FULL ? 10_000 : HALF_OPEN_MAX + 150;
 /** At a hundred a second at the most, two packets each of two hundred. */
 const ATTACK_MS_MAX = SECOND_COUNT * 30 + 60_000;
 const WITHOUT_END = 1e9;

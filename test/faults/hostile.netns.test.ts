@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { COUNTERS } from "../../sidecar/counters.ts";
-import { PingStream } from "../support/hosts.ts";
+import { PingStream, UPLINK } from "../support/hosts.ts";
 import { ensureCommands } from "../support/packages.ts";
+import { startCapture } from "../support/pcap.ts";
 import type { Program } from "../support/process.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import { ATTACKER } from "./attacker.ts";
@@ -36,9 +37,8 @@ test("a million hostile datagrams are counted, crash nothing and cost no session
   let capture: Program | undefined;
   await using standing = await createStanding(async ({ other, scratch }) => {
     const filter = `udp and dst port ${GOOD_PORT}`;
-    const command = ["tcpdump", "-i", "up0", "-U", "-w", scratch.file("captured.pcap"), filter];
-    capture = other.start(command);
-    await capture.waitForOutput(/listening on/);
+    const where = { device: UPLINK, file: scratch.file("captured.pcap"), filter };
+    capture = await startCapture(other, where);
   });
   const { ours, other, scratch } = standing;
   await waitFor("enough captured packets", () => standing.stream.received > 40);

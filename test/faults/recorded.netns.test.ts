@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { createLink, type Link, type LinkOptions } from "../interop/links.ts";
+import { IS_FULL } from "../support/full.ts";
 import { UPLINK } from "../support/hosts.ts";
 import type { Namespace } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
@@ -19,9 +20,8 @@ import { finishUdpFrame, UDP_PAYLOAD_START } from "./injector.ts";
 import { Numbered } from "./numbered.ts";
 import { PLAYBACK } from "./playback.ts";
 
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
 /** Numbered frames each way in each of the two halves of the recording. */
-const COUNT = isFull ? 1000 : 150;
+const COUNT = IS_FULL ? 1000 : 150;
 /** So that keys change between the halves: a key is not renewed before it is four seconds old. */
 const RENEGOTIATE_SECONDS = 6;
 const PER_SECOND = 1500;
@@ -35,7 +35,7 @@ const KERNEL_FRAMES_MAX = 60;
 const CASES: readonly (LinkOptions & { readonly name: string })[] = [
   { name: "our server, stock 2.6", role: "server", release: "2.6", wrap: "tls-crypt" },
   { name: "our client, stock 2.7", role: "client", release: "2.7", wrap: "tls-crypt-v2" },
-  ...(isFull
+  ...(IS_FULL
     ? ([
         { name: "our server, stock 2.7", role: "server", release: "2.7", wrap: "tls-auth" },
         { name: "our client, stock 2.6", role: "client", release: "2.6", wrap: "none" },

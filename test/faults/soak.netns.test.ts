@@ -15,6 +15,7 @@ import {
   uplinkSetOf,
 } from "../lab/uplink-hosts.ts";
 import { Chance } from "../simulation/timeline.ts";
+import { IS_FULL } from "../support/full.ts";
 import { PingStream } from "../support/hosts.ts";
 import { isRoot, Network } from "../support/netns.ts";
 import { Scratch } from "../support/scratch.ts";
@@ -22,7 +23,6 @@ import { waitFor } from "../support/wait.ts";
 import { rssKib } from "./captured.ts";
 import { SoakTroubles } from "./soak.ts";
 
-const IS_FULL = process.env["FAIRLEAD_FULL"] !== undefined;
 const SECONDS = IS_FULL ? 600 : 30;
 const SEED = Number(process.env["FAIRLEAD_SEED"] ?? Date.now() % 1_000_000);
 /** The first part warms caches and compilers and is left out of the comparison. */

@@ -3,6 +3,7 @@
  * that all of them together try more than ten million inputs; or as often as FAIRLEAD_FUZZ_RUNS
  * says. One invariant: a failure prints its seed.
  */
+import { IS_FULL } from "../support/full.ts";
 
 /** The shares of all fuzz tests add up to 18,500: times this, 11 million. */
 const FULL_FACTOR = 600;
@@ -11,5 +12,5 @@ const FULL_FACTOR = 600;
 export function fuzzRuns(share: number): { readonly numRuns: number } {
   const wanted = Number(process.env["FAIRLEAD_FUZZ_RUNS"] ?? "");
   if (Number.isInteger(wanted) && wanted > 0) return { numRuns: wanted };
-  return { numRuns: process.env["FAIRLEAD_FULL"] === "1" ? share * FULL_FACTOR : share };
+  return { numRuns: IS_FULL ? share * FULL_FACTOR : share };
 }

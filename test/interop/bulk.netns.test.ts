@@ -1,10 +1,10 @@
 /** Much random data each way, hashes equal; a gigabyte in the long run. */
 import { test } from "node:test";
 import { exchange } from "../support/exchange.ts";
+import { IS_FULL } from "../support/full.ts";
 import { createLink } from "./links.ts";
 
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
-const BYTES = isFull ? 1_000_000_000 : 50_000_000;
+const BYTES = IS_FULL ? 1_000_000_000 : 50_000_000;
 
 for (const role of ["server", "client"] as const) {
   test(`${BYTES / 1e6} MB each way, we are the ${role}`, { timeout: 900_000 }, async (context) => {

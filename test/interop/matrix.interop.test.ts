@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
 import { exchange } from "../support/exchange.ts";
+import { IS_FULL } from "../support/full.ts";
 import { PingStream, UPLINK } from "../support/hosts.ts";
 import type { Namespace } from "../support/netns.ts";
 import { waitFor } from "../support/wait.ts";
@@ -36,10 +37,9 @@ const RENEWALS = 2;
 const FLOAT_LOSSES_MAX = 5;
 /** A goodbye is heard at once; without one the other end waits for its keepalive's 5 s or more. */
 const GOODBYE_MS_MAX = 2000;
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
 
 const which = process.env["FAIRLEAD_CELLS"];
-const every = isFull ? allCells() : coverCells();
+const every = IS_FULL ? allCells() : coverCells();
 const cells = which === undefined ? every : chosenCells(every, which);
 const results: CellResult[] = [];
 
@@ -54,7 +54,7 @@ suite("cells", { concurrency: 4 }, () => {
   }
 });
 
-after(async () => await writeReport(results, { cells, isShort: !isFull && which === undefined }));
+after(async () => await writeReport(results, { cells, isShort: !IS_FULL && which === undefined }));
 
 async function runCell(cell: Cell, tellVersion: (version: string) => void): Promise<string> {
   await using link = await createLink(optionsOf(cell));

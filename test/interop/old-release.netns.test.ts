@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { exchange } from "../support/exchange.ts";
+import { IS_FULL } from "../support/full.ts";
 import { createLink } from "./links.ts";
 
 const BYTES = 2_000_000;
 // Its Debian is an old one that mirrors drop some day, and takes a minute to fetch.
-const skip = process.env["FAIRLEAD_FULL"] !== "1" && "runs with `./fairlead test full`";
+const skip = !IS_FULL && "runs with `./fairlead test full`";
 
 for (const role of ["server", "client"] as const) {
   test(`OpenVPN 2.5, we are the ${role}: keys by the PRF, renewed under way`, {

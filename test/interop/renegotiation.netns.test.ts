@@ -1,13 +1,13 @@
 /** New keys every ten seconds, or more often, under a stream of a thousand packets a second. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { IS_FULL } from "../support/full.ts";
 import { PingStream } from "../support/hosts.ts";
 import { pause } from "../support/wait.ts";
 import { createLink, type LinkOptions } from "./links.ts";
 
-const isFull = process.env["FAIRLEAD_FULL"] === "1";
 /** Two renewals in the short run. */
-const STREAM_MS = isFull ? 120_000 : 22_000;
+const STREAM_MS = IS_FULL ? 120_000 : 22_000;
 const RENEGOTIATE_SECONDS = 10;
 /** A thousand are asked for; ping keeps to its interval as well as a busy machine lets it. */
 const PINGS_PER_SECOND_MIN = 200;
@@ -60,7 +60,7 @@ test("renegotiation loses no packet, whoever asks for it, in both roles", {
 const LIMITED_PINGS_PER_SECOND = 200;
 /** Every five seconds or so: a key is not renewed before it is four seconds old. */
 const LIMITED_PACKETS = 2000;
-const LIMITED_MS = isFull ? 60_000 : 20_000;
+const LIMITED_MS = IS_FULL ? 60_000 : 20_000;
 
 const LIMITED_CASES: readonly Case[] = [
   { role: "server", release: "2.6", initiator: "ours" },
