@@ -10,6 +10,7 @@ import type {
   ProcessStatus,
   TunnelStatus,
 } from "../sidecar/control/status.ts";
+import { type SegmentHappening, segmentReport } from "./gateway-segment.ts";
 
 /** Which replica forwards, and since when. */
 export interface ActiveReplica {
@@ -31,6 +32,8 @@ export interface TunnelReport {
     readonly joinedBy: readonly string[];
     readonly note?: string;
   }[];
+  /** Absent: nothing has happened there. */
+  readonly segment?: readonly SegmentHappening[];
 }
 
 /** One path in a VpnTunnel's status. */
@@ -105,6 +108,8 @@ export function tunnelReport(
     .slice(0, PATHS_MAX)
     .map((path) => pathReport(path, former?.paths));
   const up = paths.filter(({ state }) => state === "Up");
+  const sides = inside === undefined ? [tunnel] : [tunnel, inside];
+  const segment = segmentReport(sides, former?.segment, context.wallMs);
   const best = up
     .filter(({ rttMs }) => rttMs !== undefined)
     .sort((a, b) => (a.rttMs ?? 0) - (b.rttMs ?? 0))[0];
@@ -130,6 +135,7 @@ export function tunnelReport(
         .sort()
         .slice(0, MEMBERS_MAX),
     })),
+    ...(segment.length === 0 ? {} : { segment }),
   };
 }
 

@@ -25,7 +25,7 @@ const gateways: Program[] = [];
 let client: Program;
 
 before(async () => {
-  await ensureCommands(["openvpn"]);
+  await ensureCommands(["openvpn", "socat"]);
   plane = await ControlPlane.start({ hasControllers: true });
   operatorAccount = await installChart(plane);
   scratch = await Scratch.create();
@@ -140,6 +140,34 @@ test("the active replica reports the data plane, once", async () => {
     },
     40_000,
   );
+});
+
+test("a storm on the segment is an event of the tunnel, once, with what to do", async () => {
+  await runFine(["ip", "address", "add", "10.20.0.77/24", "dev", "cl0"]);
+  const target = "UDP4-DATAGRAM:10.20.0.255:9,broadcast,so-bindtodevice=cl0";
+  await using storm = Program.start(["socat", "-u", "-b", "1358", "/dev/zero", target]);
+  const notes = async (): Promise<readonly string[]> => {
+    const path = `jsonpath={range .items[?(@.reason=="StormDropped")]}{.regarding.kind} {.regarding.name}: {.note}{"\\n"}{end}`;
+    const said = await plane.kubectl("get", "events.events.k8s.io", "-o", path);
+    return said.split("\n").filter((line) => line !== "");
+  };
+  const [note = "", ...more] = await waitFor(
+    () => `the event: ${storm.output}\n${operator.output.slice(-1500)}\n${logs()}`,
+    async () => {
+      const said = await notes();
+      return said.length > 0 ? said : undefined;
+    },
+    30_000,
+  );
+  assert.match(
+    note,
+    /^VpnTunnel g: Storm of broadcasts by box: frames dropped.*: stop the sender, or raise spec\.stormLimits\.$/,
+  );
+  assert.deepEqual(more, []);
+  const told = await shown("vt", "g", "{.status.segment[*].reason}");
+  assert.match(told, /StormDropped/);
+  await storm.stop();
+  await runFine(["ip", "address", "delete", "10.20.0.77/24", "dev", "cl0"]);
 });
 
 test("a killed replica is followed by the other long before its Lease runs out, and the client comes back", async (context) => {

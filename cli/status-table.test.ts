@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
+import type { EventStatus, ProcessStatus, TunnelStatus } from "../sidecar/control/status.ts";
 import { renderStatus } from "./status-table.ts";
 
 const quiet = { packetsIn: 0, bytesIn: 0, packetsOut: 0, bytesOut: 0 };
@@ -47,9 +47,11 @@ const status: ProcessStatus = {
 };
 
 test("what happened on the segment is told with how often and when", () => {
-  const events = [
-    { what: "storm of broadcasts by box: frames dropped", count: 1200, silentMs: 400 },
-    { what: "station 02:00:00:00:00:01 moved from tap to box", count: 1, silentMs: 61_000 },
+  const moved = "station 02:00:00:00:00:01 moved from tap to box";
+  const storm = "storm of broadcasts by box: frames dropped";
+  const events: EventStatus[] = [
+    { kind: "storm", what: storm, count: 1200, silentMs: 400 },
+    { kind: "moved", what: moved, count: 1, silentMs: 61_000 },
   ];
   const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, events }] }], false);
   const lines = text.split("\n").filter((line) => /EVENT|storm|moved/.test(line));

@@ -611,6 +611,23 @@ export interface VpnTunnel {
        */
       joinedBy?: string[];
     }[];
+    /**
+     * What happened on the segment, the last of each kind, written at most once a minute. The operator tells each as an event.
+     */
+    segment?: {
+      /**
+       * One word for programs, such as LoopShut.
+       */
+      reason: string;
+      /**
+       * What happened and what to do.
+       */
+      note: string;
+      /**
+       * When it last happened.
+       */
+      time: string;
+    }[];
   };
 }
 

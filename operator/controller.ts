@@ -12,6 +12,7 @@ import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
 import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
 import { isConnected } from "./reconcile/vpn-peer/status.ts";
+import { segmentOf } from "./reconcile/vpn-tunnel/segment-news.ts";
 import { REPORTED, reportedOf } from "./reconcile/vpn-tunnel/status.ts";
 import type { Live, PodObject, World } from "./world.ts";
 
@@ -120,7 +121,7 @@ export class Controller {
     current: Live<VpnTunnel> | undefined,
   ): void {
     if (isSameSpec(former, current)) {
-      // The gateway's part of the status decides over Ready.
+      // The gateway's part of the status decides over Ready, and is told in events.
       if (reportedText(former) !== reportedText(current)) this.#queue.add(`VpnTunnel ${key}`);
       return;
     }
@@ -190,10 +191,10 @@ export class Controller {
   }
 }
 
-/** The conditions that the gateway writes, as one text. */
+/** What the gateway writes that is news here, as one text: its conditions, and its segment's events. */
 function reportedText(tunnel: Live<VpnTunnel> | undefined): string {
   const found = REPORTED.map((type) => tunnel && reportedOf(tunnel, type));
-  return JSON.stringify(found);
+  return JSON.stringify([found, segmentOf(tunnel)]);
 }
 
 function isSamePod(former: PodObject, current: PodObject): boolean {

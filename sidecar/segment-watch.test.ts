@@ -22,12 +22,12 @@ test("events on the segment are kept with their counts, the latest first", () =>
   watch.take({ kind: "loop", port: 2, isShut: true }, names);
   watch.take({ kind: "conflict", count: 3, mac, port: 2 }, names);
   watch.take({ kind: "moved", count: 5, mac, from: 0, to: 1 }, names);
-  const told = watch.status(names, 0).events?.map(({ what, count }) => [what, count]);
+  const told = watch.status(names, 0).events?.map(({ kind, what, count }) => [kind, what, count]);
   assert.deepEqual(told, [
-    [`station ${mac} moved from tap to box`, 7],
-    [`station ${mac} refused behind rig: another's`, 3],
-    ["loop by rig: shut", 1],
-    ["storm of frames to unknown stations by rig: frames dropped", 900],
+    ["moved", `station ${mac} moved from tap to box`, 7],
+    ["refused", `station ${mac} refused behind rig: another's`, 3],
+    ["loop", "loop by rig: shut", 1],
+    ["storm", "storm of frames to unknown stations by rig: frames dropped", 900],
   ]);
 });
 

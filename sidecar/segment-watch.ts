@@ -47,7 +47,10 @@ export class SegmentWatch {
   readonly #conflicts = new Map<string, AddressConflict>();
   readonly #queriers = new Map<string, QuerierNotice>();
   /** By what happened, the longest ago first. */
-  readonly #events = new Map<string, { readonly count: number; readonly heardMs: number }>();
+  readonly #events = new Map<
+    string,
+    Pick<EventStatus, "kind" | "count"> & { readonly heardMs: number }
+  >();
 
   constructor(plane: Pick<PlaneLink, "stations" | "groups">, log: Logger) {
     this.#plane = plane;
@@ -64,7 +67,8 @@ export class SegmentWatch {
         return;
       case "loop": {
         const fields = { behind: name(notice.port) };
-        this.#note(`loop by ${fields.behind}: ${notice.isShut ? "shut" : "opened again"}`, 1);
+        const state = notice.isShut ? "shut" : "opened again";
+        this.#note("loop", `loop by ${fields.behind}: ${state}`, 1);
         if (notice.isShut) {
           this.#shut.add(notice.port);
           this.#log.warn(
@@ -80,14 +84,15 @@ export class SegmentWatch {
       case "moved": {
         const { mac, count } = notice;
         const fields = { station: mac, from: name(notice.from), to: name(notice.to), count };
-        this.#note(`station ${mac} moved from ${fields.from} to ${fields.to}`, count);
+        this.#note("moved", `station ${mac} moved from ${fields.from} to ${fields.to}`, count);
         this.#limitedLog.warn(`moved ${mac}`, fields, "station moved");
         return;
       }
       case "conflict": {
         const fields = { station: notice.mac, by: name(notice.port), count: notice.count };
         const message = "frames refused: the source address is declared for another peer";
-        this.#note(`station ${notice.mac} refused behind ${fields.by}: another's`, notice.count);
+        const what = `station ${notice.mac} refused behind ${fields.by}: another's`;
+        this.#note("refused", what, notice.count);
         this.#limitedLog.warn(`conflict ${notice.mac} ${notice.port}`, fields, message);
         return;
       }
@@ -98,15 +103,17 @@ export class SegmentWatch {
         const { of, count } = notice;
         const fields = { by: name(notice.port), of, count };
         const message = "frames dropped: more than stormLimits lets through";
-        this.#note(`storm of ${STORM_NAMES[of]} by ${fields.by}: frames dropped`, count);
+        const what = `storm of ${STORM_NAMES[of]} by ${fields.by}: frames dropped`;
+        this.#note("storm", what, count);
         this.#limitedLog.warn(`storm ${of} ${notice.port}`, fields, message);
       }
     }
   }
 
-  #note(what: string, count: number): void {
+  #note(kind: EventStatus["kind"], what: string, count: number): void {
     const known = this.#events.get(what);
     putLast(this.#events, EVENTS_SHOWN_MAX, what, {
+      kind,
       count: (known?.count ?? 0) + count,
       heardMs: monotonicMs(),
     });
@@ -114,8 +121,8 @@ export class SegmentWatch {
 
   #eventStatus(): EventStatus[] {
     const nowMs = monotonicMs();
-    const shown = [...this.#events].map(([what, { count, heardMs }]) => {
-      return { what, count, silentMs: Math.round(nowMs - heardMs) };
+    const shown = [...this.#events].map(([what, { kind, count, heardMs }]) => {
+      return { kind, what, count, silentMs: Math.round(nowMs - heardMs) };
     });
     return shown.reverse();
   }

@@ -123,6 +123,7 @@ export interface ConflictStatus {
 
 /** Something that happened on the segment, once or often. */
 export interface EventStatus {
+  readonly kind: "moved" | "refused" | "loop" | "storm";
   /** `station 02:00:00:00:00:07 moved from box to tap`. */
   readonly what: string;
   /** How often, since the process started. */

@@ -27,6 +27,7 @@ import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
 import type { GatewaySettings } from "./gateway-pod.ts";
 import { listeningSide } from "./listening-side.ts";
 import { findReferences, type HostAccess, type References } from "./references.ts";
+import { SegmentNews } from "./segment-news.ts";
 import {
   REPORTED,
   reportedOf,
@@ -55,6 +56,7 @@ export class TunnelReconciler implements Reconciler {
   readonly #status: StatusWriter;
   /** The reasons of the gateway's own conditions that were last seen. */
   readonly #reported = new Map<string, string>();
+  readonly #segment = new SegmentNews();
 
   constructor(options: TunnelReconcilerOptions) {
     this.#options = options;
@@ -71,6 +73,7 @@ export class TunnelReconciler implements Reconciler {
       ? await this.#keep(tunnel, references.found)
       : this.#refused(tunnel, references.verdict);
     this.#tellReported(key, tunnel);
+    this.#tellSegment(key, tunnel);
     const status = tunnelStatus(tunnel, findings, clock.wallMs());
     if (await this.#status.write(tunnel, status)) this.#tell(tunnel, status);
     const polls = namesSecrets(tunnel) || !references.ok;
@@ -79,6 +82,7 @@ export class TunnelReconciler implements Reconciler {
 
   #forget(key: string): void {
     this.#status.forget(key);
+    this.#segment.forget(key);
     for (const type of REPORTED) this.#reported.delete(`${key} ${type}`);
   }
 
@@ -221,6 +225,14 @@ export class TunnelReconciler implements Reconciler {
         action: "Report",
         note: now.message,
       });
+    }
+  }
+
+  /** Moves, conflicts, loops and storms on the segment, as the gateway wrote them. */
+  #tellSegment(key: string, tunnel: Live<VpnTunnel>): void {
+    for (const { note, reason } of this.#segment.take(key, tunnel)) {
+      const happening = { type: "Warning" as const, reason, action: "Report", note };
+      this.#options.events.record(VPN_TUNNEL, tunnel, happening);
     }
   }
 
