@@ -7,18 +7,20 @@ import { unwatchFile, watchFile } from "node:fs";
 import { runSidecar } from "../sidecar/main.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { packageVersion } from "./package-version.ts";
-import { STATUS_OF } from "./up.ts";
+import { metricsOf, STATUS_OF } from "./up.ts";
 
 /** The options as commander hands them over. */
 export interface AttachFlags {
   readonly file: string;
   readonly run: string;
+  readonly metrics?: string;
 }
 
 const LOOK_MS = 5_000;
 
 /** Runs until a signal; ends by itself only when the documents can never work. */
 export async function run(flags: AttachFlags): Promise<ExitStatus> {
+  const metrics = metricsOf(flags);
   const changed = (): void => {
     process.kill(process.pid, "SIGHUP");
   };
@@ -30,6 +32,7 @@ export async function run(flags: AttachFlags): Promise<ExitStatus> {
       // Nothing is kept: a dialling tunnel has no state of its own.
       load: { paths: [flags.file], stateDirectory: flags.run },
       runDirectory: flags.run,
+      ...metrics,
       settings: {
         version: packageVersion(),
         logLevel: "info",

@@ -73,6 +73,7 @@ function addAttach(program: Command, settle: Settle): void {
     .command("attach")
     .description("hold the interface of an attached pod; the operator puts it into pods")
     .requiredOption("-f, --file <path>", "the documents of the pod's peer")
+    .option("--metrics <place>", "serve /metrics for Prometheus: port, or address:port")
     .option("--run <folder>", "where the status socket is made", RUN_FOLDER)
     .action((flags) => settle(import("./attach.ts").then((module) => module.run(flags))));
   program
@@ -156,6 +157,8 @@ function addOperator(program: Command, settle: Settle): void {
     .option("--watch-namespace <name...>", "carry out the resources of these alone, not of all")
     .option("--gateway-resources <json>", "of gateways whose tunnel names none", "{}")
     .option("--sidecar-resources <json>", "resources of sidecars, as in a container", "{}")
+    .option("--tunnel-metrics-port <port>", "of /metrics in gateways and sidecars; 0: none", "0")
+    .option("--tunnel-metrics-from <json>", "who may ask gateways, as in a NetworkPolicy", "[]")
     .option("--webhook-configuration <name>", "attach pods, by this MutatingWebhookConfiguration")
     .option("--webhook-service <name>", "Service by which the API server reaches this program")
     .option("--webhook-url <url>", "the same without a Service: https://<host>:<port>")

@@ -1,6 +1,7 @@
 /** `fairlead operator`: the program that carries out the resources of a cluster. */
 import { NAMESPACES_MAX } from "../operator/limits.ts";
 import { runOperator } from "../operator/main.ts";
+import type { TunnelMetrics } from "../operator/reconcile/vpn-tunnel/gateway-pod.ts";
 import type { WebhookSettings } from "../operator/webhook/webhook.ts";
 import { ExitStatus } from "./exit-status.ts";
 import { UsageError } from "./process-state.ts";
@@ -16,6 +17,8 @@ export interface OperatorFlags {
   readonly watchNamespace?: readonly string[];
   readonly gatewayResources: string;
   readonly sidecarResources: string;
+  readonly tunnelMetricsPort: string;
+  readonly tunnelMetricsFrom: string;
   readonly webhookConfiguration?: string;
   readonly webhookSecret: string;
   readonly webhookService?: string;
@@ -36,6 +39,7 @@ export async function run(flags: OperatorFlags): Promise<ExitStatus> {
   const pullPolicy = oneOf("--image-pull-policy", PULL_POLICIES, flags.imagePullPolicy);
   const port = portOf("--port", flags.port);
   const webhook = webhookOf(flags);
+  const tunnelMetrics = tunnelMetricsOf(flags);
   const isToldToStop = await runOperator({
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     namespace: flags.namespace,
@@ -45,6 +49,7 @@ export async function run(flags: OperatorFlags): Promise<ExitStatus> {
     gatewayResources: resourcesOf("--gateway-resources", flags.gatewayResources),
     sidecarResources: resourcesOf("--sidecar-resources", flags.sidecarResources),
     ...(webhook === undefined ? {} : { webhook }),
+    ...(tunnelMetrics === undefined ? {} : { tunnelMetrics }),
     port,
     logLevel,
   });
@@ -88,14 +93,35 @@ function webhookOf(flags: OperatorFlags): WebhookSettings | undefined {
   );
 }
 
+/** Where gateways and sidecars serve their figures; nowhere without a port. */
+function tunnelMetricsOf(flags: OperatorFlags): TunnelMetrics | undefined {
+  const port = portOf("--tunnel-metrics-port", flags.tunnelMetricsPort);
+  const from = readJson(flags.tunnelMetricsFrom);
+  if (!Array.isArray(from) || !from.every((one) => isObject(one))) {
+    throw new UsageError(
+      '--tunnel-metrics-from is JSON, as a NetworkPolicy has it: [{"namespaceSelector":{}}]',
+    );
+  }
+  return port === 0 ? undefined : { port, from };
+}
+
 function resourcesOf(flag: string, text: string): object {
+  const value = readJson(text);
+  if (isObject(value)) return value;
+  throw new UsageError(`${flag} is JSON: {"requests":{"cpu":"20m"}}`);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function readJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+    return JSON.parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
   }
-  throw new UsageError(`${flag} is JSON: {"requests":{"cpu":"20m"}}`);
 }
 
 function oneOf<Value extends string>(flag: string, values: readonly Value[], given: string): Value {

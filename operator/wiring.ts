@@ -17,7 +17,7 @@ import { Metrics } from "./metrics/metrics.ts";
 import { PodReconciler } from "./reconcile/pod/reconcile.ts";
 import { UplinkSetReconciler } from "./reconcile/uplink-set/reconcile.ts";
 import { PeerReconciler } from "./reconcile/vpn-peer/reconcile.ts";
-import type { GatewayImage } from "./reconcile/vpn-tunnel/gateway-pod.ts";
+import type { GatewayImage, TunnelMetrics } from "./reconcile/vpn-tunnel/gateway-pod.ts";
 import { TunnelReconciler } from "./reconcile/vpn-tunnel/reconcile.ts";
 import type { HostAccess } from "./reconcile/vpn-tunnel/references.ts";
 import { WebhookReconciler } from "./reconcile/webhook/reconcile.ts";
@@ -42,6 +42,8 @@ export interface OperatorSettings {
   /** Resources of gateways and sidecars, as in a container. */
   readonly gatewayResources: object;
   readonly sidecarResources: object;
+  /** Where gateways and sidecars serve their figures; absent: nowhere. */
+  readonly tunnelMetrics?: TunnelMetrics;
   /** Absent: no pod is attached. */
   readonly webhook?: WebhookSettings;
   readonly logLevel: "debug" | "info" | "warn" | "error";
@@ -128,10 +130,13 @@ function createElection(get: Resolve): LeaseElection {
 }
 
 function createWebhook(get: Resolve): Webhook | undefined {
-  const { image, namespace, sidecarResources, webhook: settings } = get(SETTINGS);
+  const { image, namespace, sidecarResources, tunnelMetrics, webhook: settings } = get(SETTINGS);
   if (settings === undefined) return undefined;
   const [log, world] = [get(LOG), get(WORLD)];
-  const sidecars = { image, resources: sidecarResources };
+  const sidecars = {
+    ...{ image, resources: sidecarResources },
+    ...(tunnelMetrics === undefined ? {} : { metricsPort: tunnelMetrics.port }),
+  };
   return new Webhook({
     ...{ api: get(API), clock: get(CLOCK), namespace, settings },
     admit: (path, request) => admitPod(world, sidecars, { path, request }),
@@ -141,13 +146,18 @@ function createWebhook(get: Resolve): Webhook | undefined {
 
 function createController(get: Resolve): Controller {
   const [log, metrics, world] = [get(LOG), get(METRICS), get(WORLD)];
-  const { gatewayResources, hostAccess, image, namespace, webhook: settings } = get(SETTINGS);
-  const gateways = { image, resources: gatewayResources };
+  const settings = get(SETTINGS);
+  const { gatewayResources, hostAccess, image, namespace, tunnelMetrics } = settings;
+  const gateways = {
+    ...{ image, resources: gatewayResources },
+    ...(tunnelMetrics === undefined ? {} : { metrics: tunnelMetrics }),
+  };
   const [api, clock] = [get(API), get(CLOCK)];
   const context = { api, clock, world, events: get(EVENTS) };
   const children = new Children(api, world.childKinds);
   const running = get(WEBHOOK);
-  const webhook = running && settings ? { webhook: { running, settings } } : {};
+  const webhook =
+    running && settings.webhook ? { webhook: { running, settings: settings.webhook } } : {};
   const controller = new Controller({
     clock,
     world,

@@ -53,6 +53,7 @@ export interface Named {
 export interface PodObject extends KubeObject {
   readonly spec?: {
     readonly hostNetwork?: boolean;
+    readonly containers?: readonly Named[];
     readonly initContainers?: readonly Named[];
     readonly volumes?: readonly Named[];
     readonly imagePullSecrets?: readonly { readonly name: string }[];

@@ -4,13 +4,14 @@
  * marked so that the next start removes it.
  */
 
+import type { Logger } from "pino";
 import { OperatingError } from "../common/operating-error.ts";
 import { serveCapture } from "./capture-server.ts";
 import { loadTunnels } from "./control/load-tunnels.ts";
 import type { LoadedTunnels, LoadOptions } from "./control/loaded.ts";
 import { watchFiles } from "./control/watch-files.ts";
 import { type MetricsPlace, type MetricsServer, serveMetrics } from "./metrics-server.ts";
-import type { SidecarEnd } from "./sidecar.ts";
+import type { Sidecar, SidecarEnd } from "./sidecar.ts";
 import { serveStatus } from "./status-server.ts";
 import { LOG, SIDECAR, type SidecarSettings, wireSidecar } from "./wiring.ts";
 
@@ -54,10 +55,7 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
   const capture = await serveCapture(options.runDirectory, (name) => sidecar.tunnel(name));
   let metrics: MetricsServer | undefined;
   try {
-    if (options.metrics !== undefined) {
-      metrics = await serveMetrics(options.metrics, () => sidecar.status());
-      log.info({ ...options.metrics, port: metrics.port }, "metrics are served");
-    }
+    metrics = await startMetrics(options, { sidecar, log });
     await sidecar.apply(await load());
     await Promise.race([stopped, sidecar.ended]);
     await reloading;
@@ -67,5 +65,22 @@ export async function runSidecar(options: SidecarOptions): Promise<SidecarEnd> {
     await metrics?.close();
     await capture.close();
     await status.close();
+  }
+}
+
+/** Who is to keep trying carries frames without figures rather than none at all. */
+async function startMetrics(
+  { metrics: place, settings }: SidecarOptions,
+  { log, sidecar }: { readonly log: Logger; readonly sidecar: Sidecar },
+): Promise<MetricsServer | undefined> {
+  if (place === undefined) return undefined;
+  try {
+    const server = await serveMetrics(place, () => sidecar.status());
+    log.info({ ...place, port: server.port }, "metrics are served");
+    return server;
+  } catch (error) {
+    if (!(error instanceof OperatingError) || !settings.keepsTrying) throw error;
+    log.error({ cause: error.code }, error.message);
+    return undefined;
   }
 }

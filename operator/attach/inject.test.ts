@@ -6,6 +6,7 @@ import type { Live, Named, PodObject } from "../world.ts";
 import { admitPod } from "./admit.ts";
 import { attachmentsOf, matches } from "./attachments.ts";
 import { injectionOf, type PatchStep } from "./inject.ts";
+import type { SidecarSettings } from "./sidecar.ts";
 
 const SETTINGS = {
   image: { reference: "fairlead:1", pullPolicy: "IfNotPresent", pullSecrets: ["pull"] },
@@ -27,12 +28,17 @@ function patched(pod: PodObject, steps: readonly PatchStep[]): PodObject {
   return copy as unknown as PodObject;
 }
 
-function inject(pod: PodObject, name: string, known: readonly string[] = []): PodObject {
+function inject(
+  pod: PodObject,
+  name: string,
+  known: readonly string[] = [],
+  settings: SidecarSettings = SETTINGS,
+): PodObject {
   const injection = {
     tunnel: tunnel(name),
     newPeer: `${name}-${Math.random().toString(36).slice(2, 8)}`,
     isPeerKnown: (peer: string) => known.includes(peer),
-    settings: SETTINGS,
+    settings,
   };
   return patched(pod, injectionOf(pod, injection));
 }
@@ -98,6 +104,17 @@ test("somebody else that came first is put behind again", () => {
   const initContainers = [{ name: "istio-proxy" }, ...(once.spec?.initContainers ?? [])];
   const again = inject({ ...once, spec: { ...once.spec, initContainers } }, "a");
   assert.deepEqual(initNames(again), ["fairlead-a", "istio-proxy"]);
+});
+
+test("two sidecars of a pod serve their figures at two ports, which stay and are nobody else's", () => {
+  const settings = { ...SETTINGS, metricsPort: 9464 };
+  const containers = [{ name: "app", ports: [{ containerPort: 9465 }] }];
+  const bare = { metadata: { name: "p" }, spec: { containers } };
+  const portsOf = (pod: PodObject): unknown[] =>
+    (pod.spec?.initContainers ?? []).map(({ args }) => (args as string[]).at(-1));
+  const both = inject(inject(bare, "b", [], settings), "a", [], settings);
+  assert.deepEqual(portsOf(both), ["[$(POD_IP)]:9466", "[$(POD_IP)]:9464"]);
+  for (const name of ["a", "b"]) assert.deepEqual(inject(both, name, [], settings), both);
 });
 
 test("a pod that was copied with its annotation gets a peer of its own", () => {

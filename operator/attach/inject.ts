@@ -13,7 +13,7 @@ import {
   attachmentsOf,
   attachmentText,
 } from "./attachments.ts";
-import { SIDECAR_PREFIX, type SidecarSettings, sidecarOf } from "./sidecar.ts";
+import { SIDECAR_PREFIX, type SidecarSettings, sidecarName, sidecarOf } from "./sidecar.ts";
 
 /** One step of a JSON patch (RFC 6902); `add` replaces what is there. */
 export interface PatchStep {
@@ -21,6 +21,8 @@ export interface PatchStep {
   readonly path: string;
   readonly value: unknown;
 }
+
+const PORT_MAX = 65_535;
 
 /** What to inject. */
 export interface Injection {
@@ -39,7 +41,7 @@ export function injectionOf(pod: PodObject, injection: Injection): readonly Patc
   const attachments = attachmentsOf(pod.metadata);
   const kept = attachments.find((one) => one.tunnel === name && !isPeerKnown(one.peer));
   const attachment: Attachment = { tunnel: name, peer: kept?.peer ?? newPeer };
-  const { container, volumes } = sidecarOf(tunnel, attachment, settings);
+  const { container, volumes } = sidecarOf(tunnel, attachment, withFreePort(pod, name, settings));
   const { annotations = {}, labels = {} } = pod.metadata;
   const { imagePullSecrets = [], initContainers = [] } = pod.spec ?? {};
   const all = [...attachments.filter((one) => one.tunnel !== name), attachment];
@@ -59,6 +61,27 @@ export function injectionOf(pod: PodObject, injection: Injection): readonly Patc
   return wanted.flatMap(([path, is, value]) =>
     isDeepStrictEqual(is, value) ? [] : [{ op: "add" as const, path, value }],
   );
+}
+
+/** Two sidecars of one pod share its address: the second serves its figures at the next port. */
+function withFreePort(pod: PodObject, tunnel: string, settings: SidecarSettings): SidecarSettings {
+  if (settings.metricsPort === undefined) return settings;
+  const { containers = [], initContainers = [] } = pod.spec ?? {};
+  const others = [...containers, ...initContainers].filter(
+    ({ name }) => name !== sidecarName(tunnel),
+  );
+  const taken = new Set(others.flatMap(portsOf));
+  const own = initContainers.find(({ name }) => name === sidecarName(tunnel));
+  const [former] = own === undefined ? [] : portsOf(own);
+  if (former !== undefined && !taken.has(former)) return { ...settings, metricsPort: former };
+  let port = settings.metricsPort;
+  while (taken.has(port) && port < PORT_MAX) port++;
+  return { ...settings, metricsPort: port };
+}
+
+function portsOf(container: Named): readonly number[] {
+  const ports = (container["ports"] ?? []) as readonly { readonly containerPort?: number }[];
+  return ports.flatMap(({ containerPort }) => containerPort ?? []);
 }
 
 /** First, behind others of ours whose names come before. What the API server added to it stays. */

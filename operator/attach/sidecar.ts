@@ -6,7 +6,12 @@
  */
 import type { VpnTunnel } from "../../crds/types.ts";
 import { profileSecretName } from "../reconcile/labels.ts";
-import type { GatewayImage } from "../reconcile/vpn-tunnel/gateway-pod.ts";
+import {
+  type GatewayImage,
+  METRICS_PORT_NAME,
+  metricsArgs,
+  POD_ADDRESS,
+} from "../reconcile/vpn-tunnel/gateway-pod.ts";
 import type { Live, Named } from "../world.ts";
 import { type Attachment, slugOf } from "./attachments.ts";
 
@@ -18,6 +23,8 @@ export interface SidecarSettings {
   readonly image: GatewayImage;
   /** As in a container. */
   readonly resources: object;
+  /** Where figures are served; absent: nowhere. */
+  readonly metricsPort?: number;
 }
 
 /** What a pod gets. */
@@ -35,13 +42,18 @@ const TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** Ten minutes of trying before the container is started anew; it tries on after that. */
 const STARTUP_ATTEMPTS = 600;
 
+/** Name of the container of a tunnel. */
+export function sidecarName(tunnel: string): string {
+  return `${SIDECAR_PREFIX}${slugOf(tunnel)}`;
+}
+
 /** The sidecar of one tunnel. */
 export function sidecarOf(
   tunnel: Live<VpnTunnel>,
   attachment: Attachment,
   settings: SidecarSettings,
 ): Sidecar {
-  const name = `${SIDECAR_PREFIX}${slugOf(attachment.tunnel)}`;
+  const name = sidecarName(attachment.tunnel);
   return {
     container: container(tunnel, name, settings),
     volumes: [
@@ -63,12 +75,22 @@ export function sidecarOf(
 
 function container(tunnel: Live<VpnTunnel>, name: string, settings: SidecarSettings): Named {
   const { image, resources } = settings;
+  const { metricsPort } = settings;
   const isHeld = tunnel.spec.workloads?.onTunnelDown !== "Start";
   return {
     name,
     image: image.reference,
     imagePullPolicy: image.pullPolicy,
-    args: ["attach", "-f", `/etc/fairlead/${DOCUMENTS_KEY}`],
+    args: [
+      ...["attach", "-f", `/etc/fairlead/${DOCUMENTS_KEY}`],
+      ...(metricsPort === undefined ? [] : metricsArgs(metricsPort)),
+    ],
+    ...(metricsPort === undefined
+      ? {}
+      : {
+          env: [POD_ADDRESS],
+          ports: [{ name: METRICS_PORT_NAME, containerPort: metricsPort, protocol: "TCP" }],
+        }),
     restartPolicy: "Always",
     resources,
     terminationMessagePolicy: "FallbackToLogsOnError",

@@ -68,6 +68,7 @@ test("values that are off by default are rendered where they belong", async () =
     ...["--set", "namespaces={default}", "--set", "gateway.resources.limits.memory=1Gi"],
     ...["--set", "networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b"],
     ...["--set", "networkPolicy.webhookFrom[0].ipBlock.cidr=192.0.2.0/24"],
+    ...["--set", "metrics.tunnelPort=9464"],
   ];
   const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...options);
   assert.match(text, /fairlead@sha256:a{64}/);
@@ -75,6 +76,7 @@ test("values that are off by default are rendered where they belong", async () =
   assert.match(text, /runAsNonRoot: true/);
   assert.match(text, /--watch-namespace\n\s+- default/);
   assert.match(text, /--gateway-resources=\{"limits":\{"memory":"1Gi"\},"requests":/);
+  assert.match(text, /--tunnel-metrics-port=9464\n.*--tunnel-metrics-from=\[\{"podSelector":/);
   // No field that the API server does not know, and none of a wrong type.
   const check = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
   const checked = await plane.kubectlWith(text.replaceAll(/^walk\.go.*$/gm, ""), ...check);

@@ -22,6 +22,7 @@ import { ClusterNode } from "./node.ts";
 import { TOOL_IMAGE } from "./tool-image.ts";
 
 const READY_MS = 90_000;
+const METRICS_PORT = 9464;
 /** capabilities(7): the only one that a gateway and a sidecar have. */
 const NET_ADMIN = 1n << 12n;
 const EVERYTHING =
@@ -110,7 +111,7 @@ async function rightsOf(namespace: string, place: string): Promise<Record<string
 }
 
 test("installed by helm, the operator runs without root, rights or anything to write", async () => {
-  const notes = await helm.install();
+  const notes = await helm.install("--set", `metrics.tunnelPort=${METRICS_PORT}`);
   assert.match(notes, /Next, declare a tunnel/);
   const rights = await rightsOf(SYSTEM_NAMESPACE, "deployment/fairlead-operator");
   assert.equal(rights["Uid"]?.split("\t")[0], "65532");
@@ -165,6 +166,24 @@ test("the cluster dials a stock server with its administrator's profile: multica
     () => `multicast at the gateway\n${server.log.slice(-2000)}`,
     () => receiver.frames > 20,
     30_000,
+  );
+});
+
+test("its figures are there for Prometheus, at the pod's address and not inside the segment", async () => {
+  const pod = await activePod("testbed-b");
+  const address = await kubectl("get", "pod", pod, "-o", "jsonpath={.status.podIP}");
+  const fetched = ["busybox", "wget", "-qO-", `http://${address}:${METRICS_PORT}/metrics`];
+  const { stdout } = await run(node.inside(fetched));
+  assert.match(stdout, /^fairlead_tunnel_up\{tunnel="lab\/testbed-b"\} 1$/m);
+  const inside = ["exec", pod, "--", "cat", "/proc/1/net/tcp", "/proc/1/net/tcp6"];
+  const port = METRICS_PORT.toString(16).toUpperCase();
+  const listening = (await kubectl(...inside)).split("\n").filter((line) => line.includes(` 0A `));
+  const places = listening.flatMap((line) => line.trim().split(/\s+/)[1] ?? []);
+  const hex = address.split(".").map((byte) => Number(byte).toString(16).padStart(2, "0"));
+  const own = hex.reverse().join("").toUpperCase();
+  assert.deepEqual(
+    places.filter((place) => place.endsWith(`:${port}`)),
+    [`${own}:${port}`],
   );
 });
 

@@ -6,6 +6,7 @@ import type { DesiredObject } from "../../api/object.ts";
 import { desiredChildren } from "./desired.ts";
 import { PROFILE_DEFAULTS } from "./dial-document.ts";
 import { gatewayDocuments } from "./gateway-documents.ts";
+import type { GatewaySettings } from "./gateway-pod.ts";
 import { listeningSide, podsProblem } from "./listening-side.ts";
 
 const GATEWAYS = {
@@ -29,10 +30,10 @@ function peer(name: string): VpnPeer {
   return result.value.resource;
 }
 
-function children(spec: object): readonly DesiredObject[] {
+function children(spec: object, gateways: GatewaySettings = GATEWAYS): readonly DesiredObject[] {
   return desiredChildren({
     tunnel: tunnel(spec),
-    gateways: GATEWAYS,
+    gateways,
     isForPods: false,
     files: { "a.pem": "x" },
     peers: ["p2", "p1"],
@@ -65,6 +66,27 @@ test("the gateway may make interfaces and nothing more", () => {
   const asked = { requests: { cpu: "1" } };
   const own = JSON.stringify(children({ listen: {}, gateway: { resources: asked } }));
   assert.match(own, /"resources":\{"requests":\{"cpu":"1"\}\}/);
+});
+
+test("figures are served only where the chart says so, at the pod's address, and let through", () => {
+  const spec = { listen: {} };
+  assert.doesNotMatch(JSON.stringify(children(spec)), /metrics|POD_IP/);
+  const from = [{ namespaceSelector: { matchLabels: { a: "b" } } }];
+  const metrics = { port: 9464, from };
+  const all = children(spec, { ...GATEWAYS, metrics });
+  const pod = JSON.stringify(find(all, "StatefulSet"));
+  assert.match(pod, /"--metrics","\[\$\(POD_IP\)\]:9464"/);
+  assert.match(pod, /"name":"POD_IP","valueFrom":\{"fieldRef":\{"fieldPath":"status\.podIP"/);
+  assert.match(pod, /"name":"fl-metrics","containerPort":9464,"protocol":"TCP"/);
+  const rulesOf = (made: readonly DesiredObject[]): readonly object[] =>
+    (find(made, "NetworkPolicy") as unknown as { spec: { ingress: object[] } }).spec.ingress;
+  const ports = [{ port: 9464, protocol: "TCP" }];
+  assert.deepEqual(rulesOf(all).at(-1), { ports, from });
+  const open = children(spec, { ...GATEWAYS, metrics: { port: 9464, from: [] } });
+  assert.deepEqual(rulesOf(open).at(-1), { ports });
+  // On the node's own network the port would be the node's.
+  const onNode = children({ ...spec, gateway: { network: "Host" } }, { ...GATEWAYS, metrics });
+  assert.doesNotMatch(JSON.stringify(onNode), /9464/);
 });
 
 test("its role reads one Secret, writes one Lease, and reports about its own", () => {

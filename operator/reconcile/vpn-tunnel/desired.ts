@@ -17,7 +17,13 @@ import {
 } from "../../api/object.ts";
 import { ATTACHED_LABEL, gatewayName, gatewaySelector, tunnelLabels } from "../labels.ts";
 import { secretDataOf } from "../secret-data.ts";
-import { type GatewaySettings, gatewayPodSpec, heartbeatPort, replicasOf } from "./gateway-pod.ts";
+import {
+  type GatewaySettings,
+  gatewayMetrics,
+  gatewayPodSpec,
+  heartbeatPort,
+  replicasOf,
+} from "./gateway-pod.ts";
 
 /** Everything the children are made from. */
 export interface TunnelInput {
@@ -140,7 +146,7 @@ function outerProtocol({ spec }: VpnTunnel): "UDP" | "TCP" {
   return spec.transport.protocol === "Tcp" ? "TCP" : "UDP";
 }
 
-function networkPolicy({ isForPods, tunnel }: TunnelInput): DesiredObject {
+function networkPolicy({ gateways, isForPods, tunnel }: TunnelInput): DesiredObject {
   const port = tunnel.spec.listen?.port;
   const podSelector = { matchLabels: gatewaySelector(tunnel.metadata.name) };
   const beats = { port: heartbeatPort(tunnel.spec), protocol: "UDP" };
@@ -149,9 +155,15 @@ function networkPolicy({ isForPods, tunnel }: TunnelInput): DesiredObject {
     ports: [{ port, protocol: outerProtocol(tunnel) }],
     ...(isForPods && { from: pods }),
   };
+  const metrics = gatewayMetrics(tunnel, gateways);
+  const figures = {
+    ports: [{ port: metrics?.port, protocol: "TCP" }],
+    ...(metrics !== undefined && metrics.from.length > 0 && { from: metrics.from }),
+  };
   const ingress = [
     { ports: [beats], from: [{ podSelector }] },
     ...(port === undefined ? [] : [peers]),
+    ...(metrics === undefined ? [] : [figures]),
   ];
   return child(tunnel, NETWORK_POLICY, {
     spec: { podSelector, policyTypes: ["Ingress"], ingress },

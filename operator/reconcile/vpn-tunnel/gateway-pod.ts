@@ -17,6 +17,37 @@ export interface GatewaySettings {
   readonly image: GatewayImage;
   /** As in a container. */
   readonly resources: object;
+  /** Absent: no figures are served. */
+  readonly metrics?: TunnelMetrics;
+}
+
+/** Where gateways and sidecars serve their figures, at their pod's own address. */
+export interface TunnelMetrics {
+  readonly port: number;
+  /** Who may ask gateways for them, as in a NetworkPolicy's `from`. Empty: everybody in the cluster. */
+  readonly from: readonly object[];
+}
+
+/** Name of the port in pods; a Service of the user's own may name `metrics`. */
+export const METRICS_PORT_NAME = "fl-metrics";
+
+/** At the pod's address alone: others would reach the segment, where strangers are. */
+export function metricsArgs(port: number): readonly string[] {
+  return ["--metrics", `[$(POD_IP)]:${port}`];
+}
+
+/** What the arguments above are filled in from. */
+export const POD_ADDRESS: object = {
+  name: "POD_IP",
+  valueFrom: { fieldRef: { fieldPath: "status.podIP" } },
+};
+
+/** Where a gateway serves its figures: nowhere on the node's own network, whose port it would take. */
+export function gatewayMetrics(
+  { spec }: Pick<VpnTunnel, "spec">,
+  { metrics }: GatewaySettings,
+): TunnelMetrics | undefined {
+  return spec.gateway?.network === "Host" ? undefined : metrics;
 }
 
 /** Replicas when the resource does not say: one active, one warm. */
@@ -78,23 +109,33 @@ export function gatewayPodSpec(tunnel: VpnTunnel, settings: GatewaySettings): ob
   };
 }
 
-function container(tunnel: VpnTunnel, { image, resources }: GatewaySettings): object {
+function container(tunnel: VpnTunnel, settings: GatewaySettings): object {
+  const { image, resources } = settings;
   const { name, namespace } = tunnel.metadata;
   const { gateway, listen, transport } = tunnel.spec;
   const protocol = transport.protocol === "Tcp" ? "TCP" : "UDP";
+  const metrics = gatewayMetrics(tunnel, settings);
+  const ports = [
+    ...(listen === undefined ? [] : [{ name: "openvpn", containerPort: listen.port, protocol }]),
+    ...(metrics === undefined
+      ? []
+      : [{ name: METRICS_PORT_NAME, containerPort: metrics.port, protocol: "TCP" }]),
+  ];
   return {
     name: "gateway",
     image: image.reference,
     imagePullPolicy: image.pullPolicy,
-    args: ["gateway", "--namespace", namespace, "--tunnel", name, ...heartbeatArgs(tunnel)],
+    args: [
+      ...["gateway", "--namespace", namespace, "--tunnel", name, ...heartbeatArgs(tunnel)],
+      ...(metrics === undefined ? [] : metricsArgs(metrics.port)),
+    ],
     env: [
       { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
       { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
       { name: "POD_UID", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } },
+      ...(metrics === undefined ? [] : [POD_ADDRESS]),
     ],
-    ...(listen === undefined
-      ? {}
-      : { ports: [{ name: "openvpn", containerPort: listen.port, protocol }] }),
+    ...(ports.length === 0 ? {} : { ports }),
     // Never without any: such a pod gets what others leave of the processor, and is evicted first.
     resources: gateway?.resources ?? resources,
     terminationMessagePolicy: "FallbackToLogsOnError",
