@@ -9,10 +9,10 @@
  */
 
 import assert from "node:assert/strict";
+import { choosePaths } from "./path-choice.ts";
 import {
   ALL_CLASSES,
   type CopiedClasses,
-  METERED_PRIORITY,
   type PathPolicy,
   type ProbeSettings,
 } from "./path-settings.ts";
@@ -35,8 +35,6 @@ export type PathChange = "none" | "up" | "down";
 
 /** Delays are told within 16 bits; clocks that drift that far apart begin anew. */
 const DELAY_MS_MAX = 16_000;
-/** Behind every priority. */
-const LOSSY_RANK: number = 4 * METERED_PRIORITY;
 /** A path that is to be checked is asked this often at most. */
 const CHALLENGE_MS_MIN = 50;
 
@@ -345,17 +343,11 @@ export class PathSet {
   /** Fills `sendPaths`; true when it changed. */
   #choose(): boolean {
     const before = this.sendPaths.slice(0, this.sendCount);
-    const works = this.#ranked((state) => state.isUsable && state.isAlive && state.isWanted);
-    const staying = works.filter((path) => !this.#at(path).isLeaving);
-    const alive = staying.length > 0 ? staying : works;
-    const hopes = [
-      this.#fromAlive(alive),
-      // Nothing is heard on any: copies and parity are worth most now.
-      this.#fromAlive(this.#ranked((state) => state.isUsable && state.hasLived)),
-      this.#ranked((state) => state.isUsable).slice(0, 1),
-      this.#ranked(() => true).slice(0, 1),
-    ];
-    const chosen = hopes.find((paths) => paths.length > 0) ?? [];
+    const chosen = choosePaths(this.#paths, {
+      policy: this.#policy,
+      copies: this.#copies,
+      isActive: (path) => this.isActive(path),
+    });
     const isEach = this.#policy === "Failover" || this.#policy === "Duplicate";
     this.isSpread = !isEach && chosen.length > 1;
     const hasClasses = (this.#classes.high & this.#classes.low) !== -1;
@@ -366,28 +358,6 @@ export class PathSet {
     this.sendPaths.set(chosen);
     assert(this.sendCount <= PATHS_MAX, "no path is chosen twice");
     return before.length !== chosen.length || before.some((path, at) => path !== chosen[at]);
-  }
-
-  /** What the policy makes of the paths that work. */
-  #fromAlive(alive: readonly number[]): readonly number[] {
-    if (this.#policy === "Failover") return alive.slice(0, 1);
-    if (this.#policy === "Duplicate") return alive.slice(0, this.#copies);
-    const sound = alive.filter((path) => !this.#at(path).isLossy);
-    const good = sound.length > 0 ? sound : alive;
-    const free = good.filter((path) => this.#at(path).priority < METERED_PRIORITY);
-    return free.length > 0 ? free : good;
-  }
-
-  /** Known paths that pass, the most wanted first, lossy ones last; among equals the one in use stays. */
-  #ranked(isGood: (state: PathState) => boolean): number[] {
-    const paths = this.#paths.flatMap((state, path) =>
-      state.isKnown && isGood(state) ? [path] : [],
-    );
-    const rank = (path: number): number =>
-      (this.#at(path).isLossy ? LOSSY_RANK : 0) +
-      this.#at(path).priority * 2 +
-      (this.isActive(path) ? 0 : 1);
-    return paths.sort((a, b) => rank(a) - rank(b));
   }
 
   #at(path: number): PathState {
