@@ -5,16 +5,15 @@
 
 import type { Order } from "./control/orders.ts";
 import type { Plane } from "./plane.ts";
-import { ReplayWindow } from "./replay/replay-window.ts";
+import { windowFor } from "./replay-sizing.ts";
 
 /** Carries an order out if it is about keys; whether it was. */
 export function carryOutKeyOrder(plane: Plane, order: Order): boolean {
   switch (order.kind) {
     case "installKey": {
-      const window = new ReplayWindow(plane.replay);
-      plane.sessions
-        .at(order.index)
-        ?.installKey(order.keyId, { open: order.open, seal: order.seal, window });
+      const { open, seal } = order;
+      const session = plane.sessions.at(order.index);
+      session?.installKey(order.keyId, { open, seal, window: windowFor(plane, session) });
       return true;
     }
     case "installEpochs":
@@ -22,8 +21,8 @@ export function carryOutKeyOrder(plane: Plane, order: Order): boolean {
       return true;
     case "receiveEpoch": {
       const { epoch, open } = order;
-      const window = new ReplayWindow(plane.replay);
-      plane.sessions.at(order.index)?.receiveEpoch(order.keyId, { epoch, open, window });
+      const session = plane.sessions.at(order.index);
+      session?.receiveEpoch(order.keyId, { epoch, open, window: windowFor(plane, session) });
       return true;
     }
     case "sendEpoch": {

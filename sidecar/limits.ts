@@ -63,6 +63,20 @@ export const PACKETS_PER_TURN_MAX = 128;
 /** Frames read from the tap in one turn, for the same reason. */
 export const FRAMES_PER_TURN_MAX = 64;
 
+/**
+ * Packets that a replay window holds when its size is Auto: 250 ms at 500,000 packets a second, which
+ * is twice what one tunnel carries. 32 KiB for each key that a peer sends with at such a rate, 2 KiB
+ * for any other. Full: what is later is refused (`rx.replayBehind`).
+ */
+export const REPLAY_PACKETS_AUTO_MAX = 131_072;
+
+/**
+ * How late a packet may be before its place in a window of size Auto is gone: this, or twice the skew
+ * that was measured between the paths, as that is a mean.
+ */
+export const LATE_MS_MIN = 250;
+export const LATE_MS_MAX = 4000;
+
 /** Packets sealed and sent at once; full: they are sent, and filling goes on. */
 export const ORDERS_MAX = 256;
 

@@ -1,7 +1,9 @@
 /** What a tunnel's configuration means for its data plane. Pure: the same words, the same settings. */
 
 import type { TunnelConfig } from "./control/tunnel-config.ts";
+import { LATE_MS_MIN, REPLAY_PACKETS_AUTO_MAX } from "./limits.ts";
 import type { PlaneOptions } from "./plane-link.ts";
+import type { ReplayWindowOptions } from "./replay/replay-window.ts";
 import { probingOf } from "./uplink-board.ts";
 import { ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES } from "./wire/ethernet.ts";
 import { FRAGMENT_HEADER_BYTES } from "./wire/fragment-header.ts";
@@ -9,8 +11,11 @@ import { DATA_V2_EPOCH_BYTES, mssMaxima } from "./wire/mss-clamp.ts";
 
 /** Largest inner MTU that a dialling end with `mtu: Auto` has slots for. */
 export const MTU_BYTES_AUTO_MAX = 9000;
-/** Packets of replay window where the configuration says Auto: 1 Gb/s over 90 ms of skew. */
-export const REPLAY_PACKETS_AUTO = 8192;
+/** The replay window where the configuration says Auto: it begins with 1 Gb/s over 90 ms of skew. */
+export const REPLAY_AUTO: Required<Omit<ReplayWindowOptions, "seconds">> = {
+  packets: 8192,
+  growth: { packetsMax: REPLAY_PACKETS_AUTO_MAX, lateMs: LATE_MS_MIN },
+};
 
 /** What exists by the time the plane starts. */
 type Surroundings = Pick<
@@ -46,7 +51,7 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
           },
     uplinks: config.uplinks?.uplinks ?? [],
     probing: probingOf(config.uplinks),
-    replay: { packets: packets === "Auto" ? REPLAY_PACKETS_AUTO : packets, seconds },
+    replay: packets === "Auto" ? { ...REPLAY_AUTO, seconds } : { packets, seconds },
     mssFixBytes: transport.mssFixBytes,
     mss:
       transport.mssFixBytes === 0

@@ -25,6 +25,7 @@ import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import type { Lane, LaneConstructor } from "./native/native.ts";
 import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
 import type { FlowTable } from "./redundancy/flow-table.ts";
+import type { ReplayWindowOptions } from "./replay/replay-window.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import type { ProbingSettings } from "./session/path-settings.ts";
 import { SessionTable } from "./session/session-table.ts";
@@ -114,7 +115,7 @@ export interface Plane {
   /** Sessions whose control packets are the main thread's, by their session id in hex. */
   readonly known: Map<string, number>;
   readonly controlTokens: ControlTokens;
-  readonly replay: { readonly packets: number; readonly seconds: number };
+  readonly replay: ReplayWindowOptions;
   /** MSS to clamp to; undefined: off. */
   mss: MssMaxima | undefined;
   /** What it is at most, and the UDP payload that this is for. */

@@ -5,6 +5,7 @@
 
 import type { ClockOrigin } from "./clock.ts";
 import type { SegmentConfig, UplinkConfig } from "./control/tunnel-config.ts";
+import type { ReplayWindowOptions } from "./replay/replay-window.ts";
 import type { KeyLimits } from "./session/key-usage.ts";
 import type { ProbingSettings } from "./session/path-settings.ts";
 import type { MssMaxima } from "./wire/mss-clamp.ts";
@@ -52,7 +53,7 @@ export interface WorkerData {
   readonly controlHandle: number;
   readonly tapHandle: number;
   readonly socketHandles: readonly number[];
-  readonly replay: { readonly packets: number; readonly seconds: number };
+  readonly replay: ReplayWindowOptions;
   readonly mss: MssMaxima | undefined;
   /** The UDP payload that it is for. */
   readonly mssFixBytes: number;

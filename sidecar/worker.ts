@@ -31,6 +31,7 @@ import { endPlan } from "./planning.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
 import { leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
 import { receive, recoverLost } from "./receive.ts";
+import { expectSkew } from "./replay-sizing.ts";
 import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
 import {
@@ -265,6 +266,7 @@ export class WorkerLoop {
       if (session === undefined) continue;
       if (session.needsNewKeyStill()) changeKey(plane, session);
       if (plane.isDialling) clampToPaths(plane, session);
+      expectSkew(session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;

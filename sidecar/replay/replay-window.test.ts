@@ -236,6 +236,114 @@ test("any sequence of ids and pauses is judged as by a naive set", () => {
   );
 });
 
+const growing = (packetsMax: number, lateMs: number): ReplayWindow =>
+  new ReplayWindow({ packets: 64, seconds: 15, growth: { packetsMax, lateMs } });
+
+test("a window of a fixed size refuses what is 100 ms late at a high rate, one that grows takes it", () => {
+  for (const isGrowing of [false, true]) {
+    const window = new ReplayWindow({
+      ...{ packets: 8192, seconds: 15 },
+      ...(isGrowing ? { growth: { packetsMax: 131_072, lateMs: 100 } } : {}),
+    });
+    let late = 0;
+    // 250,000 a second, of which every tenth comes 100 ms behind the others.
+    for (let ms = 1; ms <= 400; ms++) {
+      for (let at = 0; at < 250; at++) {
+        if (at % 10 !== 0) window.accept(0, ms * 250 + at, ms);
+        else if (ms > 100) late += Number(window.accept(0, (ms - 100) * 250 + at, ms) === V.behind);
+      }
+    }
+    if (isGrowing) assert.deepEqual([late, window.packets], [0, 32_768]);
+    else assert.equal(late, 300 * 25, "all of them");
+  }
+});
+
+test("what was refused when the window grew is refused when it grows again at once", () => {
+  const window = growing(1024, 100);
+  for (let id = 1; id <= 300; id++) window.accept(0, id, id * 200);
+  for (let id = 301; id <= 364; id++) window.accept(0, id, 300 * 200);
+  accept(window, 500n, 300 * 200);
+  for (let old = 1; old <= 364; old++) {
+    assert(window.mayAccept(0, old, 300 * 200) > V.acceptLate, `${old}`);
+  }
+});
+
+test("what was behind the window when it grew stays behind", () => {
+  const window = growing(1024, 100);
+  const slowMs = 200 * 300;
+  for (let id = 1; id <= 300; id++) window.accept(0, id, id * 200);
+  assert.equal(window.packets, 64, "slow ids need no more");
+  for (let id = 301; id <= 700; id++) {
+    window.accept(0, id, slowMs + 1);
+    if (id % 10 !== 0) continue;
+    for (let old = 1; old <= id; old++) {
+      assert(window.mayAccept(0, old, slowMs + 1) > V.acceptLate, `${old} at ${id}`);
+    }
+  }
+  assert.equal(window.packets, 512);
+});
+
+/** Runs of ids, slow or quick, with gaps between them, and ids asked for again behind the head. */
+const paceStep = fc.record({
+  by: fc.oneof(
+    fc.integer({ min: 1, max: 3 }),
+    fc.constantFrom(31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 2 ** 31),
+  ),
+  run: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 200 })),
+  stepMs: fc.constantFrom(0, 0, 0, 1, 60),
+  pauseMs: fc.oneof(fc.constant(0), fc.nat(12), fc.nat(300)),
+  late: fc.array(fc.oneof(fc.nat(300), fc.nat(1100)), { maxLength: 20 }),
+});
+
+test("a window that grows lets each id in once, all that are late by no more than it expects, and stays bounded", () => {
+  const start = fc.record({
+    packetsMax: fc.constantFrom(64, 128, 512, 1024),
+    lateMs: fc.constantFrom(1, 40, 100),
+    base: fc.constantFrom(...BASES),
+    nowMs: fc.constantFrom(0, 2 ** 31 - 500),
+  });
+  fc.assert(
+    fc.property(start, fc.array(paceStep, { maxLength: 20 }), (wish, steps) => {
+      const { packetsMax, lateMs, base, nowMs } = wish;
+      const window = growing(packetsMax, lateMs);
+      const seen = new Set<bigint>();
+      const heads: { id: bigint; atMs: number }[] = [];
+      let [head, elapsedMs] = [0n, 0];
+      const take = (id: bigint): void => {
+        if (id < 1n) return;
+        const verdict = accept(window, id, (nowMs + elapsedMs) | 0);
+        const passed = heads.find((each) => each.id > id);
+        const isIn = verdict <= V.acceptLate;
+        if (seen.has(id)) assert(!isIn, `${id} twice`);
+        else if (id > head) assert.equal(verdict, V.accept);
+        else if (id <= head - BigInt(packetsMax)) assert.equal(verdict, V.behind);
+        else if (passed !== undefined && elapsedMs - passed.atMs <= lateMs) {
+          // Enough for all that passed since then, unless that is more than it may hold.
+          const before = heads.findLast((each) => elapsedMs - each.atMs > lateMs)?.id ?? 0n;
+          if (head - before <= BigInt(packetsMax)) assert.equal(verdict, V.acceptLate, `${id}`);
+        }
+        if (!isIn) return;
+        seen.add(id);
+        if (id <= head) return;
+        head = id;
+        heads.push({ id, atMs: elapsedMs });
+      };
+      take(base);
+      for (const { by, run, stepMs, pauseMs, late } of steps) {
+        elapsedMs += pauseMs;
+        take(head + BigInt(by));
+        for (let at = 1; at < run; at++) {
+          elapsedMs += stepMs;
+          take(head + (at % 5 === 0 ? 2n : 1n));
+        }
+        for (const back of late) take(head - BigInt(back));
+        assert(window.packets <= packetsMax);
+      }
+    }),
+    { numRuns: 400 },
+  );
+});
+
 test("the largest window takes the largest jumps in bounded time", (t) => {
   const window = new ReplayWindow({ packets: 131_072, seconds: 15 });
   const rounds = 200;

@@ -4,6 +4,9 @@
  * again. `mayAccept` only reads, so a forged packet changes nothing; `accept` is for packets
  * that the cipher has authenticated.
  *
+ * Size: fixed, or from `packets` up to `packetsMax`, doubled as the head moves on so that what is late
+ * by no more than `lateMs` still lies inside. It never shrinks: its key does not live long.
+ *
  * Time: a late packet is refused when the head of the window passed it `seconds` ago or earlier
  * (a greater id had arrived that long before it), measured to a sixteenth of `seconds`: never
  * before `seconds` have gone by, at the latest a sixteenth after it. Times are the wrapping int32
@@ -11,6 +14,7 @@
  */
 
 import assert from "node:assert/strict";
+import { HeadPace } from "./head-pace.ts";
 import { idDistance } from "./packet-id.ts";
 
 /** What the window says of one packet id. The first two let the packet in. */
@@ -34,6 +38,8 @@ export type ReplayVerdict = (typeof ReplayVerdict)[keyof typeof ReplayVerdict];
 export interface ReplayWindowOptions {
   readonly packets: number;
   readonly seconds: number;
+  /** Absent: the window keeps its size. */
+  readonly growth?: { readonly packetsMax: number; readonly lateMs: number };
 }
 
 const REPLAY_PACKETS_MIN = 64;
@@ -52,12 +58,14 @@ const HEAD_LOW = 1;
 
 /** The window of one receiving key. */
 export class ReplayWindow {
-  /** The window really kept: `packets` rounded up to a multiple of 32. */
-  readonly packets: number;
-
   /** One bit per id; the word of an id is its number divided by 32, modulo the ring's length. */
-  readonly #bitmap: Uint32Array;
-  readonly #wordMask: number;
+  #bitmap: Uint32Array;
+  #wordMask: number;
+  #packets: number;
+  readonly #packetsMax: number;
+  readonly #pace: HeadPace | undefined;
+  /** Ids up to this one were behind the window when it grew: nobody knows whether they came. */
+  readonly #floor: Int32Array = new Int32Array(2);
   readonly #head: Int32Array = new Int32Array(2);
   /** When the head became what it is. */
   #headMs = 0;
@@ -78,13 +86,26 @@ export class ReplayWindow {
     assert(packets >= REPLAY_PACKETS_MIN, "the window is not below the least that OpenVPN keeps");
     assert(packets <= REPLAY_PACKETS_MAX, "the window is bounded");
     assert(seconds > 0 && seconds <= REPLAY_SECONDS_MAX, "a late packet has a limited time");
-    this.packets = (packets + 31) & ~31;
-    // The head's word is only partly filled, so one word more than the window (RFC 6479, 2).
-    const words = powerOfTwoAtLeast(this.packets / 32 + 1);
-    this.#bitmap = new Uint32Array(words);
-    this.#wordMask = words - 1;
+    this.#packets = (packets + 31) & ~31;
+    const { packetsMax = packets, lateMs = 0 } = options.growth ?? {};
+    assert(packetsMax >= packets, "a window does not shrink");
+    assert(packetsMax <= REPLAY_PACKETS_MAX, "a window that grows is bounded");
+    this.#packetsMax = (packetsMax + 31) & ~31;
+    this.#pace = this.#packetsMax > this.#packets ? new HeadPace(lateMs) : undefined;
+    this.#bitmap = bitmapFor(this.#packets);
+    this.#wordMask = this.#bitmap.length - 1;
     this.#lifetimeMs = Math.round(seconds * 1000);
     this.#sliceMs = Math.ceil(this.#lifetimeMs / SLICES);
+  }
+
+  /** The window really kept: a multiple of 32. */
+  get packets(): number {
+    return this.#packets;
+  }
+
+  /** Packets may come so late from now on; nothing to a window that keeps its size. */
+  expectLate(lateMs: number): void {
+    if (this.#pace !== undefined) this.#pace.lateMs = lateMs;
   }
 
   /**
@@ -98,7 +119,8 @@ export class ReplayWindow {
     const headLow = this.#head[HEAD_LOW] as number;
     const ahead = idDistance(high, low, headHigh, headLow);
     if (ahead > 0) return ReplayVerdict.accept;
-    if (ahead <= -this.packets) return ReplayVerdict.behind;
+    if (ahead <= -this.#packets) return ReplayVerdict.behind;
+    if (this.#pace !== undefined && this.#isBelowFloor(high, low)) return ReplayVerdict.behind;
 
     const word = this.#bitmap[(low >>> 5) & this.#wordMask] as number;
     if (((word >>> (low & 31)) & 1) !== 0) return ReplayVerdict.duplicate;
@@ -125,6 +147,12 @@ export class ReplayWindow {
     }
     const headHigh = this.#head[HEAD_HIGH] as number;
     const headLow = this.#head[HEAD_LOW] as number;
+    const pace = this.#pace;
+    if (pace !== undefined) {
+      pace.mark(headHigh, headLow, nowMs);
+      const needed = pace.moved(high, low);
+      if (needed > this.#packets && this.#packets < this.#packetsMax) this.#grow(needed);
+    }
     // From the start of the head's word, so that the quotient is the number of words entered.
     const distance = idDistance(high, low, headHigh, headLow & ~31);
     const wordsEntered = Math.min(distance >> 5, this.#bitmap.length);
@@ -135,6 +163,40 @@ export class ReplayWindow {
     this.#head[HEAD_HIGH] = high;
     this.#head[HEAD_LOW] = low;
     this.#headMs = nowMs;
+  }
+
+  /** Takes a larger bitmap, with the ids that the window holds; those behind it stay refused. */
+  #grow(needed: number): void {
+    const headHigh = this.#head[HEAD_HIGH] as number;
+    const headLow = this.#head[HEAD_LOW] as number;
+    const before = this.#bitmap;
+    const maskBefore = this.#wordMask;
+    const wordsKept = this.#packets / 32 + 1;
+    if (idDistance(headHigh, headLow, 0, 0) > this.#packets) {
+      const floorHigh = headHigh - (headLow >>> 0 < this.#packets ? 1 : 0);
+      const floorLow = headLow - this.#packets;
+      // It may have grown a moment ago: what was refused then still is.
+      if (!this.#isBelowFloor(floorHigh, floorLow)) {
+        this.#floor[HEAD_HIGH] = floorHigh;
+        this.#floor[HEAD_LOW] = floorLow;
+      }
+    }
+    while (this.#packets < needed && this.#packets < this.#packetsMax) {
+      this.#packets = Math.min(this.#packets * 2, this.#packetsMax);
+    }
+    this.#bitmap = bitmapFor(this.#packets);
+    this.#wordMask = this.#bitmap.length - 1;
+    const headWord = headLow >>> 5;
+    for (let back = 0; back < wordsKept; back++) {
+      const word = headWord - back;
+      this.#bitmap[word & this.#wordMask] = before[word & maskBefore] as number;
+    }
+  }
+
+  #isBelowFloor(high: number, low: number): boolean {
+    // HOT PATH
+    const floorHigh = this.#floor[HEAD_HIGH] as number;
+    return idDistance(high, low, floorHigh, this.#floor[HEAD_LOW] as number) <= 0;
   }
 
   /** Remembers the head that is about to be replaced, and since when it was the head. */
@@ -168,6 +230,7 @@ export class ReplayWindow {
   }
 }
 
-function powerOfTwoAtLeast(value: number): number {
-  return 2 ** Math.ceil(Math.log2(value));
+/** The head's word is only partly filled, so one word more than the window (RFC 6479, 2). */
+function bitmapFor(packets: number): Uint32Array {
+  return new Uint32Array(2 ** Math.ceil(Math.log2(packets / 32 + 1)));
 }

@@ -4,7 +4,7 @@ import packetIds from "../../test/vectors/packet-ids.json" with { type: "json" }
 import { DataSession, KEY_IDS } from "./data-session.ts";
 import { NO_ID } from "./key-usage.ts";
 
-const window = { mayAccept: () => 0, accept: () => 0 };
+const window = { mayAccept: () => 0, accept: () => 0, expectLate: () => {} };
 
 function session(peerId = 0x123456): DataSession {
   return new DataSession({

@@ -22,6 +22,7 @@ const PLACES: number = KEY_IDS * EPOCH_RING;
 export interface Window {
   mayAccept(high: number, low: number, nowMs: number): number;
   accept(high: number, low: number, nowMs: number): number;
+  expectLate(lateMs: number): void;
 }
 
 /** A native key slot and the generation of its content. */
@@ -71,6 +72,8 @@ export class DataSession {
   sealKeyId = 0;
   /** Opcode, key id and peer-id of every packet sent with the current key. */
   opcodeWord = 0;
+  /** How late packets may come, as `expectLate` said last; 0: as windows are made. */
+  lateMs = 0;
   lastHeardMs: number;
   lastSentMs: number;
   hasSaidSilent = false;
@@ -117,6 +120,13 @@ export class DataSession {
     this.#put(keyId * EPOCH_RING, { epoch: 0, open, window });
     this.sealSlots[keyId] = seal.slot;
     this.sealGenerations[keyId] = seal.generation;
+  }
+
+  /** Packets of all keys may come so late from now on. */
+  expectLate(lateMs: number): void {
+    if (lateMs === this.lateMs) return;
+    this.lateMs = lateMs;
+    for (const window of this.windows) window?.expectLate(lateMs);
   }
 
   /** A key id whose packets carry epochs; its keys come by `receiveEpoch` and `sendEpoch`. */

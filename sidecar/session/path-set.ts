@@ -332,6 +332,12 @@ export class PathSet {
     return true;
   }
 
+  /** How much later than by the quickest path something arrives by the slowest; 0: unknown. */
+  get skewMs(): number {
+    const delays = this.#paths.flatMap(({ delayMs, isAlive }) => (isAlive ? (delayMs ?? []) : []));
+    return delays.length === 0 ? 0 : Math.max(...delays) - Math.min(...delays);
+  }
+
   views(): PathView[] {
     const delays = this.#paths.flatMap(({ delayMs = [] }) => delayMs);
     const leastMs = Math.min(...delays);

@@ -40,7 +40,7 @@ export interface PairWish {
   readonly delaysMs: readonly number[];
   /** Of every uplink, each way, from the start on. */
   readonly loss: number;
-  readonly replayPackets: number;
+  readonly replayPackets: number | "Auto";
 }
 
 /** Two ends and the network between them. */

@@ -3,7 +3,7 @@ import type { TunnelConfig } from "../../sidecar/control/tunnel-config.ts";
 
 /** What differs between them. */
 export interface SimulatedWish extends Pick<TunnelConfig, "name" | "role" | "link" | "uplinks"> {
-  readonly replayPackets: number;
+  readonly replayPackets: number | "Auto";
 }
 
 /** A whole configuration. */

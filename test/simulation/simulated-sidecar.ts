@@ -17,7 +17,7 @@ import { Listening, serverTimeoutMs } from "../../sidecar/listening.ts";
 import { DESCRIPTOR_WORDS, PathWord, Ready } from "../../sidecar/native/layout.ts";
 import { dispatchNotice } from "../../sidecar/notice-dispatch.ts";
 import type { PeerContext } from "../../sidecar/peer-session.ts";
-import { planeSettings } from "../../sidecar/plane-settings.ts";
+import { planeSettings, REPLAY_AUTO } from "../../sidecar/plane-settings.ts";
 import { createControlWrap } from "../../sidecar/session/handshake/control-wrap.ts";
 import type { TlsEngineFactory } from "../../sidecar/session/handshake/tls-engine.ts";
 import { createWrapFinder } from "../../sidecar/session/handshake/wrap-finder.ts";
@@ -305,8 +305,8 @@ export class SimulatedSidecar {
     const key = this.#machine.keys.find(slot, session.openGenerations[place] ?? 0);
     if (key?.name !== sealed.key) return;
     const { packets } = this.config.transport.replayWindow;
-    assert(packets !== "Auto", "the window of a simulation has a size");
-    const isDue = this.#world.ledger.arrive(this.number, sealed, packets);
+    const packetsMin = packets === "Auto" ? REPLAY_AUTO.packets : packets;
+    const isDue = this.#world.ledger.arrive(this.number, sealed, packetsMin);
     // What parity made again was taken then, and sent on to those who were there then.
     const isNew = !this.#world.ledger.isDelivered(this.number, sealed.frame);
     if (isDue && isNew && sealed.frame >= 0) {
