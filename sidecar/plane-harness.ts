@@ -11,7 +11,7 @@ import { Counters, countersSnapshot, TrafficTable } from "./counters.ts";
 import { PORTS_MAX } from "./limits.ts";
 import { Harness } from "./native/lane-harness.ts";
 import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
-import { handleClose, keyInstall, keyRemove, Lane, udpOpen } from "./native/native.ts";
+import { handleClose, keyInstall, keyRemove, laneOpen, udpOpen } from "./native/native.ts";
 import { createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
@@ -83,7 +83,7 @@ export class PlaneHarness {
     const { parity } = wish;
     const probing = probingOf(undefined);
     this.#hasParity = wish.hasParity ?? parity !== undefined;
-    this.plane = createPlane(Lane, {
+    this.plane = createPlane(laneOpen, {
       isDialling: wish.isDialling ?? false,
       isStream: wish.isStream ?? false,
       forwarding: new Forwarding({ portsMax: PORTS_MAX, counters }),

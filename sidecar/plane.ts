@@ -22,7 +22,7 @@ import {
   WRITES_MAX,
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
-import type { Lane, LaneConstructor } from "./native/native.ts";
+import type { Lane, LaneOpen } from "./native/native.ts";
 import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
 import type { FlowTable } from "./redundancy/flow-table.ts";
 import type { ReplayWindowOptions } from "./replay/replay-window.ts";
@@ -148,7 +148,7 @@ export interface Plane {
 
 /** Makes the memory and the lane. Throws only when the addon refuses the memory. */
 export function createPlane(
-  createLane: LaneConstructor,
+  laneOpen: LaneOpen,
   options: Pick<
     Plane,
     | "isDialling"
@@ -198,8 +198,7 @@ export function createPlane(
     writes: rows(WRITES_MAX),
     paths: rows(CONTROL_PATH_ROW + 1),
   };
-  const { received, arrivals, frames, orders, writes, paths } = tables;
-  const lane = new createLane(slab, received, arrivals, frames, orders, writes, paths);
+  const lane = laneOpen({ slab, ...tables });
   assert(
     PROBE_OFFSET + Math.max(PROBE_BYTES, PLAN_BYTES) <= slotBytes,
     "the constants fit the first slot",

@@ -24,7 +24,7 @@ const data = workerData as WorkerData;
 const loop = new WorkerLoop(data, {
   clock: new SystemClock(data.clockOrigin),
   kernel: native,
-  createLane: native.Lane,
+  laneOpen: native.laneOpen,
   tables: (tables) => parentPort?.postMessage(tables),
   // The loop never gets to the thread's event loop: what was posted waits in the port's queue.
   captureMemory: () => nextMessage() as CaptureMemory | undefined,

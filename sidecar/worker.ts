@@ -21,7 +21,7 @@ import {
   WAIT_MS_MAX,
 } from "./limits.ts";
 import { LANE_SOCKETS_MAX, Ready } from "./native/layout.ts";
-import type { LaneConstructor } from "./native/native.ts";
+import type { LaneOpen } from "./native/native.ts";
 import { type Kernel, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
@@ -74,7 +74,7 @@ const EINTR = -4;
 export interface Surroundings {
   readonly clock: Clock;
   readonly kernel: Kernel;
-  readonly createLane: LaneConstructor;
+  readonly laneOpen: LaneOpen;
   /** Told once, before the first turn. */
   readonly tables: (tables: WorkerTables) => void;
   /** Memory that the main thread made for the next capture; absent: there are none. */
@@ -100,7 +100,7 @@ export class WorkerLoop {
   readonly #toldPaths: string[] = [];
 
   constructor(data: WorkerData, around: Surroundings) {
-    const { clock, kernel, createLane, tables } = around;
+    const { clock, kernel, laneOpen, tables } = around;
     this.#posted = around;
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
@@ -111,7 +111,7 @@ export class WorkerLoop {
     const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
     const { stations } = segment;
     tables({ stations: stations?.memory, groups: segment.groups?.memory });
-    this.#plane = createPlane(createLane, {
+    this.#plane = createPlane(laneOpen, {
       isDialling: data.isDialling,
       isStream: data.isStream,
       ...createSwitching(data, segment, { counters, nowMs: this.#clock.nowMs() }),

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { DESCRIPTOR_WORDS, PathWord, Word } from "./layout.ts";
-import { Lane } from "./native.ts";
+import { type Lane, laneOpen } from "./native.ts";
 
 /** Bytes in front of and behind each view. */
 const GUARD_BYTES = 4096;
@@ -114,15 +114,15 @@ export class FuzzHarness {
     this.#memory = new Uint8Array(new SharedArrayBuffer(SLAB_BYTES + 2 * GUARD_BYTES));
     this.#memory.fill(CANARY);
     this.#shadow = this.#memory.slice();
-    this.lane = new Lane(
-      new Uint8Array(this.#memory.buffer, GUARD_BYTES, SLAB_BYTES),
-      this.received.view,
-      this.arrivals.view,
-      this.frames.view,
-      this.orders.view,
-      this.writes.view,
-      this.paths.view,
-    );
+    this.lane = laneOpen({
+      slab: new Uint8Array(this.#memory.buffer, GUARD_BYTES, SLAB_BYTES),
+      received: this.received.view,
+      arrivals: this.arrivals.view,
+      frames: this.frames.view,
+      orders: this.orders.view,
+      writes: this.writes.view,
+      paths: this.paths.view,
+    });
   }
 
   below(limit: number): number {

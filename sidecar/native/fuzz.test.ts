@@ -9,7 +9,8 @@ import {
   keyInstall,
   keyRemove,
   kick,
-  Lane,
+  type LaneMemory,
+  laneOpen,
   udpOpen,
 } from "./native.ts";
 
@@ -147,12 +148,24 @@ test("the table of handles has an end, and closing makes room", () => {
   assert.equal(handleClose(event.handle), 0);
 });
 
+/** One table in the place of each. */
+function allOf(table: Int32Array): Omit<LaneMemory, "slab"> {
+  return {
+    received: table,
+    arrivals: table,
+    frames: table,
+    orders: table,
+    writes: table,
+    paths: table,
+  };
+}
+
 test("a lane takes tables of any size and refuses memory that is not shared", () => {
   const words = (count: number) => new Int32Array(new SharedArrayBuffer(count * 4));
   const slab = new Uint8Array(new SharedArrayBuffer(100));
   for (const count of [0, 1, 15, 16, 17, 31]) {
     const table = words(count);
-    const lane = new Lane(slab, table, table, table, table, table, table);
+    const lane = laneOpen({ slab, ...allOf(table) });
     for (const call of [lane.send, lane.tapWrite]) {
       assert.equal(call.call(lane, 0), 0);
       assertOrderly(call.call(lane, 1));
@@ -165,15 +178,12 @@ test("a lane takes tables of any size and refuses memory that is not shared", ()
   const refused = { message: /EINVAL/ };
   const plain = new Int32Array(16);
   const empty = new Uint8Array(new SharedArrayBuffer(0));
-  assert.throws(
-    () => new Lane(new Uint8Array(9), table, table, table, table, table, table),
-    refused,
-  );
-  assert.throws(() => new Lane(slab, table, table, plain, table, table, table), refused);
-  assert.throws(() => new Lane(empty, table, table, table, table, table, table), refused);
+  assert.throws(() => laneOpen({ slab: new Uint8Array(9), ...allOf(table) }), refused);
+  assert.throws(() => laneOpen({ slab, ...allOf(table), frames: plain }), refused);
+  assert.throws(() => laneOpen({ slab: empty, ...allOf(table) }), refused);
   for (const wrong of [undefined, null, 7, {}, "text", new ArrayBuffer(8)]) {
     const value = wrong as unknown as Int32Array;
-    assert.throws(() => new Lane(slab, value, table, table, table, table, table));
+    assert.throws(() => laneOpen({ slab, ...allOf(table), received: value }));
   }
 });
 
@@ -181,7 +191,9 @@ test("a lane keeps its memory when JavaScript lets go of it", () => {
   const make = () => {
     const table = () => new Int32Array(new SharedArrayBuffer(64 * 256));
     const slab = new Uint8Array(new SharedArrayBuffer(1 << 20));
-    return new Lane(slab, table(), table(), table(), table(), table(), table());
+    const [received, arrivals, frames] = [table(), table(), table()];
+    const [orders, writes, paths] = [table(), table(), table()];
+    return laneOpen({ slab, received, arrivals, frames, orders, writes, paths });
   };
   const lanes = Array.from({ length: 20 }, make);
   for (let round = 0; round < 50; round++) new Uint8Array(new SharedArrayBuffer(1 << 22)).fill(1);

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { DESCRIPTOR_WORDS, PathWord, Verdict, Word } from "./layout.ts";
-import { Lane, type UdpOpenResult, type UdpWish, udpOpen } from "./native.ts";
+import { type Lane, laneOpen, type UdpOpenResult, type UdpWish, udpOpen } from "./native.ts";
 
 /** Bytes of a slot here. */
 export const SLOT_BYTES = 2048;
@@ -55,15 +55,8 @@ export class Harness {
   readonly orders: Int32Array = table();
   readonly writes: Int32Array = table();
   readonly paths: Int32Array = table();
-  readonly lane: Lane = new Lane(
-    this.slab,
-    this.received,
-    this.arrivals,
-    this.frames,
-    this.orders,
-    this.writes,
-    this.paths,
-  );
+  /** Over all of these. */
+  readonly lane: Lane = laneOpen(this);
 
   constructor() {
     this.slab.fill(CANARY);

@@ -1,6 +1,6 @@
 /**
  * The one face of the addon: system calls, AEAD over batches and netlink. Nothing here throws but
- * `new Lane` over memory that is not shared, and a call with a value of another type than is
+ * `laneOpen` over memory that is not shared, and a call with a value of another type than is
  * declared. Numbers of any value are safe: what is out of range is refused with EINVAL or EBADF.
  *
  * errno is positive and 0 when all went well; functions that return a count return -errno.
@@ -150,16 +150,19 @@ export interface Lane {
   tapWrite(count: number): number;
 }
 
-/** The constructor of `Lane`; all views are over SharedArrayBuffers, or it throws. */
-export type LaneConstructor = new (
-  slab: Uint8Array,
-  received: Int32Array,
-  arrivals: Int32Array,
-  frames: Int32Array,
-  orders: Int32Array,
-  writes: Int32Array,
-  paths: Int32Array,
-) => Lane;
+/** What a lane works on, laid out as `layout.ts` says; views over SharedArrayBuffers. */
+export interface LaneMemory {
+  readonly slab: Uint8Array;
+  readonly received: Int32Array;
+  readonly arrivals: Int32Array;
+  readonly frames: Int32Array;
+  readonly orders: Int32Array;
+  readonly writes: Int32Array;
+  readonly paths: Int32Array;
+}
+
+/** Opens a lane; throws for memory that is not shared. Its functions need no receiver. */
+export type LaneOpen = (memory: LaneMemory) => Lane;
 
 /**
  * Reed-Solomon over the slab. Rows 0 to `dataMax - 1` of `shards` are data, the next `parityMax` are
@@ -183,7 +186,7 @@ export type ParityConstructor = new (slab: Uint8Array, shards: Int32Array) => Pa
 
 /** What the Rust side exports. */
 interface Addon {
-  readonly Lane: LaneConstructor;
+  readonly laneOpen: LaneOpen;
   readonly Parity: ParityConstructor;
   parityUsable(): boolean;
   layout(): Record<string, number>;
@@ -224,8 +227,8 @@ function load(): Addon {
 
 const addon: Addon = load();
 
-/** See the interface of the same name. */
-export const Lane: LaneConstructor = addon.Lane;
+/** See its type. */
+export const laneOpen: LaneOpen = addon.laneOpen;
 
 /** See the interface of the same name. */
 export const Parity: ParityConstructor = addon.Parity;

@@ -8,10 +8,12 @@ import { eventOpen, handleClose, keyInstall, keyRemove, kick } from "./native.ts
 /** Blocks in `wait` until kicked, then opens rows of key 50 and ends. */
 const program = `
   const { workerData, parentPort } = require("node:worker_threads");
-  import(workerData.native).then(({ Lane, keyRemove }) => {
+  import(workerData.native).then(({ laneOpen, keyRemove }) => {
     const table = () => new Int32Array(new SharedArrayBuffer(64 * 64));
     const slab = new Uint8Array(new SharedArrayBuffer(65536));
-    const lane = new Lane(slab, table(), table(), table(), table(), table(), table());
+    const names = ["received", "arrivals", "frames", "orders", "writes", "paths"];
+    const tables = Object.fromEntries(names.map((name) => [name, table()]));
+    const lane = laneOpen({ slab, ...tables });
     const attached = lane.attachControl(workerData.event);
     parentPort.postMessage({ attached });
     const mask = lane.wait(-1);

@@ -11,7 +11,7 @@ import { constants } from "node:os";
 import { text as readAll } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DESCRIPTOR_WORDS, PathWord, Verdict, Word } from "../../sidecar/native/layout.ts";
-import { Lane, udpOpen } from "../../sidecar/native/native.ts";
+import { type Lane, laneOpen, udpOpen } from "../../sidecar/native/native.ts";
 import { pathTo } from "../../sidecar/uplink/address-words.ts";
 import { Dice } from "./dice.ts";
 
@@ -78,8 +78,8 @@ class Attack {
 
   constructor(remote: { address: string; port: number }, seed: number, captured: Buffer[]) {
     const paths = rows(SOCKETS);
-    const unused = rows(1);
-    this.#lane = new Lane(this.#slab, unused, rows(1), rows(1), this.#orders, rows(1), paths);
+    const unused = { received: rows(1), arrivals: rows(1), frames: rows(1), writes: rows(1) };
+    this.#lane = laneOpen({ slab: this.#slab, ...unused, orders: this.#orders, paths });
     const wish = { address: "", port: 0, family: 4, sendBufferBytes: 4 << 20 } as const;
     for (let socket = 0; socket < SOCKETS; socket++) {
       const opened = udpOpen({ ...wish, receiveBufferBytes: 65_536 });

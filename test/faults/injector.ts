@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { DESCRIPTOR_WORDS, Word } from "../../sidecar/native/layout.ts";
-import { Lane, linkSet, links, tapOpen } from "../../sidecar/native/native.ts";
+import { type Lane, laneOpen, linkSet, links, tapOpen } from "../../sidecar/native/native.ts";
 
 /** Frames that are written at once. */
 export const INJECTED_MAX = 64;
@@ -24,8 +24,8 @@ export class Injector {
   readonly #tap: number;
 
   constructor(bridge: string) {
-    const unused = [rows(1), rows(1), rows(1), rows(1)] as const;
-    this.#lane = new Lane(this.#slab, ...unused, this.#writes, rows(1));
+    const unused = { received: rows(1), arrivals: rows(1), frames: rows(1), orders: rows(1) };
+    this.#lane = laneOpen({ slab: this.#slab, ...unused, writes: this.#writes, paths: rows(1) });
     const tap = tapOpen({ name: "inject%d", mode: "tap" });
     assert.equal(tap.errno, 0, tap.operation);
     const indexOf = (name: string) => links().links.find((link) => link.name === name)?.index ?? 0;

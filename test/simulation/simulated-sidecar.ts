@@ -156,7 +156,7 @@ export class SimulatedSidecar {
       counters: this.#counters.values.buffer as SharedArrayBuffer,
     };
     let made: StandInLane | undefined;
-    const createLane = standInLane(this.#machine, (lane) => {
+    const laneOpen = standInLane(this.#machine, (lane) => {
       made = lane;
     });
     const { timeline, firstMs } = this.#world;
@@ -164,7 +164,7 @@ export class SimulatedSidecar {
       nowMs: () => (Math.floor(timeline.nowMs) + firstMs) | 0,
       wallSeconds: () => START_SECONDS + Math.floor(timeline.nowMs / 1000),
     };
-    const surroundings = { clock, kernel: this.#machine, createLane, tables: () => undefined };
+    const surroundings = { clock, kernel: this.#machine, laneOpen, tables: () => undefined };
     const loop = new WorkerLoop(data, surroundings);
     assert(made !== undefined, "the loop made its lane");
     return { lane: made, loop };

@@ -5,7 +5,7 @@
  */
 import type { KeyTable } from "../../sidecar/cipher/key-slots.ts";
 import { DESCRIPTOR_WORDS, PathWord, Ready, Verdict, Word } from "../../sidecar/native/layout.ts";
-import type { KeyWish, Lane, LaneConstructor } from "../../sidecar/native/native.ts";
+import type { KeyWish, Lane, LaneMemory, LaneOpen } from "../../sidecar/native/native.ts";
 import type { Datagram, Place, Sealed } from "./network.ts";
 
 const EOPNOTSUPP = 95;
@@ -76,36 +76,23 @@ export class StandInKeys implements KeyTable {
   }
 }
 
-/** Makes the constructor that a data plane asks for. */
-export function standInLane(host: LaneHost, made: (lane: StandInLane) => void): LaneConstructor {
-  return class extends StandInLane {
-    constructor(...[slab, received, arrivals, frames, orders, writes, paths]: LaneMemory) {
-      super(host, { slab, received, arrivals, frames, orders, writes, paths });
-      made(this);
-    }
+/** Makes the opener that a data plane asks for. */
+export function standInLane(host: LaneHost, made: (lane: StandInLane) => void): LaneOpen {
+  return (memory) => {
+    const lane = new StandInLane(host, memory);
+    made(lane);
+    return lane;
   };
-}
-
-type LaneMemory = ConstructorParameters<LaneConstructor>;
-
-interface Tables {
-  readonly slab: Uint8Array;
-  readonly received: Int32Array;
-  readonly arrivals: Int32Array;
-  readonly frames: Int32Array;
-  readonly orders: Int32Array;
-  readonly writes: Int32Array;
-  readonly paths: Int32Array;
 }
 
 /** The lane. */
 export class StandInLane implements Lane {
   readonly #host: LaneHost;
-  readonly #memory: Tables;
+  readonly #memory: LaneMemory;
   readonly #view: DataView;
   readonly #sockets: number[] = new Array<number>(SOCKETS_MAX).fill(0);
 
-  constructor(host: LaneHost, memory: Tables) {
+  constructor(host: LaneHost, memory: LaneMemory) {
     this.#host = host;
     this.#memory = memory;
     this.#view = new DataView(memory.slab.buffer);

@@ -24,8 +24,19 @@ use std::time::Duration;
 /// Descriptors one lane can wait for: the control eventfd, sockets, taps, the netlink watch.
 const EVENTS_MAX: usize = 2 + LANE_SOCKETS_MAX + LANE_TAPS_MAX;
 
-/// See `native.ts`.
-#[napi]
+/// See `native.ts`. Views over any other buffer than a SharedArrayBuffer are refused.
+#[napi(object, object_to_js = false)]
+pub struct LaneMemory {
+    pub slab: SharedBytes,
+    pub received: SharedWords,
+    pub arrivals: SharedWords,
+    pub frames: SharedWords,
+    pub orders: SharedWords,
+    pub writes: SharedWords,
+    pub paths: SharedWords,
+}
+
+/// See `native.ts`; `lane_face.rs` gives it to JavaScript.
 pub struct Lane {
     slab: Slab,
     received: Table,
@@ -82,20 +93,9 @@ fn detach(
     checked(result.into()).map(drop)
 }
 
-#[napi]
 impl Lane {
-    /// Takes views of SharedArrayBuffers; anything else is refused with an exception.
-    #[napi(constructor)]
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        slab: SharedBytes,
-        received: SharedWords,
-        arrivals: SharedWords,
-        frames: SharedWords,
-        orders: SharedWords,
-        writes: SharedWords,
-        paths: SharedWords,
-    ) -> Result<Self> {
+    /// Opens the epoll instance; fails when memory is not as a lane needs it.
+    pub fn new(memory: LaneMemory) -> Result<Self> {
         // SAFETY: plain system call; the result is checked before it becomes an OwnedFd.
         let result = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         checked(result.into())
@@ -103,13 +103,13 @@ impl Lane {
         // SAFETY: the descriptor was just opened and nobody else owns it.
         let epoll = unsafe { OwnedFd::from_raw_fd(result) };
         Ok(Self {
-            slab: Slab::new(slab)?,
-            received: Table::new(received),
-            arrivals: Table::new(arrivals),
-            frames: Table::new(frames),
-            orders: Table::new(orders),
-            writes: Table::new(writes),
-            paths: Table::new(paths),
+            slab: Slab::new(memory.slab)?,
+            received: Table::new(memory.received),
+            arrivals: Table::new(memory.arrivals),
+            frames: Table::new(memory.frames),
+            orders: Table::new(memory.orders),
+            writes: Table::new(memory.writes),
+            paths: Table::new(memory.paths),
             epoll,
             control: None,
             changes: None,
@@ -121,7 +121,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn attach_control(&mut self, handle: f64) -> i32 {
         guard_errno(|| {
             let handle = handles::get(integer(handle)?)?;
@@ -137,7 +136,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn attach_watch(&mut self, handle: f64) -> i32 {
         guard_errno(|| {
             let handle = handles::get(integer(handle)?)?;
@@ -153,7 +151,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn attach_socket(&mut self, handle: f64) -> i32 {
         guard_count(|| {
             let handle = handles::get(integer(handle)?)?;
@@ -167,7 +164,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn attach_tap(&mut self, handle: f64) -> i32 {
         guard_count(|| {
             let handle = handles::get(integer(handle)?)?;
@@ -178,7 +174,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn detach_socket(&mut self, index: f64) -> i32 {
         guard_errno(|| {
             let index = count(index)?;
@@ -189,7 +184,6 @@ impl Lane {
     }
 
     /// Whether what leaves by a socket may be cut, by this host or on the way.
-    #[napi]
     pub fn dont_fragment(&mut self, index: f64, is_on: bool) -> i32 {
         guard_errno(|| {
             let socket = self.sockets.get(count(index)?).and_then(Option::as_ref);
@@ -197,13 +191,11 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn detach_tap(&mut self, index: f64) -> i32 {
         guard_errno(|| detach(&self.epoll, &mut self.taps, count(index)?))
     }
 
     /// Waits until something can be read; a mask of `Ready` bits, 0 after the time or a signal.
-    #[napi]
     pub fn wait(&mut self, timeout_ms: f64) -> i32 {
         guard_count(|| {
             let mut events = [epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
@@ -262,7 +254,6 @@ impl Lane {
         }
     }
 
-    #[napi]
     pub fn udp_receive(&mut self, socket: f64, first: f64, count_max: f64) -> i32 {
         guard_count(|| {
             let socket = count(socket)?;
@@ -290,7 +281,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn open_batch(&mut self, first: f64, row_count: f64) -> i32 {
         guard_count(|| {
             let (first, row_count) = (count(first)?, count(row_count)?);
@@ -305,7 +295,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn send(&mut self, row_count: f64) -> i32 {
         guard_count(|| {
             let sources = Sources {
@@ -318,7 +307,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn stream_keep(&mut self, path: f64) -> i32 {
         guard_errno(|| {
             let (hub, row) = self.stream_of(path)?;
@@ -326,7 +314,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn stream_close(&mut self, path: f64) -> i32 {
         guard_errno(|| {
             let (hub, row) = self.stream_of(path)?;
@@ -334,7 +321,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn stream_sweep(&mut self, age_ms_max: f64) -> i32 {
         guard_count(|| {
             let age_max = Duration::from_millis(count(age_ms_max)? as u64);
@@ -342,7 +328,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn tap_read(&mut self, tap: f64, first: f64, row_count: f64) -> i32 {
         guard_count(|| {
             let index = count(tap)?;
@@ -353,7 +338,6 @@ impl Lane {
         })
     }
 
-    #[napi]
     pub fn tap_write(&mut self, row_count: f64) -> i32 {
         guard_count(|| {
             let row_count = count(row_count)?;

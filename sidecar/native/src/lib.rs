@@ -1,6 +1,6 @@
 //! What JavaScript cannot do for the data plane: system calls in batches, AEAD over batches,
 //! epoll, netlink. It holds no policy. Every call returns errno; the one that may throw is
-//! `new Lane` over memory that is not shared. `native.ts` is its only face.
+//! `laneOpen` over memory that is not shared. `native.ts` is its only face.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 // The napi macros register nothing in a test build, so what only TypeScript calls looks unused.
@@ -15,6 +15,7 @@ mod dice;
 mod handles;
 mod keys;
 mod lane;
+mod lane_face;
 mod layout;
 mod netlink;
 mod open;
