@@ -740,11 +740,11 @@ export interface UplinkSet {
       by: "Flow";
     };
     /**
-     * Putting packets back in order. Absent means off.
+     * Putting each TCP connection's segments back in order, at either end: what comes ahead of others waits for them. UDP and everything else never waits. Absent: on with policy Fec, off with the others.
      */
     reorder?: {
       /**
-       * Milliseconds a packet waits at most.
+       * Milliseconds that a segment waits at most; 0: nothing waits.
        */
       maxDelayMs: number;
       /**

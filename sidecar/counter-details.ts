@@ -221,6 +221,18 @@ export const COUNTER_DETAILS = {
     "ICMP errors not sent: more than their sender gets (not a drop).",
   ],
 
+  reorderHeld: ["packets", "TCP segments that waited for an earlier one of their flow."],
+  reorderHeldMs: ["ms", "How long they waited, all together."],
+  reorderFilled: ["packets", "Of these, released because what was missing came."],
+  reorderExpired: ["packets", "Released because they had waited for as long as they may."],
+  reorderCrowded: ["packets", "Released to make room: too many waited, in all or of one flow."],
+  reorderSurprised: [
+    "packets",
+    "Released because their stream began anew or ended, or went on far from there.",
+  ],
+  reorderEvicted: ["packets", "Released because their flow gave way to another one."],
+  reorderEnded: ["packets", "Released because their session ended, or order is not kept any more."],
+
   rxFragments: ["packets", "Pieces of packets received (transport.fragmentBytes)."],
   rxFragmentMalformed: [
     "packets",

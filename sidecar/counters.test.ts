@@ -9,7 +9,10 @@ test("indexes are dense and in order, names are unique, every counter is describ
   );
   assert.equal(new Set(COUNTERS.map(({ name }) => name)).size, COUNTERS.length);
   for (const { name, description } of COUNTERS) {
-    assert.match(name, /^(rx|tx|fec|switch|router|tap|ring|control|capture)\.[a-z][A-Za-z]+$/);
+    assert.match(
+      name,
+      /^(rx|tx|fec|reorder|switch|router|tap|ring|control|capture)\.[a-z][A-Za-z]+$/,
+    );
     assert.match(description, /^[A-Z].+\.$/);
   }
   assert.equal(COUNTERS[Counter.rxTooShort]?.name, "rx.tooShort");

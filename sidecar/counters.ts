@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import { COUNTER_DETAILS } from "./counter-details.ts";
 
-export type CounterUnit = "packets" | "bytes" | "frames" | "events";
+export type CounterUnit = "packets" | "bytes" | "frames" | "events" | "ms";
 
 /** Index of each counter in a bank. */
 export const Counter = {
@@ -150,6 +150,15 @@ export const Counter = {
 
   controlHalfOpenGone: 124,
   txOverMtu: 125,
+
+  reorderHeld: 126,
+  reorderHeldMs: 127,
+  reorderFilled: 128,
+  reorderExpired: 129,
+  reorderCrowded: 130,
+  reorderSurprised: 131,
+  reorderEvicted: 132,
+  reorderEnded: 133,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

@@ -125,6 +125,14 @@ export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
 export const PARITY_ROOMS_MAX = 32;
 
 /**
+ * TCP segments that wait for earlier ones, in all and of one flow: 10 ms at 1 Gb/s, 1.7 MiB of slots at
+ * the usual MTU, touched only where something waits. Full: what waits of the flow that has most goes on
+ * as it is (`reorder.crowded`).
+ */
+export const HELD_SEGMENTS_MAX = 1024;
+export const HELD_PER_FLOW_MAX: number = HELD_SEGMENTS_MAX / 2;
+
+/**
  * Send buffer of a TCP connection: at 10 Mb/s what waits in it is 0.4 s old, at 50 ms round trip it
  * fills 80 Mb/s. Full: packets are dropped whole and counted (`tx.socketFull`), as by UDP.
  */

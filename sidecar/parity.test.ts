@@ -176,3 +176,17 @@ test("forged, cut and repeated parity changes nothing", { skip }, () => {
   const later = pair.receive(sent[11] as Buffer);
   assert.equal(later["fec.recovered"], undefined);
 });
+
+test("a plan says how long segments wait, within bounds", { skip }, () => {
+  const { receiver, to } = newPair();
+  const { plane } = receiver;
+  for (const [asked, taken] of [
+    [10, 10],
+    [65_535, 1000],
+    [0, 0],
+  ] as const) {
+    writePlan(plane.view, FRAME_OFFSET, { ...PLAN, reorderMs: asked });
+    takePlan(plane, to.session, FRAME_OFFSET, PLAN_BYTES);
+    assert.equal(to.session.reorderMs, taken);
+  }
+});

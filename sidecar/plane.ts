@@ -3,8 +3,8 @@
  * invariant: nothing here grows afterwards; a stage takes rows and slots from what is here.
  *
  * Slots lie one behind the other in the slab: one for constants (the ping), then those for
- * received datagrams, those for frames from the tap, one for frames of the switch itself, and those of
- * parity.
+ * received datagrams, those for frames from the tap, one for frames of the switch itself, those of
+ * parity, and those of segments that wait for others.
  */
 
 import assert from "node:assert/strict";
@@ -23,6 +23,7 @@ import {
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import type { Lane, LaneOpen } from "./native/native.ts";
+import { createOrderStage, ORDER_SLOTS, type OrderStage } from "./order-memory.ts";
 import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
 import type { FlowTable } from "./redundancy/flow-table.ts";
 import type { ReplayWindowOptions } from "./replay/replay-window.ts";
@@ -89,6 +90,7 @@ export interface Plane {
   readonly paths: Int32Array;
   readonly sessions: SessionTable;
   readonly parity: ParityStage;
+  readonly order: OrderStage;
   /** The frame's flow, and the flows of each session with policy Balance. */
   readonly flow: Flow;
   readonly flowTables: (FlowTable | undefined)[];
@@ -181,7 +183,8 @@ export function createPlane(
   const roomBytes = roundUp(options.frameBytesMax + AROUND_BYTES, LINE_BYTES);
   const slotBytes = HEADROOM_BYTES + roomBytes;
   const rooms = parityRooms({ ...options, pathCount: options.uplinkCount });
-  const slots = PARITY_SLOT + paritySlots(rooms);
+  const orderSlot = PARITY_SLOT + paritySlots(rooms);
+  const slots = orderSlot + ORDER_SLOTS;
   const { fragmentBytes, frameBytesMax } = options;
   const start = slots * slotBytes;
   const slabBytes = start + fragmentsBytes(fragmentBytes, slotBytes);
@@ -222,6 +225,7 @@ export function createPlane(
     mtus: new Int32Array(CONTROL_PATH_ROW + 1),
     sessions: new SessionTable(SESSIONS_MAX),
     parity: createParityStage(slab, PARITY_SLOT, rooms),
+    order: createOrderStage(orderSlot, { seed: randomInt(2 ** 31), counters: options.counters }),
     flow: new Flow(),
     flowTables: new Array<FlowTable | undefined>(SESSIONS_MAX + 1).fill(undefined),
     known: new Map(),

@@ -5,6 +5,7 @@
  */
 
 import { Counter } from "./counters.ts";
+import { endOrder, setOrder } from "./ordering.ts";
 import type { ParityRoom } from "./parity-memory.ts";
 import type { Plane } from "./plane.ts";
 import { parityForLoss } from "./redundancy/parity-count.ts";
@@ -19,6 +20,8 @@ const PLANS_AT_ONCE = 3;
 const PLAN_INTERVAL_MS = 1000;
 /** Another shape of blocks costs a matrix: a peer gets no more than one in this time. */
 const SHAPE_MS_MIN = 1000;
+/** Longer than any resource may ask for; a peer's word is taken up to there. */
+const REORDER_MS_MAX = 1000;
 /** What a plan says where its policy has no blocks. */
 const NO_PARITY: ParitySettings = {
   dataPackets: 1,
@@ -40,6 +43,7 @@ export function beginPlan(plane: Plane, session: DataSession): void {
   const isPossible = session.hasParity || (policy !== "Fec" && policy !== "Balance");
   session.paths.setPolicy(isPossible ? policy : "Failover", copies);
   session.paths.setClasses(classes);
+  setOrder(plane, session, plane.probing.reorderMs ?? 0);
   for (const [path, weight] of weights.entries()) session.paths.setWeight(path, weight);
   if (policy === "Fec" && isPossible) takeRoom(plane, session, parity ?? NO_PARITY);
 }
@@ -85,6 +89,7 @@ export function takePlan(plane: Plane, session: DataSession, start: number, leng
   session.paths.setPolicy(policy, PATHS_MAX);
   session.paths.setClasses({ high: plan.classesHigh, low: plan.classesLow });
   session.paths.setWeight(session.lastPath, plan.weight);
+  setOrder(plane, session, Math.min(plan.reorderMs, REORDER_MS_MAX));
   if (policy !== "Fec") {
     returnRoom(plane, session.index);
     return;
@@ -99,6 +104,7 @@ export function takePlan(plane: Plane, session: DataSession, start: number, leng
 /** The session is gone: its room and its flows with it. */
 export function endPlan(plane: Plane, index: number): void {
   returnRoom(plane, index);
+  endOrder(plane, index);
   plane.flowTables[index] = undefined;
 }
 
@@ -165,9 +171,10 @@ function adapt(session: DataSession, room: ParityRoom): void {
       : shape.parityPackets;
 }
 
-/** Probes alone tell of Failover, and of copies of everything. */
+/** Probes alone tell of Failover, and of copies of everything, without order. */
 function saysMoreThanProbes({ probing }: Plane): boolean {
-  return probing.policy === "Fec" || probing.policy === "Balance" || probing.classes !== undefined;
+  const { policy, classes, reorderMs = 0 } = probing;
+  return policy === "Fec" || policy === "Balance" || classes !== undefined || reorderMs > 0;
 }
 
 function planFor(plane: Plane, path: number, lossPermille: number): Plan {
@@ -176,7 +183,7 @@ function planFor(plane: Plane, path: number, lossPermille: number): Plan {
     policy: POLICY_NUMBERS[policy],
     copies,
     ...parity,
-    reorderMs: 0,
+    reorderMs: plane.probing.reorderMs ?? 0,
     classesHigh: classes.high,
     classesLow: classes.low,
     weight: plane.probing.weights?.[path] ?? 1,

@@ -7,6 +7,7 @@
  *   redundancy  put the sealed bytes of a session with parity aside
  *   cipher    open the batch in place
  *   replay    accept the ids of what is authentic; the peer was heard, by this path
+ *   redundancy  a TCP segment ahead of its flow waits for what is missing, if its session is to
  *   switch    where does the frame go
  *   tap       write what is for this end; the rest is sent on to other peers
  *   redundancy  make lost packets again from parity; they enter at "session"
@@ -20,6 +21,7 @@ import { reassemble } from "./fragments.ts";
 import { PACKETS_PER_TURN_MAX } from "./limits.ts";
 import { DESCRIPTOR_WORDS, Verdict, Word } from "./native/layout.ts";
 import { notice, passControl } from "./notices.ts";
+import { takeInOrder } from "./ordering.ts";
 import type { ParityRoom } from "./parity-memory.ts";
 import {
   keepAside,
@@ -324,7 +326,8 @@ function takeFrame(plane: Plane, session: DataSession, start: number, length: nu
     plane.counters.add(Counter.tapFrameTooBig, 1);
     return;
   }
-  deliverFrame(plane, session.index, start, length);
+  if (session.reorderMs !== 0) takeInOrder(plane, session, start, length);
+  else deliverFrame(plane, session.index, start, length);
 }
 
 /** Parity for the session's blocks, or the dialling end's plan. */

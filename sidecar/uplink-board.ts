@@ -134,7 +134,7 @@ export class UplinkBoard {
 export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
   if (config === undefined) return PROBING_OF_ONE_PATH;
   const priorities = config.uplinks.map((uplink) => uplink.priority);
-  const { probe, policy, copies, parity, classes } = config;
+  const { probe, policy, copies, parity, classes, reorderMs } = config;
   return {
     ...probe,
     policy,
@@ -142,6 +142,7 @@ export function probingOf(config: UplinksConfig | undefined): ProbingSettings {
     priorities,
     weights: config.uplinks.map((uplink) => uplink.weight ?? 1),
     ...(parity === undefined ? {} : { parity }),
+    reorderMs,
     ...(classes === undefined ? {} : { classes: classWords(classes) }),
   };
 }

@@ -24,6 +24,7 @@ import { LANE_SOCKETS_MAX, Ready } from "./native/layout.ts";
 import type { LaneOpen } from "./native/native.ts";
 import { type Kernel, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
+import { releaseDue } from "./ordering.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
 import { expireBlocks } from "./parity-receive.ts";
 import { createPlane, type Plane } from "./plane.ts";
@@ -61,6 +62,7 @@ const PROBE_TIMER: number = SESSIONS_MAX + 1;
 const CHANGES_TIMER: number = SESSIONS_MAX + 2;
 const REPORT_TIMER: number = SESSIONS_MAX + 3;
 const PARITY_TIMER: number = SESSIONS_MAX + 4;
+const ORDER_TIMER: number = SESSIONS_MAX + 5;
 /** How often silence is looked for between two probes. */
 const LOOKS_PER_PROBE = 5;
 /** How often status hears of the paths. */
@@ -105,7 +107,7 @@ export class WorkerLoop {
     this.#clock = clock;
     this.#orders = new SharedRing(data.orders);
     this.#usage = new UsageTable(data.usage, data.keyLimits);
-    this.#timers = new TimerTable(PARITY_TIMER + 1);
+    this.#timers = new TimerTable(ORDER_TIMER + 1);
     const counters = new Counters(data.counters);
     const own = createOwnStation(randomInt(2 ** 24));
     const segment = createSegment(data, { own, counters, nowMs: this.#clock.nowMs() });
@@ -194,6 +196,8 @@ export class WorkerLoop {
     sendStationQuestions(plane);
     // A block that stays short is closed in time, whoever's it is.
     if (plane.parity.isDue) this.#timers.set(PARITY_TIMER, plane.parity.dueMs);
+    const { table } = plane.order;
+    if (table.isDue) this.#timers.set(ORDER_TIMER, table.dueMs);
   }
 
   #receiveAll(socketBits: number): void {
@@ -227,6 +231,7 @@ export class WorkerLoop {
       else if (timer === CHANGES_TIMER) this.#takeChanges(nowMs);
       else if (timer === REPORT_TIMER) this.#report(nowMs);
       else if (timer === PARITY_TIMER) closeDueBlocks(this.#plane);
+      else if (timer === ORDER_TIMER) releaseDue(this.#plane);
       else this.#watch(timer, nowMs);
     }
   }

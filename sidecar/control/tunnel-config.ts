@@ -45,6 +45,8 @@ export interface UplinksConfig {
     /** Parity follows the measured loss. */
     readonly isAdaptive: boolean;
   };
+  /** How long a TCP segment waits for those before it, at most; 0: not at all. */
+  readonly reorderMs: number;
   readonly probe: {
     readonly intervalMs: number;
     /** Intervals of silence after which a path is down. */

@@ -35,6 +35,7 @@ test("a metered uplink comes behind every other one; the defaults of the probes 
   assert.deepEqual(uplinksOf(tunnel, documentsWith({ uplinks, policy: "Duplicate" })), {
     policy: "Duplicate",
     copies: 2,
+    reorderMs: 0,
     probe: { intervalMs: 50, downAfter: 4, upAfter: 10, maxLossPercent: 20, lossWindow: 200 },
     uplinks: [
       { name: "lte", priority: 10_001, weight: 1, interface: "wwan0" },
@@ -54,6 +55,27 @@ test("parity is taken as it is asked for, and by its defaults", () => {
   const usual = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, isAdaptive: true };
   assert.deepEqual(parityOf({}), usual);
   assert.deepEqual(parityOf({ fec: {} }), usual);
+});
+
+test("TCP is put in order as asked, and where the policy brings it out of order", () => {
+  const orderOf = (spec: Record<string, unknown>): unknown => {
+    const config = uplinksOf(tunnel, documentsWith({ uplinks, ...spec }));
+    return config === undefined || Array.isArray(config) ? config : config.reorderMs;
+  };
+  for (const policy of ["Failover", "Duplicate", "Balance"]) {
+    assert.equal(orderOf({ policy }), 0);
+    assert.equal(orderOf({ policy, reorder: {} }), 10);
+    assert.equal(orderOf({ policy, reorder: { maxDelayMs: 1000, per: "Flow" } }), 1000);
+  }
+  assert.equal(orderOf({ policy: "Fec" }), 10);
+  assert.equal(orderOf({ policy: "Fec", reorder: { maxDelayMs: 0 } }), 0);
+  const wrong: Record<string, unknown>[] = [
+    { maxDelayMs: -1 },
+    { maxDelayMs: 1001 },
+    { maxDelayMs: 1.5 },
+    { per: "Packet" },
+  ];
+  for (const reorder of wrong) assert.throws(() => orderOf({ reorder }), /reorder/);
 });
 
 test("classes are taken by their names, weights as they are", () => {
@@ -76,7 +98,6 @@ test("classes are taken by their names, weights as they are", () => {
 
 test("what the data plane does not do yet is refused, each with its field", () => {
   const cases: readonly (readonly [string, Record<string, unknown>])[] = [
-    ["reorder", { uplinks, reorder: {} }],
     ["uplinks.network", { uplinks: [{ name: "a", network: "lab/lte" }] }],
     [
       "uplinks.gateway",

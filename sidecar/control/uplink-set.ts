@@ -12,6 +12,12 @@ import type { UplinkConfig, UplinksConfig } from "./tunnel-config.ts";
 /** The defaults of `spec.fec`, for a set without the block. */
 const FEC_DEFAULTS = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, adaptive: true } as const;
 
+/**
+ * Where the set does not say: what parity makes again comes behind others by nature, and TCP takes that
+ * for loss.
+ */
+const REORDER_MS_FEC = 10;
+
 /** The tunnel's uplinks; undefined when it names none; a list says what is wrong. */
 export function uplinksOf(
   tunnel: VpnTunnel,
@@ -57,6 +63,7 @@ function configOf({ spec }: UplinkSet): UplinksConfig {
     copies: spec.duplicate?.copies ?? uplinks.length,
     ...(classes === undefined ? {} : { classes: classes.map(dscpOf) }),
     ...(spec.policy === "Fec" ? { parity: { ...block, isAdaptive } } : {}),
+    reorderMs: spec.reorder?.maxDelayMs ?? (spec.policy === "Fec" ? REORDER_MS_FEC : 0),
     probe,
     uplinks,
   };
@@ -70,7 +77,6 @@ function refused({ metadata, spec }: UplinkSet): string[] {
       "policy",
       "Fec needs a processor with AVX2, which this machine has not: use Duplicate or Failover",
     ],
-    [spec.reorder !== undefined, "reorder", "reordering is not supported yet: remove it"],
     [
       spec.uplinks.some((uplink) => uplink.network !== undefined),
       "uplinks.network",

@@ -50,6 +50,8 @@ export class DataSession {
   /** The policy was changed under this session. */
   hasChangedPlan = false;
   hasSaidNoRoom = false;
+  /** How long a TCP segment waits for those before it, at most; 0: frames are handed on as they come. */
+  reorderMs = 0;
   /** Probe interval of the dialling end, as its probes say; 0 before the first. */
   probeIntervalMs = 0;
   /** 1 for the key ids whose packets carry epochs. */

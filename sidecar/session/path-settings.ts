@@ -49,6 +49,8 @@ export interface ProbingSettings extends ProbeSettings {
   readonly parity?: ParitySettings;
   /** Share of each path, with policy Balance; absent: 1 each. */
   readonly weights?: readonly number[];
+  /** How long a TCP segment waits for those before it, at either end; absent or 0: not at all. */
+  readonly reorderMs?: number;
   /** Bit n: frames of DSCP n are copied, with policy Duplicate; absent: everything is. */
   readonly classes?: CopiedClasses;
 }

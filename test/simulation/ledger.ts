@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import type { Sealed } from "./network.ts";
-import { FRAME_MARK } from "./stand-in-lane.ts";
+import { FRAME_MARK, frameNumber, TCP_HEADERS_BYTES } from "./stand-in-lane.ts";
 
 /** Everybody. */
 export const EVERYBODY = -1;
@@ -13,12 +13,20 @@ const HEADER_BYTES = 14;
 const MARK_BYTES = 8;
 /** Of no protocol that a switch looks into. */
 const ETHER_TYPE = 0x7800;
+const IPV4 = 0x0800;
+/** One frame in so many is a segment of its sender's stream. */
+const TCP_EVERY = 2;
+/** Streams begin near the wrap of their sequence numbers. */
+const FIRST_SEQUENCE = 2 ** 32 - 5000;
+const ACK = 0x10;
 
 /** A frame as it was sent. */
 export interface SentFrame {
   readonly origin: number;
   /** Number of a sidecar, or EVERYBODY. */
   readonly target: number;
+  /** It may wait for those before it. */
+  readonly isTcp: boolean;
   readonly bytes: Uint8Array;
 }
 
@@ -34,6 +42,8 @@ export class Ledger {
   /** Sidecar times 2^32 and frame. */
   readonly #delivered = new Set<number>();
   readonly #windows = new Map<string, NaiveWindow>();
+  /** What comes next in the stream from one to another. */
+  readonly #sequences = new Map<string, number>();
   #next = 1;
 
   get sentCount(): number {
@@ -52,16 +62,37 @@ export class Ledger {
   create(origin: number, target: number, payloadBytes: number): Uint8Array {
     const number = this.#next;
     this.#next += 1;
-    const bytes = new Uint8Array(HEADER_BYTES + MARK_BYTES + payloadBytes);
+    const isTcp = number % TCP_EVERY === 0;
+    const headerBytes = isTcp ? TCP_HEADERS_BYTES : HEADER_BYTES;
+    const bytes = new Uint8Array(headerBytes + MARK_BYTES + payloadBytes);
     bytes.set(target === EVERYBODY ? [255, 255, 255, 255, 255, 255] : macOf(target), 0);
     bytes.set(macOf(origin), 6);
     const view = new DataView(bytes.buffer);
-    view.setUint16(12, ETHER_TYPE);
-    view.setInt32(HEADER_BYTES, FRAME_MARK);
-    view.setInt32(HEADER_BYTES + 4, number);
-    for (let at = HEADER_BYTES + MARK_BYTES; at < bytes.length; at++) bytes[at] = number + at;
-    this.#frames.set(number, { origin, target, bytes });
+    view.setUint16(12, isTcp ? IPV4 : ETHER_TYPE);
+    view.setInt32(headerBytes, FRAME_MARK);
+    view.setInt32(headerBytes + 4, number);
+    for (let at = headerBytes + MARK_BYTES; at < bytes.length; at++) bytes[at] = number + at;
+    if (isTcp) this.#writeHeaders(view, { origin, target }, MARK_BYTES + payloadBytes);
+    this.#frames.set(number, { origin, target, isTcp, bytes });
     return bytes;
+  }
+
+  #writeHeaders(
+    view: DataView,
+    ends: { readonly origin: number; readonly target: number },
+    payloadBytes: number,
+  ): void {
+    const stream = `${ends.origin} ${ends.target}`;
+    const sequence = this.#sequences.get(stream) ?? FIRST_SEQUENCE;
+    this.#sequences.set(stream, sequence + payloadBytes);
+    view.setUint8(14, 0x45);
+    view.setUint16(16, view.byteLength - HEADER_BYTES);
+    view.setUint8(23, 6);
+    view.setInt32(26, ends.origin);
+    view.setInt32(30, ends.target);
+    view.setUint32(38, sequence % 2 ** 32);
+    view.setUint8(46, 0x50);
+    view.setUint8(47, ACK);
   }
 
   frame(number: number): SentFrame | undefined {
@@ -74,13 +105,11 @@ export class Ledger {
 
   /** A frame came out of a tap. */
   deliver(sidecar: number, bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const isOurs = bytes.length >= HEADER_BYTES + MARK_BYTES;
-    if (!isOurs || view.getInt32(HEADER_BYTES) !== FRAME_MARK) {
+    const number = frameNumber(bytes);
+    if (number < 0) {
       assert(isOwnFrame(bytes), `sidecar ${sidecar}: something came out that nobody sent`);
       return;
     }
-    const number = view.getInt32(HEADER_BYTES + 4);
     const frame = this.#frames.get(number);
     assert(frame !== undefined, `sidecar ${sidecar}: frame ${number} was never sent`);
     assert(Buffer.from(bytes).equals(frame.bytes), `frame ${number} came out as it was sent`);

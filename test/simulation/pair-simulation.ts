@@ -91,7 +91,7 @@ export class PairSimulation {
       ...{ ...common, name: "box-1" },
       role: { kind: "dial", remotes: [{ host, port: PORT, protocol: "Udp" }], order: "Random" },
       uplinks: {
-        ...{ policy, copies: delaysMs.length, probe: PROBE },
+        ...{ policy, copies: delaysMs.length, reorderMs: 0, probe: PROBE },
         uplinks: box.uplinks.map(({ name }, at) => ({ name, interface: name, priority: at + 1 })),
       },
     });

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import type { TunnelConfig, UplinksConfig } from "../../sidecar/control/tunnel-config.ts";
+import { HELD_SEGMENTS_MAX } from "../../sidecar/limits.ts";
 import { PROBE_BYTES } from "../../sidecar/wire/probe.ts";
 import { standInTls } from "../support/stand-in-tls.ts";
 import { EVERYBODY, Ledger } from "./ledger.ts";
@@ -12,7 +13,7 @@ import { Machine } from "./machine.ts";
 import { type Datagram, goodWay, Network, type Uplink } from "./network.ts";
 import { seedCrypto } from "./seeded-crypto.ts";
 import { simulatedConfig } from "./simulated-config.ts";
-import { SimulatedSidecar, type World } from "./simulated-sidecar.ts";
+import { REORDER_MS_MAX, SimulatedSidecar, type World } from "./simulated-sidecar.ts";
 import { Chance, Timeline } from "./timeline.ts";
 import { Troubles } from "./troubles.ts";
 
@@ -214,6 +215,7 @@ export class PlanesSimulation {
       policy,
       ...(policy === "Fec" ? { parity: block } : {}),
       copies: chance.between(1, machine.uplinks.length),
+      reorderMs: chance.pick([0, 1, 10, REORDER_MS_MAX]),
       probe: {
         intervalMs: chance.pick([20, 50, 100]),
         downAfter: 4,
@@ -324,6 +326,7 @@ export class PlanesSimulation {
     const clients = this.#machines.length - 1;
     for (const sidecar of this.#sidecars) {
       const { plane } = sidecar.loop;
+      assert(plane.order.table.heldCount < HELD_SEGMENTS_MAX, "places for segments are left");
       const counters = sidecar.counters();
       assert(plane.sessions.count <= (sidecar.number === GATEWAY ? clients : 1), "no old sessions");
       assert(plane.known.size <= 2 * clients, "no old session ids");

@@ -279,15 +279,20 @@ function seal(key: Key, header: Header, text: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** First bytes of a simulation's own frames, behind the Ethernet header, and then their number. */
+/** First bytes of a simulation's own frames, behind their headers, and then their number. */
 export const FRAME_MARK = 0x5e1f_4a3c;
-const MARK_OFFSET = 14;
+const ETHERNET_BYTES = 14;
+/** Of those that are TCP segments. */
+export const TCP_HEADERS_BYTES: number = ETHERNET_BYTES + 20 + 20;
+const IPV4 = 0x0800;
 
 /** The number of one of our frames; -1 for any other text. */
-function frameNumber(text: Uint8Array): number {
-  if (text.length < MARK_OFFSET + 8) return -1;
+export function frameNumber(text: Uint8Array): number {
   const view = new DataView(text.buffer, text.byteOffset, text.length);
-  return view.getInt32(MARK_OFFSET) === FRAME_MARK ? view.getInt32(MARK_OFFSET + 4) : -1;
+  const isTcp = text.length >= ETHERNET_BYTES && view.getUint16(ETHERNET_BYTES - 2) === IPV4;
+  const at = isTcp ? TCP_HEADERS_BYTES : ETHERNET_BYTES;
+  if (text.length < at + 8) return -1;
+  return view.getInt32(at) === FRAME_MARK ? view.getInt32(at + 4) : -1;
 }
 
 /** A checksum of bytes (FNV-1a and a finish); every byte and the seed count. */

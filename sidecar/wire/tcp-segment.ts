@@ -1,0 +1,145 @@
+/**
+ * What putting TCP in order needs of a frame or packet: whose it is, its sequence number, how much it
+ * carries. One invariant: any bytes may come in; a reader says yes only to a whole segment with payload
+ * whose headers hold together, and then every field is set. RFC 9293, 3.1; IPv6 headers: RFC 8200, 4.
+ */
+
+import * as ethernet from "./ethernet.ts";
+
+/** Two stacked VLAN tags (802.1ad) are looked behind. */
+const VLAN_TAGS_MAX = 2;
+const IPV4_HEADER_BYTES_MIN = 20;
+const IPV6_HEADER_BYTES = 40;
+/** More fragments bit and fragment offset. */
+const IPV4_FRAGMENT_MASK = 0x3fff;
+const IPV6_HOP_BY_HOP = 0;
+const IPV6_ROUTING = 43;
+const IPV6_DESTINATION = 60;
+const IPV6_EXTENSIONS_MAX = 4;
+const TCP = 6;
+const TCP_HEADER_BYTES_MIN = 20;
+const TCP_SEQUENCE = 4;
+const TCP_DATA_OFFSET = 12;
+const TCP_FLAGS = 13;
+const FLAG_SYN = 0x02;
+/** FIN, SYN and RST: the stream begins or ends. */
+const BOUNDARY_FLAGS = 0x07;
+/** An odd number with bits all over (the golden ratio's), and what spreads its product. */
+const MULTIPLIER = 0x9e3779b1 | 0;
+
+/** Words that name a flow: VLAN ids and IP version, ports, source, target; IPv4 leaves the last six 0. */
+export const FLOW_WORDS = 10;
+const FlowWord = { version: 0, ports: 1, source: 2 } as const;
+
+/** One segment, read again and again into the same object. */
+export class TcpSegment {
+  /** Whose it is: one direction of one connection. */
+  readonly flow: Int32Array = new Int32Array(FLOW_WORDS);
+  /** Of `flow`, signed 32 bits. */
+  hash = 0;
+  /** Sequence number of its first byte, signed. */
+  sequence = 0;
+  payloadBytes = 0;
+  /** It begins or ends its stream. */
+  isBoundary = false;
+  /** Of those, the one that begins it. */
+  isFirst = false;
+
+  /** Reads an Ethernet frame; whether there is a segment in it. */
+  readFrame(view: DataView, start: number, limit: number): boolean {
+    // HOT PATH
+    if (!ethernet.isFrame(start, limit)) return false;
+    let type = ethernet.headerType(view, start);
+    let at = start + ethernet.ETHERNET_HEADER_BYTES;
+    let vlans = 0;
+    for (let tags = 0; tags < VLAN_TAGS_MAX && ethernet.isTagType(type); tags++) {
+      if (limit - at < ethernet.VLAN_TAG_BYTES) return false;
+      vlans = (vlans << 12) | (view.getUint16(at) & 0xfff);
+      type = view.getUint16(at + 2);
+      at += ethernet.VLAN_TAG_BYTES;
+    }
+    if (type === ethernet.EtherType.ipv4) return this.#readIpv4(view, at, limit, vlans);
+    if (type === ethernet.EtherType.ipv6) return this.#readIpv6(view, at, limit, vlans);
+    return false;
+  }
+
+  /** The same for an IP packet that has no frame around it. */
+  readPacket(view: DataView, start: number, limit: number): boolean {
+    // HOT PATH
+    if (limit <= start) return false;
+    const version = view.getUint8(start) >>> 4;
+    if (version === 4) return this.#readIpv4(view, start, limit, 0);
+    if (version === 6) return this.#readIpv6(view, start, limit, 0);
+    return false;
+  }
+
+  #readIpv4(view: DataView, start: number, limit: number, vlans: number): boolean {
+    // HOT PATH
+    if (limit - start < IPV4_HEADER_BYTES_MIN + TCP_HEADER_BYTES_MIN) return false;
+    const first = view.getUint8(start);
+    if (first >>> 4 !== 4 || view.getUint8(start + 9) !== TCP) return false;
+    if ((view.getUint16(start + 6) & IPV4_FRAGMENT_MASK) !== 0) return false;
+    const headerBytes = (first & 15) * 4;
+    // Ethernet pads short frames: what counts is the length in the IP header.
+    const totalBytes = view.getUint16(start + 2);
+    if (headerBytes < IPV4_HEADER_BYTES_MIN || start + totalBytes > limit) return false;
+    if (!this.#readTcp(view, start + headerBytes, start + totalBytes)) return false;
+    const { flow } = this;
+    flow[FlowWord.version] = (vlans << 4) | 4;
+    flow[FlowWord.ports] = view.getInt32(start + headerBytes);
+    flow[FlowWord.source] = view.getInt32(start + 12);
+    flow[FlowWord.source + 1] = view.getInt32(start + 16);
+    for (let word = FlowWord.source + 2; word < FLOW_WORDS; word++) flow[word] = 0;
+    this.hash = 0;
+    for (let word = 0; word < FlowWord.source + 2; word++) this.#mix(flow[word] as number);
+    return true;
+  }
+
+  #readIpv6(view: DataView, start: number, limit: number, vlans: number): boolean {
+    // HOT PATH
+    if (limit - start < IPV6_HEADER_BYTES || view.getUint8(start) >>> 4 !== 6) return false;
+    const packetLimit = start + IPV6_HEADER_BYTES + view.getUint16(start + 4);
+    if (packetLimit > limit) return false;
+    let next = view.getUint8(start + 6);
+    let at = start + IPV6_HEADER_BYTES;
+    for (let count = 0; next !== TCP; count++) {
+      // Fragments end here too: their header is none of these.
+      const isPassed =
+        next === IPV6_HOP_BY_HOP || next === IPV6_ROUTING || next === IPV6_DESTINATION;
+      if (!isPassed || count === IPV6_EXTENSIONS_MAX || packetLimit - at < 8) return false;
+      next = view.getUint8(at);
+      at += (view.getUint8(at + 1) + 1) * 8;
+    }
+    if (!this.#readTcp(view, at, packetLimit)) return false;
+    const { flow } = this;
+    flow[FlowWord.version] = (vlans << 4) | 6;
+    flow[FlowWord.ports] = view.getInt32(at);
+    for (let word = 0; word < 8; word++) {
+      flow[FlowWord.source + word] = view.getInt32(start + 8 + word * 4);
+    }
+    this.hash = 0;
+    for (let word = 0; word < FLOW_WORDS; word++) this.#mix(flow[word] as number);
+    return true;
+  }
+
+  /** Begins and ends of streams are told even without payload; bare acknowledgements are not. */
+  #readTcp(view: DataView, start: number, limit: number): boolean {
+    // HOT PATH
+    if (limit - start < TCP_HEADER_BYTES_MIN) return false;
+    const headerBytes = (view.getUint8(start + TCP_DATA_OFFSET) >>> 4) * 4;
+    const payloadBytes = limit - start - headerBytes;
+    if (headerBytes < TCP_HEADER_BYTES_MIN || payloadBytes < 0) return false;
+    const flags = view.getUint8(start + TCP_FLAGS) & BOUNDARY_FLAGS;
+    this.isBoundary = flags !== 0;
+    this.isFirst = flags === FLAG_SYN;
+    this.payloadBytes = payloadBytes;
+    this.sequence = view.getInt32(start + TCP_SEQUENCE);
+    return payloadBytes > 0 || this.isBoundary;
+  }
+
+  #mix(word: number): void {
+    // HOT PATH
+    const product = Math.imul(this.hash ^ word, MULTIPLIER);
+    this.hash = product ^ (product >>> 15);
+  }
+}
