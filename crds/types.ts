@@ -316,7 +316,7 @@ export interface VpnTunnel {
      */
     transport: {
       /**
-       * IP bytes in one inner frame, or Auto.
+       * IP bytes in one inner frame. Auto is 1500 where we listen and the server's where we dial; a routed tunnel then follows what its paths take.
        */
       mtu: number | "Auto";
       /**

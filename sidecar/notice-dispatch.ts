@@ -19,6 +19,8 @@ export interface NoticeTakers {
   readonly end: Listening | Dialling;
   readonly board: Pick<UplinkBoard, "take">;
   readonly segment: (notice: SegmentNotice) => void;
+  /** What the interface of a dialling end that routes can be sent at most; 0: not known. */
+  readonly way: (mtuBytes: number) => void;
   /** The data path cannot go on. */
   readonly failed: (operation: string, errno: number) => void;
 }
@@ -54,6 +56,9 @@ export function dispatchNotice(notice: Notice, takers: NoticeTakers): void {
     case "conflict":
     case "storm":
       takers.segment(notice);
+      return;
+    case "way":
+      takers.way(notice.mtuBytes);
       return;
     case "failed":
       takers.failed(notice.operation, notice.errno);

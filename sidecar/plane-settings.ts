@@ -46,6 +46,8 @@ export function planeSettings(config: TunnelConfig, around: Surroundings): Plane
             isStraight: role.kind === "dial" || link === "TwoPeer",
             isPeerToPeer: routing.isPeerToPeer,
             isProxy: routing.isProxy === true && role.kind === "listen",
+            // Pieces fit every path, and a number is the administrator's word.
+            followsPaths: device.mtu === "Auto" && transport.fragmentBytes === undefined,
             own4: device.address4?.address,
             own6: device.address6?.address,
           },

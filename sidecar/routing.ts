@@ -25,7 +25,7 @@ export function createSwitching(
     const forwarding = new Forwarding({ ...segment.parts, portsMax: PORTS_MAX, counters });
     return { forwarding, router: undefined };
   }
-  const { own4, own6, isStraight, isPeerToPeer } = routing;
+  const { own4, own6, isStraight, isPeerToPeer, followsPaths } = routing;
   const answers = new IcmpAnswers({
     own4: own4 === undefined ? undefined : addressWords(own4),
     own6: own6 === undefined ? undefined : addressWords(own6),
@@ -35,6 +35,7 @@ export function createSwitching(
   const router = new Router({
     isStraight,
     isPeerToPeer,
+    followsPaths,
     portsMax: PORTS_MAX,
     ownersMax: OWNERS_MAX,
     answers,

@@ -1,6 +1,6 @@
 /**
  * How much a path takes: padded probes by sockets that may not cut them, and what follows from the
- * answers for the TCP connections inside. One invariant: a size counts once an authenticated answer as
+ * answers for the TCP connections inside and for routed packets. One invariant: a size counts once an authenticated answer as
  * long as the probe came back; ICMP is never believed.
  *
  * The dialling end asks, the listening end answers and learns what was found from the next probe.
@@ -8,6 +8,7 @@
 
 import { Counter } from "./counters.ts";
 import { DESCRIPTOR_WORDS, PathWord, Verdict, Word } from "./native/layout.ts";
+import { notice } from "./notices.ts";
 import { ownFrameStart, type Plane } from "./plane.ts";
 import { beginOwn, flushOrders } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
@@ -31,7 +32,7 @@ export function sizePaths(plane: Plane, session: DataSession): void {
     const bytes = mtu.next(plane.roomBytes, rttMs, plane.nowMs);
     if (bytes === 0) continue;
     const fields = { path, flags: 0, timeMs: plane.nowMs, intervalMs: 0, clockMs: 0 };
-    const probe = { ...fields, type: ProbeType.size, sequence: bytes, received: mtu.bytes };
+    const probe = { ...fields, type: ProbeType.size, sequence: bytes, received: mtu.settledBytes };
     if (sendSized(plane, session, path, probe) === EMSGSIZE) mtu.refused(bytes, plane.nowMs);
   }
 }
@@ -48,8 +49,26 @@ export function takeSized(plane: Plane, session: DataSession, probe: Probe, leng
   if (plane.isDialling || length > plane.roomBytes) return;
   // What the dialling end has found counts for both directions.
   mtu.bytes = probe.received;
+  mtu.settledBytes = probe.received;
   plane.mtus[session.index * PATHS_MAX + lastPath] = mtu.bytes;
   sendSized(plane, session, lastPath, { ...probe, type: ProbeType.sizeAnswer });
+}
+
+/** Holds packets that a router sends to the session to what every path in use takes. */
+export function holdToPaths(plane: Plane, session: DataSession): void {
+  const { router } = plane;
+  if (router === undefined || !router.followsPaths) return;
+  const { paths } = session;
+  let bytesMax = Infinity;
+  for (let at = 0; at < paths.sendCount; at++) {
+    const { settledBytes } = paths.sizingOf(paths.sendPaths[at] as number).mtu;
+    if (settledBytes > 0) bytesMax = Math.min(bytesMax, settledBytes);
+  }
+  const dataPackets = plane.parity.bySession[session.index]?.shape?.dataPackets ?? 0;
+  const room = dataPackets === 0 ? 0 : parityRoomBytes(dataPackets);
+  const bytes = bytesMax === Infinity ? 0 : bytesMax - room - aroundBytes(plane, session);
+  const isChanged = router.setWay(session.index, bytes);
+  if (isChanged && plane.isDialling) notice(plane, { kind: "way", mtuBytes: bytes });
 }
 
 /** Lets TCP inside fill what every path in use takes, and with parity leaves room for that. */

@@ -35,12 +35,11 @@ import { Device } from "./tap/device.ts";
 import { MainTimer, TimerTable } from "./timer-table.ts";
 import { tlsEnginesOf } from "./tls-engines.ts";
 import { TunnelError } from "./tunnel-error.ts";
+import { MTU_BYTES_DEFAULT, TunnelMtu } from "./tunnel-mtu.ts";
 import { TunnelRoutes } from "./tunnel-routes.ts";
 import { openSockets } from "./uplink/open-socket.ts";
 import { UplinkBoard } from "./uplink-board.ts";
 
-/** Inner MTU when nothing says otherwise: what the LANs at both ends have. */
-const MTU_BYTES_DEFAULT = 1500;
 /** How long a clean stop waits for the goodbye to leave. */
 const GOODBYE_MS = 150;
 /** Calls back for lingering sessions and the like: behind the sessions' own timers. */
@@ -75,7 +74,7 @@ export class Tunnel {
   readonly #undo: (() => void | Promise<void>)[] = [];
   readonly #lingering = new Map<number, () => void>();
   readonly #board: UplinkBoard;
-  #mtuBytes: number;
+  readonly #mtu: TunnelMtu;
   #createTls: TlsEngineFactory;
   #nextLinger = 0;
   #failure: TunnelError | undefined;
@@ -89,10 +88,11 @@ export class Tunnel {
     this.#context = context;
     this.#createTls = tlsEnginesOf(config.security, context.clock);
     this.#board = new UplinkBoard(config.uplinks, this.log);
-    this.#mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
+    const mtuBytes = config.device.mtu === "Auto" ? MTU_BYTES_DEFAULT : config.device.mtu;
     try {
       const sockets = config.uplinks === undefined ? this.#openSockets() : [];
-      this.#device = Device.open(deviceAtOpening(config), this.name, this.#mtuBytes);
+      this.#device = Device.open(deviceAtOpening(config), this.name, mtuBytes);
+      this.#mtu = new TunnelMtu(mtuBytes, this.#device, this.log);
       this.#undo.push(() => this.#device.close());
       this.#timer = this.#createTimer(context.clock);
       this.#plane = this.#startPlane(sockets);
@@ -171,7 +171,7 @@ export class Tunnel {
       ...(problem === undefined ? {} : { problem }),
       interface: this.#device.name,
       segmentInterface: this.#device.segmentName,
-      mtuBytes: this.#mtuBytes,
+      mtuBytes: this.#mtu.bytes,
       uplinks: this.#board.uplinks(),
       peers,
       ...this.#segment.status(names, nowMs),
@@ -215,7 +215,7 @@ export class Tunnel {
     });
     const plane = new PlaneLink(
       planeSettings(this.#config, {
-        mtuBytes: this.#mtuBytes,
+        mtuBytes: this.#mtu.bytes,
         clockOrigin: this.#context.clock.origin,
         controlHandle: control.handle,
         tapHandle: this.#device.handle,
@@ -261,7 +261,7 @@ export class Tunnel {
       const limitedLog = new LimitedLog(this.log, monotonicMs);
       const cookieSecret = randomBytes(32);
       const findWrap = createWrapFinder(security.wrap);
-      const mtuBytes = this.#mtuBytes;
+      const mtuBytes = this.#mtu.bytes;
       const { book: routes } = this.#routes;
       const logins = loginsOf(security.login, { context, limitedLog });
       const own = { cookieSecret, findWrap, limitedLog, logins };
@@ -279,7 +279,10 @@ export class Tunnel {
       keepsTrying: this.#context.keepsTrying,
       uplinks: () => this.#board.usable(),
       policyNote: (peer) => this.#board.policyNote(peer),
-      established: (agreement) => this.#takePushed(agreement),
+      established: (agreement) => {
+        this.#mtu.follow(0);
+        this.#takePushed(agreement);
+      },
       updated: (agreement) => this.#takePushed(agreement),
       lost: () => undefined,
       failed: (error) => this.#fail(error),
@@ -291,9 +294,8 @@ export class Tunnel {
     const { device } = this.#config;
     const mtuBytes = agreement.remoteMtuBytes;
     try {
-      if (device.mtu === "Auto" && mtuBytes !== undefined && mtuBytes !== this.#mtuBytes) {
-        this.#mtuBytes = Math.min(mtuBytes, MTU_BYTES_AUTO_MAX);
-        this.#device.setMtu(this.#mtuBytes);
+      if (device.mtu === "Auto" && mtuBytes !== undefined) {
+        this.#mtu.agree(Math.min(mtuBytes, MTU_BYTES_AUTO_MAX));
       }
       this.#addresses.established(agreement);
       const { session } = this.#end as Dialling;
@@ -317,6 +319,7 @@ export class Tunnel {
         if (told.kind === "addressConflict") this.#addresses.conflict(told);
         this.#segment.take(told, this.names());
       },
+      way: (mtuBytes) => this.#mtu.follow(mtuBytes),
       failed: (operation, errno) => {
         const why = `the data path failed: ${operation}: ${getSystemErrorName(-errno)}`;
         this.#fail(new TunnelError("internal", why));

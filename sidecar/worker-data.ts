@@ -23,6 +23,8 @@ export interface RoutingSettings {
   readonly isPeerToPeer: boolean;
   /** Groups are forwarded to those who joined them. */
   readonly isProxy: boolean;
+  /** Packets are held to what the paths in use take. */
+  readonly followsPaths: boolean;
   /** Our own addresses, which answer for the router; absent: that family is not answered. */
   readonly own4: string | undefined;
   readonly own6: string | undefined;

@@ -48,7 +48,7 @@ import { sendControl } from "./send-plain.ts";
 import { DataSession } from "./session/data-session.ts";
 import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
-import { clampToPaths, sizePaths } from "./sizing.ts";
+import { clampToPaths, holdToPaths, sizePaths } from "./sizing.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
 import { TimerTable } from "./timer-table.ts";
@@ -272,6 +272,7 @@ export class WorkerLoop {
       if (session.needsNewKeyStill()) changeKey(plane, session);
       if (plane.isDialling) clampToPaths(plane, session);
       expectSkew(session);
+      holdToPaths(plane, session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;

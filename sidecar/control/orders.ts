@@ -181,6 +181,8 @@ export type Notice =
       readonly port: number;
       readonly address: readonly number[];
     }
+  /** The longest packet that a dialling end's paths take from now on, where it routes; 0: not known. */
+  | { readonly kind: "way"; readonly mtuBytes: number }
   | { readonly kind: "failed"; readonly operation: string; readonly errno: number }
   /** How every uplink is, and why it is told now. */
   | {

@@ -48,8 +48,12 @@ test("what a path takes is found to the byte, and never more than that is said",
       for (let step = 0; step < 100; step++) {
         run.run(200);
         assert(run.search.bytes <= takes);
+        // What is told to others is never a size on the way there.
+        const { settledBytes } = run.search;
+        assert(settledBytes === 0 || settledBytes === Math.min(takes, MAX), `${settledBytes}`);
       }
       assert.equal(run.search.bytes, Math.min(takes, MAX));
+      assert.equal(run.search.settledBytes, run.search.bytes);
       assert(run.search.isExact);
     }),
   );
@@ -75,13 +79,19 @@ test("a path that takes less from now on is found out by unanswered probes, one 
   run.run(20_000);
   assert.equal(run.search.bytes, 1472);
   run.takes = 1400;
-  run.run(40_000);
+  const settled = new Set<number>();
+  for (let step = 0; step < 400; step++) {
+    run.run(100);
+    settled.add(run.search.settledBytes);
+  }
   assert.equal(run.search.bytes, 1400);
+  assert.deepEqual([...settled], [1472, 0, 1400]);
   run.takes = 1500;
   run.run(60_000);
   assert.equal(run.search.bytes, 1400, "nobody asked for more yet");
   run.run(600_000);
   assert.equal(run.search.bytes, 1500);
+  assert.equal(run.search.settledBytes, 1500);
 });
 
 test("the own kernel's word spares the waiting, and a settled path is asked once in ten seconds", () => {

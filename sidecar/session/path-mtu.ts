@@ -19,6 +19,8 @@ const SIZE_MIN = 500;
 export class PathMtu {
   /** The largest payload that is known to cross; 0: none yet. */
   bytes = 0;
+  /** The same as it was last exact: what a search under way has not changed yet; 0: not known. */
+  settledBytes = 0;
   /** The smallest that is known not to. */
   #tooBig = 0;
   #max = 0;
@@ -27,6 +29,8 @@ export class PathMtu {
   #tries = 0;
   #verifiedMs = 0;
   #raisedMs = 0;
+  /** What the other end was told. */
+  #toldBytes = 0;
 
   /** One byte more does not cross, or is more than is asked for. */
   get isExact(): boolean {
@@ -36,6 +40,8 @@ export class PathMtu {
   /** Forgets everything: the path leaves by another way now. */
   reset(): void {
     this.bytes = 0;
+    this.settledBytes = 0;
+    this.#toldBytes = 0;
     this.#tooBig = 0;
     this.#max = 0;
     this.#asked = 0;
@@ -63,6 +69,7 @@ export class PathMtu {
       this.bytes = bytes;
       this.#verifiedMs = nowMs;
       if (this.#tooBig <= bytes) this.#tooBig = this.#max + 1;
+      if (this.isExact) this.settledBytes = bytes;
     }
     if (bytes >= this.#asked) this.#settle();
   }
@@ -76,6 +83,7 @@ export class PathMtu {
     this.#max = bytesMax;
     this.#tooBig = bytesMax + 1;
     this.bytes = Math.min(this.bytes, bytesMax);
+    this.settledBytes = Math.min(this.settledBytes, bytesMax);
     this.#raisedMs = nowMs;
     this.#settle();
   }
@@ -88,7 +96,12 @@ export class PathMtu {
   /** What crossed until now does not any more: the search begins below it. */
   #fail(bytes: number, nowMs: number): void {
     this.#tooBig = Math.min(this.#tooBig, bytes);
-    if (this.bytes >= this.#tooBig) this.bytes = 0;
+    if (this.bytes >= this.#tooBig) {
+      this.bytes = 0;
+      this.#toldBytes = 0;
+    }
+    if (this.settledBytes >= this.#tooBig) this.settledBytes = 0;
+    if (this.isExact) this.settledBytes = this.bytes;
     if (this.#tooBig <= SIZE_MIN) {
       // Nothing crosses: the path is dead or wants other means; all of it again in a while.
       this.#tooBig = this.#max + 1;
@@ -104,7 +117,10 @@ export class PathMtu {
       this.#tooBig = this.#max + 1;
     }
     if (this.isExact) {
-      return ((nowMs - this.#verifiedMs) | 0) >= VERIFY_MS ? this.bytes : 0;
+      // At once when it has been found: the other end learns it by the same probe.
+      const isNews = this.#toldBytes !== this.bytes;
+      this.#toldBytes = this.bytes;
+      return isNews || ((nowMs - this.#verifiedMs) | 0) >= VERIFY_MS ? this.bytes : 0;
     }
     // All of it first, as most paths take it; then halves.
     if (this.#tooBig > this.#max) return this.#max;

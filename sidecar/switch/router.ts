@@ -7,6 +7,9 @@
  * hear why a packet did not go on. What is for this host or the networks behind it goes to its
  * kernel as it came: that is the router there. Between two peers it is a wire, without any table.
  * Groups are forwarded where a proxy keeps their memberships (RFC 4605), and else not at all.
+ *
+ * A packet that must not be cut and is longer than its peer or the way there takes is answered with what
+ * they take (RFC 1191, RFC 8201), between two peers as well; IPv6 is never told less than its minimum.
  */
 
 import assert from "node:assert/strict";
@@ -24,10 +27,14 @@ export const OWNER_HERE = 0;
 const REFUSED = -1;
 const IPV4_HEADER_BYTES_MIN = 20;
 const IPV6_HEADER_BYTES = 40;
+/** What every link of IPv6 takes (RFC 8200, 5): below it the way underneath has to cut. */
+const IPV6_MTU_BYTES_MIN = 1280;
 const DO_NOT_FRAGMENT = 0x4000;
 /** The first four bits of IPv4 groups, and the first byte of IPv6 ones. */
 const GROUP4 = 14;
 const GROUP6 = 0xff;
+/** No packet is longer. */
+const ANYTHING = 0x7fff_ffff;
 const PROTOCOL_IGMP = 2;
 
 export interface RouterOptions {
@@ -39,6 +46,8 @@ export interface RouterOptions {
   /** Numbers of owners: 0 is this host, n a peer. */
   readonly ownersMax: number;
   readonly answers: IcmpAnswers;
+  /** Packets are held to what the paths in use take; else longer ones are cut underneath. */
+  readonly followsPaths?: boolean;
   /** Absent: groups go nowhere. */
   readonly groups?: GroupProxy;
   readonly counters: Pick<Counters, "add">;
@@ -49,6 +58,7 @@ export class Router implements Switching {
   readonly targets: Int32Array;
   readonly answers: IcmpAnswers;
   readonly groups: GroupProxy | undefined;
+  readonly followsPaths: boolean;
   nowMs = 0;
 
   readonly #isStraight: boolean;
@@ -57,8 +67,12 @@ export class Router implements Switching {
   /** The live port of each owner, or NO_PORT; and the owner of each port, or NOBODY. */
   readonly #ports: Int32Array;
   readonly #owners: Int32Array;
-  /** What each port's peer takes, bytes; 0: not known, anything. */
-  readonly #mtuBytes: Int32Array;
+  /** What each port's peer takes, and the way there, bytes; 0: not known, anything. */
+  readonly #peerBytes: Int32Array;
+  readonly #wayBytes: Int32Array;
+  /** What follows for packets of each family. */
+  readonly #mtu4: Int32Array;
+  readonly #mtu6: Int32Array;
   readonly #packet = { start: 0, limit: 0 };
   readonly #about: { problem: IcmpProblem; mtuBytes: number };
   readonly #to = { port: NO_PORT, nowMs: 0 };
@@ -70,6 +84,7 @@ export class Router implements Switching {
     this.targets = new Int32Array(options.portsMax);
     this.answers = options.answers;
     this.groups = options.groups;
+    this.followsPaths = options.followsPaths === true;
     this.#isStraight = options.isStraight;
     this.#isPeerToPeer = options.isPeerToPeer;
     this.#counters = options.counters;
@@ -77,7 +92,10 @@ export class Router implements Switching {
     this.#ports[OWNER_HERE] = TAP_PORT;
     this.#owners = new Int32Array(options.portsMax).fill(NOBODY);
     this.#owners[TAP_PORT] = OWNER_HERE;
-    this.#mtuBytes = new Int32Array(options.portsMax);
+    this.#peerBytes = new Int32Array(options.portsMax);
+    this.#wayBytes = new Int32Array(options.portsMax);
+    this.#mtu4 = new Int32Array(options.portsMax).fill(ANYTHING);
+    this.#mtu6 = new Int32Array(options.portsMax).fill(ANYTHING);
     this.#about = { problem: IcmpProblem.noRoute, mtuBytes: 0 };
   }
 
@@ -95,7 +113,9 @@ export class Router implements Switching {
     const owner = this.#owners[port] as number;
     this.groups?.portClosed(port, this.nowMs);
     this.#owners[port] = NOBODY;
-    this.#mtuBytes[port] = 0;
+    this.#peerBytes[port] = 0;
+    this.#wayBytes[port] = 0;
+    this.#limit(port);
     if (owner !== NOBODY && this.#ports[owner] === port) this.#ports[owner] = NO_PORT;
   }
 
@@ -104,7 +124,23 @@ export class Router implements Switching {
     assert(owner > OWNER_HERE && owner < this.#ports.length, "a peer's number");
     this.#owners[port] = owner;
     this.#ports[owner] = port;
-    this.#mtuBytes[port] = mtuBytes;
+    this.#peerBytes[port] = mtuBytes;
+    this.#limit(port);
+  }
+
+  /** The longest packet that the paths to a port's peer take now; 0: not known, anything. Whether it is new. */
+  setWay(port: number, mtuBytes: number): boolean {
+    if (this.#wayBytes[port] === mtuBytes) return false;
+    this.#wayBytes[port] = mtuBytes;
+    this.#limit(port);
+    return true;
+  }
+
+  #limit(port: number): void {
+    const peer = this.#peerBytes[port] || ANYTHING;
+    const way = this.#wayBytes[port] || ANYTHING;
+    this.#mtu4[port] = Math.min(peer, way);
+    this.#mtu6[port] = Math.min(peer, Math.max(way, IPV6_MTU_BYTES_MIN));
   }
 
   /** Writes the ports of all peers that have an owner to `targets`; returns how many. */
@@ -125,7 +161,7 @@ export class Router implements Switching {
 
   decide(view: DataView, start: number, limit: number, source: number): number {
     // HOT PATH
-    if (this.#isStraight) return this.#across(source);
+    if (this.#isStraight) return this.#across(view, start, limit, source);
     if (limit - start < IPV4_HEADER_BYTES_MIN) return this.#refuse(Counter.routerMalformed);
     const version = view.getUint8(start) >>> 4;
     if (version === 4) return this.#route4(view, start, limit, source);
@@ -137,12 +173,26 @@ export class Router implements Switching {
     // Nothing here grows old.
   }
 
-  #across(source: number): number {
+  #across(view: DataView, start: number, limit: number, source: number): number {
     // HOT PATH
     const target = source === TAP_PORT ? this.#otherPort : TAP_PORT;
     if (target === NO_PORT) return this.#refuse(Counter.routerPeerAbsent);
+    if (limit - start > (this.#mtu4[target] as number)) {
+      this.#packet.start = start;
+      this.#packet.limit = limit;
+      if (!this.#goesAcross(view, target, source)) return REFUSED;
+    }
     this.targets[0] = target;
     return 1;
+  }
+
+  /** Whether a packet longer than the way takes IPv4 packets goes there all the same. */
+  #goesAcross(view: DataView, target: number, source: number): boolean {
+    const { start, limit } = this.#packet;
+    const version = view.getUint8(start) >>> 4;
+    if (version === 6) return this.#fits(view, limit - start, target, source);
+    const mayCut = (view.getUint16(start + 6) & DO_NOT_FRAGMENT) === 0;
+    return version !== 4 || mayCut || this.#fits(view, limit - start, target, source);
   }
 
   #route4(view: DataView, start: number, limit: number, source: number): number {
@@ -243,8 +293,8 @@ export class Router implements Switching {
       const port = groups.ports[place] as number;
       if (port === source || this.#owners[port] === NOBODY) continue;
       const isPeer = port !== TAP_PORT;
-      const mtuBytes = this.#mtuBytes[port] as number;
-      const isTooBig = !mayCut && mtuBytes > 0 && bytes > mtuBytes;
+      const mtuBytes = (isIpv4 ? this.#mtu4[port] : this.#mtu6[port]) as number;
+      const isTooBig = !mayCut && bytes > mtuBytes;
       if (isPeer && source !== TAP_PORT && !this.#isPeerToPeer) {
         why = Counter.routerPeerToPeerRefused;
       } else if (isPeer && !hasHops) why = Counter.routerHopLimit;
@@ -287,8 +337,9 @@ export class Router implements Switching {
 
   #fits(view: DataView, bytes: number, target: number, source: number): boolean {
     // HOT PATH
-    const mtuBytes = this.#mtuBytes[target] as number;
-    if (mtuBytes === 0 || bytes <= mtuBytes) return true;
+    const isIpv4 = view.getUint8(this.#packet.start) >>> 4 === 4;
+    const mtuBytes = (isIpv4 ? this.#mtu4[target] : this.#mtu6[target]) as number;
+    if (bytes <= mtuBytes) return true;
     this.#about.mtuBytes = mtuBytes;
     this.#tell(view, Counter.routerTooBig, IcmpProblem.tooBig, source);
     return false;

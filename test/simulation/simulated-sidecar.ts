@@ -380,6 +380,7 @@ export class SimulatedSidecar {
       end: this.end,
       board: this.#board,
       segment: () => undefined,
+      way: () => undefined,
       failed: (operation) => assert.fail(`the data path failed: ${operation}`),
     });
   }
