@@ -7,7 +7,12 @@
 import type { Logger } from "pino";
 import { serialForm } from "../authority/revocation.ts";
 import type { LimitedLog } from "./control/limited-log.ts";
-import type { ListenConfig, PeerConfig, TunnelConfig } from "./control/tunnel-config.ts";
+import type {
+  ListenConfig,
+  LoginConfig,
+  PeerConfig,
+  TunnelConfig,
+} from "./control/tunnel-config.ts";
 import { Counter } from "./counters.ts";
 import { HALF_OPEN_MAX, SESSIONS_MAX } from "./limits.ts";
 import type { Logins } from "./logins.ts";
@@ -96,6 +101,17 @@ export class Listening {
       const serial = session.agreement?.serialNumber;
       if (serial !== undefined && session.isUp && serials.has(serialForm(serial))) {
         this.#cutOff(session, "its certificate is revoked");
+      }
+    }
+  }
+
+  /** Takes who may log in from now on; sessions of users that are gone or changed end at once. */
+  setLogin(login: LoginConfig): void {
+    const changed = this.#options.logins?.update(login);
+    for (const session of [...this.#sessions.values()]) {
+      const username = session.agreement?.username;
+      if (username !== undefined && session.isUp && changed?.has(username) === true) {
+        this.#cutOff(session, "its user was removed or has another password");
       }
     }
   }

@@ -99,6 +99,40 @@ test("a token stands for the password, in its own session and in a new one, unti
   assert.match(reasonOf(await bench.check(one, "anna", second.token)), /^SESSION: .*expired/);
 });
 
+test("a changed list says who is gone or changed, and their tokens are worth nothing again", async () => {
+  const bert = { name: "bert", hash: await hashPassword("also") };
+  const bench = new Bench({ users: [...users, bert] });
+  const tokens = new Map<string, string>();
+  for (const [name, password] of [
+    ["anna", "right"],
+    ["bert", "also"],
+  ] as const) {
+    const answer = await bench.check(bench.logins.session(), name, password);
+    assert(answer.ok && answer.token !== undefined);
+    tokens.set(name, answer.token);
+  }
+  const enter = async (name: string, secret = tokens.get(name) ?? ""): Promise<string> =>
+    reasonOf(await bench.check(bench.logins.session(), name, secret));
+  const list = (...entries: LoginConfig["users"] & {}) => ({ users: entries, tokenSeconds: 3600 });
+  assert.deepEqual(bench.logins.update(list(bert, ...users)), new Set(), "another order");
+  assert.equal(await enter("anna"), "in");
+  const renewed = { name: "anna", hash: await hashPassword("right") };
+  assert.deepEqual(bench.logins.update(list(renewed, bert)), new Set(["anna"]), "another salt");
+  assert.match(await enter("anna"), /^SESSION: .*not valid/);
+  assert.equal(await enter("anna", "right"), "in");
+  assert.equal(await enter("bert"), "in");
+  assert.deepEqual(bench.logins.update(list(renewed)), new Set(["bert"]));
+  assert.match(await enter("bert"), /^SESSION: .*not valid/);
+  assert.match(await enter("bert", "also"), /password is wrong/);
+});
+
+test("who is taken from the list while the password is compared is not let in", async () => {
+  const bench = new Bench();
+  const answer = bench.check(bench.logins.session(), "anna", "right");
+  assert.deepEqual(bench.logins.update({ users: [], tokenSeconds: 3600 }), new Set(["anna"]));
+  assert.match(reasonOf(await answer), /password is wrong/);
+});
+
 test("without tokens a token is a wrong password, and none is given", async () => {
   const given = await new Bench().check(new Bench().logins.session(), "anna", "right");
   assert(given.ok && given.token !== undefined);

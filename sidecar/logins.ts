@@ -11,7 +11,7 @@ import type { LimitedLog } from "./control/limited-log.ts";
 import type { LoginConfig } from "./control/tunnel-config.ts";
 import { LOGIN_BURST, LOGIN_EVERY_MS, LOGINS_AT_ONCE_MAX, LOGINS_WAITING_MAX } from "./limits.ts";
 import type { PeerContext } from "./peer-session.ts";
-import { AuthTokens, isAuthToken } from "./session/handshake/auth-token.ts";
+import { AuthTokens, isAuthToken, type TokenOwner } from "./session/handshake/auth-token.ts";
 import type { Login, LoginAnswer, LoginQuestion } from "./session/handshake/login.ts";
 
 /** What logins take from around them. */
@@ -43,9 +43,9 @@ const BROKEN = unavailable("whoever knows the passwords cannot be asked");
 
 /** Everybody's logins of one tunnel. */
 export class Logins {
-  readonly #config: LoginConfig;
   readonly #around: LoginSurroundings;
-  readonly #tokens: AuthTokens;
+  #config: LoginConfig;
+  #tokens: AuthTokens;
   readonly #tries = new Map<string, { left: number; atMs: number }>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
@@ -54,6 +54,16 @@ export class Logins {
     this.#config = config;
     this.#around = around;
     this.#tokens = new AuthTokens(around.secret, config.tokenSeconds);
+  }
+
+  /** Takes another list or verifier; the usernames whose entry is gone or another one. */
+  update(config: LoginConfig): ReadonlySet<string> {
+    const changed = (this.#config.users ?? []).filter(
+      ({ name, hash }) => config.users !== undefined && entryOf(config, name) !== hash,
+    );
+    this.#config = config;
+    this.#tokens = new AuthTokens(this.#around.secret, config.tokenSeconds);
+    return new Set(changed.map(({ name }) => name));
   }
 
   /** The logins of one session: a token of another session is worth nothing in it. */
@@ -68,20 +78,25 @@ export class Logins {
           const verdict = await this.#checkPassword(question);
           return verdict.ok ? this.#withToken(question, nowSeconds) : verdict;
         }
-        const facts = this.#tokens.read(password, question, nowSeconds);
+        const facts = this.#tokens.read(password, this.#ownerOf(question), nowSeconds);
         if (facts === "expired") return TOKEN_EXPIRED;
         if (facts === "invalid" || sessionId?.equals(facts.sessionId) === false) {
           return TOKEN_INVALID;
         }
         sessionId = facts.sessionId;
-        return { ok: true, token: this.#tokens.issue(question, nowSeconds, facts) };
+        const token = this.#tokens.issue(this.#ownerOf(question), nowSeconds, facts);
+        return { ok: true, token };
       },
     };
   }
 
   #withToken(question: LoginQuestion, nowSeconds: number): LoginAnswer {
     if (this.#config.tokenSeconds === 0) return { ok: true };
-    return { ok: true, token: this.#tokens.issue(question, nowSeconds) };
+    return { ok: true, token: this.#tokens.issue(this.#ownerOf(question), nowSeconds) };
+  }
+
+  #ownerOf({ username, commonName }: LoginQuestion): TokenOwner {
+    return { username, commonName, entry: entryOf(this.#config, username) };
   }
 
   async #checkPassword(question: LoginQuestion): Promise<LoginAnswer> {
@@ -120,10 +135,12 @@ export class Logins {
   }
 
   async #ask(question: LoginQuestion, signal: AbortSignal): Promise<LoginAnswer> {
-    const { users, socket } = this.#config;
+    const { socket } = this.#config;
     if (socket !== undefined) return await askSocket(socket, question, signal);
-    const hash = users?.find((user) => user.name === question.username)?.hash;
-    return (await isPassword(question.password, hash)) ? { ok: true } : WRONG;
+    const hash = entryOf(this.#config, question.username);
+    const isRight = await isPassword(question.password, hash);
+    // The list may have changed in the tenth of a second that this takes.
+    return isRight && entryOf(this.#config, question.username) === hash ? { ok: true } : WRONG;
   }
 
   /** Waits for one of the places; false when too many wait already. */
@@ -151,6 +168,10 @@ export class Logins {
     const left = Math.min(LOGIN_BURST, known.left + (nowMs - known.atMs) / LOGIN_EVERY_MS);
     return { left, atMs: nowMs };
   }
+}
+
+function entryOf({ users }: LoginConfig, username: string): string | undefined {
+  return users?.find((user) => user.name === username)?.hash;
 }
 
 /** One line of JSON there, one back: `{"ok":true}` or `{"ok":false,"reason":"…"}`. */

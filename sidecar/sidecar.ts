@@ -123,7 +123,7 @@ export class Sidecar {
     if (!tunnel.update(config)) return false;
     this.#running.set(name, { config, tunnel });
     const what =
-      config.role.kind === "dial" ? "uplinks" : "peers, revocations and segment settings";
+      config.role.kind === "dial" ? "uplinks" : "peers, users, revocations and segment settings";
     this.#log.info({ tunnel: name }, `${what} updated, no frame dropped`);
     return true;
   }
@@ -202,7 +202,9 @@ function isSameButWho(one: TunnelConfig, other: TunnelConfig): boolean {
   if ((one.segment?.snooping === undefined) !== (segment?.snooping === undefined)) return false;
   if ((one.segment === undefined) !== (segment === undefined)) return false;
   const kept = one.segment === undefined ? {} : { segment: one.segment };
-  return isDeepStrictEqual(withoutCrl(one), withoutCrl({ ...other, ...kept, role }));
+  // Whether a password is asked for at all is settled when the tunnel starts.
+  if ((one.security.login === undefined) !== (other.security.login === undefined)) return false;
+  return isDeepStrictEqual(withoutLists(one), withoutLists({ ...other, ...kept, role }));
 }
 
 /** The same dialling tunnel but for what its uplinks are and how they are used. */
@@ -214,7 +216,7 @@ function isSameButUplinks(one: TunnelConfig, other: TunnelConfig): boolean {
   return isDeepStrictEqual(one, { ...other, uplinks });
 }
 
-function withoutCrl(config: TunnelConfig): TunnelConfig {
-  const { crlPem: _, ...security } = config.security;
+function withoutLists(config: TunnelConfig): TunnelConfig {
+  const { crlPem: _crl, login: _login, ...security } = config.security;
   return { ...config, security };
 }

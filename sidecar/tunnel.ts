@@ -127,6 +127,7 @@ export class Tunnel {
     this.#createTls = tlsEnginesOf(config.security, this.#context.clock);
     this.#end.setRevoked(revokedSerials(config.security.crlPem ?? ""));
     this.#end.setPeers(config.role.peers);
+    if (config.security.login !== undefined) this.#end.setLogin(config.security.login);
     this.#routes.peersChanged();
     const { segment } = config;
     if (segment !== undefined) this.#plane.order({ kind: "changeSegment", segment });

@@ -134,9 +134,7 @@ test(
     await using quick = new PingStream(other, "10.20.0.1", 0.002);
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
     ours.signal("SIGHUP");
-    await ours.waitForLog(
-      /"msg":"peers, revocations and segment settings updated, no frame dropped"/,
-    );
+    await ours.waitForLog(/"msg":"peers, users, revocations and segment settings updated"/);
     await using stock = await OpenvpnPeer.start({
       namespace: third,
       folder: scratch.file("third"),
@@ -186,7 +184,7 @@ for (const [what, text] of [
     // The repaired file is taken again.
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
     ours.signal("SIGHUP");
-    await ours.waitForLog(/peers, revocations and segment settings updated, no frame dropped/);
+    await ours.waitForLog(/peers, users, revocations and segment settings updated/);
     await assertFlowing(standing);
   });
 }

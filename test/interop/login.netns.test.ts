@@ -7,7 +7,7 @@ import { makeStaticKey, TestAuthority } from "../support/certificates.ts";
 import { listenDocuments, writeDocuments } from "../support/documents.ts";
 import { type FairleadPeer, printProfile, startFairlead } from "../support/fairlead-peer.ts";
 import { createHosts, PingStream, ping } from "../support/hosts.ts";
-import { Network } from "../support/netns.ts";
+import { type Namespace, Network } from "../support/netns.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
 import { Scratch } from "../support/scratch.ts";
 import { stockClientConfig, stockServerConfig } from "../support/stock-config.ts";
@@ -168,4 +168,55 @@ test("a stock server that wants no certificate knows us by the password alone", 
   await ours.waitUntilUp();
   assert.deepEqual(await ping(client, "10.20.0.1"), { sent: 3, received: 3 });
   await stock.waitForLog(/anna\/192\.0\.2\.2/);
+});
+
+test("a saved list cuts off who is no longer in it and touches nobody else", LONG, async () => {
+  await using network = await Network.create();
+  await using scratch = await Scratch.create();
+  const hosts = await createHosts(network, ["server", "annasBox", "bertsBox"]);
+  const documents = listenDocuments({
+    peers: ["annas-box", "berts-box"],
+    security: { userPassSecretRef: { name: "users" } },
+  });
+  const bert = `bert:${await hashPassword("also")}\n`;
+  const path = scratch.file("server.yaml");
+  const save = async (users: string): Promise<void> => {
+    const secret = {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "users", namespace: "lab" },
+      stringData: { users },
+    };
+    await writeDocuments(path, [secret, ...documents]);
+  };
+  await save(`anna:${await hashPassword("right")}\n${bert}`);
+  const place = { folder: scratch.file("server") };
+  await using ours = await startFairlead(hosts.server, [path], place);
+  await ours.waitUntilUp();
+  const dial = async (namespace: Namespace, peer: string, login: string) => {
+    const profile = await printProfile(peer, path, place);
+    return await OpenvpnPeer.start({
+      namespace,
+      folder: scratch.file(peer),
+      config: [profile, "dev tap0", "auth-user-pass login.txt", ""].join("\n"),
+      files: { "login.txt": login },
+    });
+  };
+  await using annas = await dial(hosts.annasBox, "annas-box", "anna\nright\n");
+  await using berts = await dial(hosts.bertsBox, "berts-box", "bert\nalso\n");
+  for (const stock of [annas, berts]) await stock.waitUntilUp();
+  const { address = "" } = await ours.waitForPeer("berts-box");
+  await using stream = new PingStream(hosts.server, address, 0.02);
+  await waitFor("the stream", () => stream.received > 10);
+  await save(bert);
+  await annas.waitForLog(/AUTH_FAILED,its user was removed or has another password/);
+  await ours.waitForLog(/peer cut off: its user was removed/);
+  await annas.waitForEnd();
+  const soFar = stream.received;
+  await waitFor("the stream to go on", () => stream.received > soFar + 20);
+  const { sent, received } = await stream.finish();
+  assert.equal(received, sent, `lost: ${stream.missing().join(" ")}`);
+  assert.doesNotMatch(ours.log, /restart of the tunnel/);
+  await using again = await dial(hosts.annasBox, "annas-box", "anna\nright\n");
+  await again.waitForLog(/AUTH_FAILED,the username or the password is wrong/);
 });

@@ -11,6 +11,8 @@ export interface TokenOwner {
   readonly username: string;
   /** Of the certificate. */
   readonly commonName: string;
+  /** What the password is compared with: with another one, older tokens are worth nothing. */
+  readonly entry?: string | undefined;
 }
 
 /** What a good token says. */
@@ -69,8 +71,9 @@ export class AuthTokens {
   }
 
   /** A key for each certificate's name: stock binds a token to the username alone. */
-  #keyOf({ commonName }: TokenOwner): Buffer {
-    return createHmac("sha256", this.#secret).update(`auth-token ${commonName}`).digest();
+  #keyOf({ commonName, entry = "" }: TokenOwner): Buffer {
+    const key = createHmac("sha256", this.#secret).update(`auth-token ${commonName}`);
+    return key.update(`\0${entry}`).digest();
   }
 }
 

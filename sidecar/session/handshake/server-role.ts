@@ -10,7 +10,7 @@ import type { ControlSession } from "./control-session.ts";
 import { chooseCipher } from "./data-ciphers.ts";
 import { deriveKeys } from "./derive-keys.ts";
 import type { KeyNegotiation } from "./key-negotiation.ts";
-import type { Login } from "./login.ts";
+import type { Login, LoginAnswer } from "./login.ts";
 import {
   optionsString,
   type PeerInfo,
@@ -73,6 +73,7 @@ export class ServerRole implements SessionRole {
   /** It asked for its options, perhaps before it was let in. */
   #hasAsked = false;
   #token: string | undefined;
+  #username: string | undefined;
 
   constructor(session: ControlSession, settings: ServerSettings, events: SessionEvents) {
     this.#session = session;
@@ -129,11 +130,15 @@ export class ServerRole implements SessionRole {
     key.forgetPassword();
     const commonName = key.peer?.commonName ?? "";
     const { remote = "" } = this.#settings;
-    const answer = await login.check({ username, password, commonName, remote });
+    const isOther = this.#username !== undefined && this.#username !== username;
+    const answer: LoginAnswer = isOther
+      ? { ok: false, reason: "the username changed: begin a new session", isTemporary: false }
+      : await login.check({ username, password, commonName, remote });
     if (key.isDead) return;
     if (this.#cipher !== undefined) this.#writeKeyMethod(key, cipher);
     if (answer.ok) {
       this.#token = answer.token;
+      this.#username = username;
       this.#admit(key, cipher, info);
     } else {
       const isTemporary = answer.isTemporary && hasBits(info, Proto.authFailedTemporarily);
@@ -258,6 +263,7 @@ export class ServerRole implements SessionRole {
       cipher,
       tlsVersion: key.peer?.protocol ?? "unknown",
       commonName,
+      ...(this.#username === undefined ? {} : { username: this.#username }),
       fingerprint: key.peer?.fingerprint,
       serialNumber: key.peer?.serialNumber,
       validTo: key.peer?.validTo,

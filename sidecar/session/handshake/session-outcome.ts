@@ -36,6 +36,8 @@ export interface Agreement {
   readonly tlsVersion: string;
   /** Common name of the other end's certificate. */
   readonly commonName: string | undefined;
+  /** Who logged in, on a listening end that asks for a password. */
+  readonly username?: string;
   readonly fingerprint: string | undefined;
   /** Serial number of the other end's certificate, in hex. */
   readonly serialNumber?: string | undefined;
