@@ -145,6 +145,12 @@ export function isPair(pair: KeyPair): boolean {
   return certificate.publicKey.equals(publicPart(pair.privateKeyPem));
 }
 
+/** Whether certificates can be issued with its key: P-256, as all that are made here. */
+export function canIssue({ privateKeyPem }: Pick<KeyPair, "privateKeyPem">): boolean {
+  const { asymmetricKeyDetails, asymmetricKeyType } = createPrivateKey(privateKeyPem);
+  return asymmetricKeyType === "ec" && asymmetricKeyDetails?.namedCurve === "prime256v1";
+}
+
 /** Whether `certificatePem` was signed by `authorityPem`. */
 export async function isIssuedBy(certificatePem: string, authorityPem: string): Promise<boolean> {
   const certificate = loadCertificate(certificatePem);

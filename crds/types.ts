@@ -45,7 +45,7 @@ export interface VpnTunnel {
          */
         host: string;
         /**
-         * UDP port of the server.
+         * Port of the server.
          */
         port: number;
       }[];
@@ -72,7 +72,7 @@ export interface VpnTunnel {
      */
     listen?: {
       /**
-       * UDP port to listen on.
+       * Port to listen on: UDP, or TCP where transport.protocol is Tcp.
        */
       port: number;
       /**
@@ -84,7 +84,7 @@ export interface VpnTunnel {
          */
         host: string;
         /**
-         * UDP port as peers see it. Absent: listen.port.
+         * Port as peers see it. Absent: listen.port.
          */
         port?: number;
       }[];
@@ -391,7 +391,7 @@ export interface VpnTunnel {
        */
       tlsVersionMin: "1.2" | "1.3";
       /**
-       * Your own authority: a Secret with tls.crt and tls.key. Absent: Fairlead keeps one of its own.
+       * Your own authority: a Secret with tls.crt and tls.key (P-256), and ca.crt where another authority stands for it. Absent: Fairlead keeps one of its own.
        */
       caSecretRef?: {
         /**
@@ -400,7 +400,7 @@ export interface VpnTunnel {
         name: string;
       };
       /**
-       * A cert-manager issuer that makes the certificates.
+       * Refused: name the Secret of a cert-manager Certificate with isCA: true in caSecretRef instead.
        */
       issuerRef?: {
         /**
@@ -612,7 +612,7 @@ export interface VpnTunnel {
       joinedBy?: string[];
     }[];
     /**
-     * What happened on the segment, the last of each kind, written at most once a minute. The operator tells each as an event.
+     * What happened on the segment, and who was refused: the last of each kind, written at most once a minute. The operator tells each as an event.
      */
     segment?: {
       /**

@@ -46,7 +46,7 @@ const ROWS: readonly Row[] = [
   {
     field: "spec.security.issuerRef",
     reason:
-      "certificates of an issuer are not supported yet: remove it, or name your authority in caSecretRef",
+      "Fairlead signs the certificates of its peers itself, with an authority: remove it, and name in caSecretRef the Secret of a cert-manager Certificate with isCA: true, which that issuer fills",
     isAsked: ({ spec }) => spec.security.issuerRef !== undefined,
   },
   {

@@ -3,7 +3,12 @@
  * and its UplinkSet. Either all of it is there, or the first thing that is not, with the next step.
  */
 import { CertificateError } from "../../../authority/authority-error.ts";
-import { type KeyPair, readCertificate } from "../../../authority/certificate.ts";
+import {
+  canIssue,
+  isIssuedBy,
+  type KeyPair,
+  readCertificate,
+} from "../../../authority/certificate.ts";
 import type { UplinkSet, VpnTunnel } from "../../../crds/types.ts";
 import { unsupportedFields } from "../../../crds/unsupported.ts";
 import type { Api } from "../../api/api-client.ts";
@@ -129,9 +134,24 @@ export async function readAuthority(
     return fails(TunnelCondition.Accepted, TunnelReason.AuthorityMissing, problem);
   }
   const pair = pairOf(certificate, key);
-  if (pair !== undefined && isAuthority(pair)) return pair;
-  const problem = `${field}: tls.crt of ${reference.name} is not the certificate of an authority (CA:TRUE) that tls.key belongs to: take both from the same authority`;
-  return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
+  if (pair === undefined || !isAuthority(pair)) {
+    const problem = `${field}: tls.crt of ${reference.name} is not the certificate of an authority (CA:TRUE) that tls.key belongs to: take both from the same authority`;
+    return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
+  }
+  if (!canIssue(pair)) {
+    const problem = `${field}: tls.key of ${reference.name} is not a P-256 key, and certificates of peers are signed with no other: make the authority anew with one (in a cert-manager Certificate, privateKey: algorithm ECDSA and size 256)`;
+    return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
+  }
+  return await withChain(pair, secretTextOf(secret, "ca.crt"));
+}
+
+/** Peers believe an authority that another one stands for only with that one's certificate beside it. */
+async function withChain(pair: KeyPair, root: string | undefined): Promise<KeyPair> {
+  const { certificatePem, privateKeyPem } = pair;
+  const isSelfSigned = await isIssuedBy(certificatePem, certificatePem);
+  const isKnown = root === undefined || certificatePem.includes(root.trim());
+  if (isSelfSigned || isKnown) return pair;
+  return { certificatePem: `${certificatePem.trimEnd()}\n${root.trim()}\n`, privateKeyPem };
 }
 
 function isAuthority(pair: KeyPair): boolean {
