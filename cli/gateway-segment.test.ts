@@ -26,6 +26,7 @@ test("each kind is told once, the last of it, with what to do", () => {
   const side: Side = {
     events: [
       { kind: "loop", what: "loop by rig: opened again", count: 1, silentMs: 500 },
+      { kind: "peer", what: "peer box refused: its certificate is revoked", count: 4, silentMs: 0 },
       { kind: "loop", what: "loop by rig: shut", count: 2, silentMs: 1000 },
       { kind: "storm", what, count: 900, silentMs: 2000 },
       { kind: "storm", what: what.replace("rig", "box"), count: 1, silentMs: 9000 },
@@ -44,12 +45,17 @@ test("each kind is told once, the last of it, with what to do", () => {
     [
       ["AddressInUseTwice", "2026-01-01T00:00:00Z"],
       ["LoopShut", "2025-12-31T23:59:59Z"],
+      ["PeerRefused", "2026-01-01T00:00:00Z"],
       ["StationRefused", "2026-01-01T00:00:00Z"],
       ["StormDropped", "2025-12-31T23:59:58Z"],
     ],
   );
   assert.equal(
-    told[3]?.note,
+    told[2]?.note,
+    "Peer box refused: its certificate is revoked (4 times): create its VpnPeer, or hand out the newest profile of the one it has.",
+  );
+  assert.equal(
+    told[4]?.note,
     "Storm of broadcasts by rig: frames dropped (900 times): stop the sender, or raise spec.stormLimits.",
   );
 });

@@ -41,6 +41,14 @@ const KINDS: Readonly<Record<EventStatus["kind"], { reason: string; next: string
     reason: "StormDropped",
     next: "stop the sender, or raise spec.stormLimits",
   },
+  peer: {
+    reason: "PeerRefused",
+    next: "create its VpnPeer, or hand out the newest profile of the one it has",
+  },
+  cipher: {
+    reason: "PeerRefused",
+    next: "name one of its ciphers in spec.security.dataCiphers",
+  },
 };
 
 /** The report of all sides; what was reported before stays for its minute. */

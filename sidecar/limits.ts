@@ -242,3 +242,6 @@ export const REASSEMBLY_MS = 10_000;
 
 /** Kinds of events on the segment that status shows. Full: the one that was longest ago gives way. */
 export const EVENTS_SHOWN_MAX = 20;
+
+/** Refused peers among them, of each kind: their names are their own choice. Full: the oldest gives way. */
+export const REFUSED_SHOWN_MAX = 6;

@@ -19,7 +19,9 @@ import type { Logins } from "./logins.ts";
 import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.ts";
 import type { RouteBook } from "./route-book.ts";
 import { watchPeer } from "./segment-addresses.ts";
+import type { SegmentWatch } from "./segment-watch.ts";
 import { serverSettings } from "./server-settings.ts";
+import { printable } from "./session/handshake/client-role.ts";
 import {
   FIRST_PACKET_ID_AFTER_GREETING,
   Greeter,
@@ -51,6 +53,7 @@ export interface ListeningOptions {
   readonly context: PeerContext;
   readonly log: Logger;
   readonly limitedLog: LimitedLog;
+  readonly watch: Pick<SegmentWatch, "refusedPeer">;
 }
 
 /** All peers of a listening tunnel. */
@@ -251,7 +254,8 @@ export class Listening {
     if (this.#sessions.size - this.#names.size < HALF_OPEN_MAX) return true;
     // The map keeps the order in which sessions began.
     for (const session of this.#sessions.values()) {
-      if (session.isUp || session.control.isBelieved) continue;
+      const { shown } = session.control;
+      if (session.isUp || (shown !== undefined && shown.problem === undefined)) continue;
       this.#options.plane.count(Counter.controlHalfOpenGone);
       this.#forget(session);
       return true;
@@ -296,8 +300,10 @@ export class Listening {
       return;
     }
     const from = remoteText(session.row);
-    const name = session.control.active?.peer?.commonName;
+    const name = session.control.shown?.commonName;
     const fields = { from, name, cause };
+    const kind = cause === "noCommonCipher" ? "cipher" : "peer";
+    this.#options.watch.refusedPeer(kind, printable(name ?? "without a name"), message);
     this.#options.limitedLog.warn(`${cause} ${from}`, fields, `peer refused: ${message}`);
     this.#options.context.schedule(session.index, 0);
     this.#options.context.linger(() => this.#forget(session), REFUSED_LINGER_MS);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import pino from "pino";
-import { EVENTS_SHOWN_MAX } from "./limits.ts";
+import { EVENTS_SHOWN_MAX, REFUSED_SHOWN_MAX } from "./limits.ts";
 import { SegmentWatch } from "./segment-watch.ts";
 
 const names = new Map([
@@ -40,4 +40,18 @@ test("of too many events the one longest ago gives way", () => {
   const events = watch.status(names, 0).events ?? [];
   assert.equal(events.length, EVENTS_SHOWN_MAX);
   assert(events.every(({ what }) => !what.includes("02:00:00:00:01:00")));
+});
+
+test("strangers who choose other names push nothing else out", () => {
+  const watch = create();
+  watch.take({ kind: "loop", port: 2, isShut: true }, names);
+  for (let number = 0; number <= EVENTS_SHOWN_MAX; number++) {
+    watch.refusedPeer("peer", `p${number}`, "its certificate is revoked");
+  }
+  watch.refusedPeer("peer", `p${EVENTS_SHOWN_MAX}`, "its certificate is revoked");
+  const events = watch.status(names, 0).events ?? [];
+  assert.equal(events.length, REFUSED_SHOWN_MAX + 1);
+  assert.equal(events.at(-1)?.kind, "loop");
+  assert.equal(events[0]?.what, `peer p${EVENTS_SHOWN_MAX} refused: its certificate is revoked`);
+  assert.equal(events[0]?.count, 2);
 });

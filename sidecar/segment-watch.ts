@@ -17,7 +17,7 @@ import {
   stationStatus,
   type TunnelStatus,
 } from "./control/status.ts";
-import { CONFLICTS_SHOWN_MAX, EVENTS_SHOWN_MAX } from "./limits.ts";
+import { CONFLICTS_SHOWN_MAX, EVENTS_SHOWN_MAX, REFUSED_SHOWN_MAX } from "./limits.ts";
 import type { PlaneLink } from "./plane-link.ts";
 import { addressText } from "./uplink/address-words.ts";
 
@@ -108,6 +108,15 @@ export class SegmentWatch {
         this.#limitedLog.warn(`storm ${of} ${notice.port}`, fields, message);
       }
     }
+  }
+
+  /** A peer was not let in. Strangers choose their names: a few are kept, beside what is known for sure. */
+  refusedPeer(kind: "peer" | "cipher", name: string, why: string): void {
+    const what = `peer ${name} refused: ${why}`;
+    const others = [...this.#events].filter(([known, one]) => one.kind === kind && known !== what);
+    const [oldest] = others;
+    if (oldest !== undefined && others.length >= REFUSED_SHOWN_MAX) this.#events.delete(oldest[0]);
+    this.#note(kind, what, 1);
   }
 
   #note(kind: EventStatus["kind"], what: string, count: number): void {

@@ -265,7 +265,7 @@ export class Tunnel {
       const mtuBytes = this.#mtu.bytes;
       const { book: routes } = this.#routes;
       const logins = loginsOf(security.login, { context, limitedLog });
-      const own = { cookieSecret, findWrap, limitedLog, logins };
+      const own = { cookieSecret, findWrap, limitedLog, logins, watch: this.#segment };
       return new Listening({ ...shared, role, routes, mtuBytes, ...own });
     }
     if (security.wrap.kind === "TlsCryptV2Server") {

@@ -123,7 +123,7 @@ export interface ConflictStatus {
 
 /** Something that happened on the segment, once or often. */
 export interface EventStatus {
-  readonly kind: "moved" | "refused" | "loop" | "storm";
+  readonly kind: "moved" | "refused" | "loop" | "storm" | "peer" | "cipher";
   /** `station 02:00:00:00:00:07 moved from box to tap`. */
   readonly what: string;
   /** How often, since the process started. */
@@ -162,7 +162,7 @@ export interface TunnelStatus {
   readonly shut?: readonly string[];
   /** Addresses in use twice, for five minutes after they were last heard. */
   readonly conflicts?: readonly ConflictStatus[];
-  /** Moves, refused stations, loops, storms: the latest first, a few. */
+  /** Moves, refused stations, loops, storms, refused peers: the latest first, a few. */
   readonly events?: readonly EventStatus[];
   readonly lease?: LeaseStatus;
   readonly tap: Traffic;

@@ -216,6 +216,7 @@ export class SimulatedSidecar {
         cookieSecret,
         findWrap,
         limitedLog,
+        watch: { refusedPeer: () => undefined },
       });
     }
     assert(security.wrap.kind !== "TlsCryptV2Server");

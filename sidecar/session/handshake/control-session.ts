@@ -122,9 +122,9 @@ export class ControlSession {
     return this.#next !== undefined;
   }
 
-  /** The other end has shown a certificate that nothing speaks against. */
-  get isBelieved(): boolean {
-    return this.#keys().some(({ peer }) => peer !== undefined && peer.problem === undefined);
+  /** What the other end has shown of itself, by the newest key that it came to. */
+  get shown(): KeyNegotiation["peer"] {
+    return this.#keys().find(({ peer }) => peer !== undefined)?.peer;
   }
 
   /** Starts key 0: with a reset (client), or behind one that was answered statelessly (server). */
