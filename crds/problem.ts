@@ -23,6 +23,10 @@ export interface Problem {
 }
 
 const SHOWN_LENGTH_MAX = 60;
+const NO_DHCPV6 =
+  "DHCPv6 servers are not asked: remove it, and set pool6, or let a router of the segment advertise addresses, which dhcp: true takes (SLAAC)";
+/** Fields that people look for and that have another answer than a name of one that is there. */
+const NOT_THERE: Readonly<Record<string, string>> = { dhcp6: NO_DHCPV6, dhcpv6: NO_DHCPV6 };
 
 /** One line for a person. */
 export function printProblem(problem: Problem): string {
@@ -79,7 +83,9 @@ function wording(
       const known = Object.keys((schema["properties"] ?? {}) as object);
       return {
         problem: "is not a known field",
-        wanted: nearest(String(params["additionalProperty"]), known),
+        wanted:
+          NOT_THERE[String(params["additionalProperty"])] ??
+          nearest(String(params["additionalProperty"]), known),
       };
     }
     case "required": {

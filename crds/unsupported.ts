@@ -55,6 +55,19 @@ const ROWS: readonly Row[] = [
     isAsked: ({ spec }) => spec.listen === undefined && spec.security.userPassSocket !== undefined,
   },
   {
+    field: "spec.addresses.dhcp",
+    reason:
+      "a routed tunnel carries no broadcasts, so no DHCP server hears of it: remove it, and set addresses.pool",
+    isAsked: ({ spec }) => spec.addresses?.dhcp === true && spec.mode === "Routed",
+  },
+  {
+    field: "spec.addresses.dhcp",
+    reason:
+      "between two peers nobody is asked for an address: remove it, and set addresses.pool, or set spec.link to Segment",
+    isAsked: ({ spec }) =>
+      spec.addresses?.dhcp === true && spec.mode === "Bridged" && spec.link === "TwoPeer",
+  },
+  {
     field: "spec.addresses.gateway",
     reason:
       "an interface that is part of a bridge cannot have an address of its own: give the bridge the address, and remove this or spec.gateway.bridge",

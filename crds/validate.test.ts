@@ -84,6 +84,17 @@ test("all errors come at once, with path, value and what would be right", () => 
   ]);
 });
 
+test("who asks for DHCPv6 hears that there is none and what to do", () => {
+  for (const field of ["dhcp6", "dhcpv6"]) {
+    const lines = problemsOf(tunnel({ listen: {}, addresses: { [field]: true } })).map(
+      printProblem,
+    );
+    assert.deepEqual(lines, [
+      `VpnTunnel lab/testbed-a spec.addresses.${field}: is not a known field: DHCPv6 servers are not asked: remove it, and set pool6, or let a router of the segment advertise addresses, which dhcp: true takes (SLAAC)`,
+    ]);
+  }
+});
+
 /** Each row breaks exactly one rule; the text is a part of the rule's message. */
 const RULES: readonly (readonly [string, unknown, RegExp])[] = [
   ["neither dial nor listen", tunnel({}), /exactly one of dial/],

@@ -145,6 +145,11 @@ const LACKING: readonly (readonly [string, Fields])[] = [
   ],
   ["spec.security.issuerRef", { security: { issuerRef: { name: "x" } } }],
   ["spec.security.userPassSecretRef", { security: { userPassSecretRef: { name: "x" } } }],
+  [
+    "spec.addresses.dhcp",
+    { mode: "Routed", addresses: { segment: "10.20.0.0/24", gateway: "10.20.0.1", dhcp: true } },
+  ],
+  ["spec.addresses.dhcp", { link: "TwoPeer", addresses: { dhcp: true } }],
   ["spec.addresses.gateway", { addresses: ADDRESSES, gateway: { bridge: { interface: "br0" } } }],
 ];
 
