@@ -1,7 +1,7 @@
 /** Addresses on the segment: found to be in use before they are taken, or asked of its DHCP server. */
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
-import { test } from "node:test";
+import { before, suite, test } from "node:test";
 import { dialDocuments, listenDocuments, writeDocuments } from "../test/support/documents.ts";
 import { type FairleadPeer, printProfile, startFairlead } from "../test/support/fairlead-peer.ts";
 import { IS_FULL } from "../test/support/full.ts";
@@ -11,8 +11,9 @@ import { ensureCommands } from "../test/support/packages.ts";
 import type { Program } from "../test/support/process.ts";
 import { Scratch } from "../test/support/scratch.ts";
 import { waitFor } from "../test/support/wait.ts";
+import type { LeaseStatus } from "./control/status.ts";
 
-const TIME = { timeout: 120_000 };
+const TIME = { timeout: 240_000 };
 const OTHER_MAC = "02:00:00:00:00:0d";
 
 interface World extends AsyncDisposable {
@@ -76,168 +77,194 @@ async function createWorld(addresses: Readonly<Record<string, unknown>>): Promis
 
 const POOL = { segment: "10.20.0.0/24", pool: "10.20.0.200-10.20.0.200" };
 
-test("an address that nobody else has is taken, and used from then on", TIME, async () => {
-  await using world = await createWorld(POOL);
-  const client = await world.dial();
-  await client.waitUntilUp();
-  assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
-  const tunnel = await client.tunnel();
-  assert.equal(tunnel?.problem, undefined);
-  assert.deepEqual(tunnel?.conflicts, []);
-});
+// Each has a world of its own and mostly waits: for probes, leases, servers.
+suite("addresses on the segment", { concurrency: true }, () => {
+  before(async () => await ensureCommands(["dnsmasq", "busybox"]));
 
-test(
-  "an address that a LAN host has is not taken; both ends say whose it is; later it is",
-  TIME,
-  async () => {
+  test("an address that nobody else has is taken, and used from then on", TIME, async () => {
     await using world = await createWorld(POOL);
-    const lan = await plugIn(world, "double");
-    const mac = "02:00:00:00:00:0e";
-    await lan.ip(`link set eth0 address ${mac}`);
-    await lan.addresses("eth0", "10.20.0.200/24");
     const client = await world.dial();
-    await client.waitForLog(/address not taken/);
-    const problem = (await client.tunnel())?.problem ?? "";
-    assert.match(problem, new RegExp(`10\\.20\\.0\\.200 is in use by ${mac}`));
-    assert.doesNotMatch(
-      await world.client.run(["ip", "address", "show", "seg0"]),
-      /10\.20\.0\.200/,
-    );
-    const conflict = await waitFor("the gateway to tell", async () => {
-      return (await world.ours.tunnel())?.conflicts?.[0];
-    });
-    assert.deepEqual(
-      [conflict.address, conflict.owner, conflict.mac, conflict.behind],
-      ["10.20.0.200", "app", mac, "tap"],
-    );
-    await lan.ip("address del 10.20.0.200/24 dev eth0");
-    await client.waitForLog(/address taken: nobody else answered/, 30_000);
-    const { received } = await ping(world.client, "10.20.0.7");
-    assert(received > 0);
-    assert.equal((await client.tunnel())?.problem, undefined);
-  },
-);
-
-test(
-  "addresses.dhcp: the LAN's own server gives one, renews it, and its loss is told",
-  TIME,
-  async () => {
-    await ensureCommands(["dnsmasq", "busybox"]);
-    await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
-    const lan = await plugIn(world, "server");
-    await lan.addresses("eth0", "10.20.0.6/24");
-    await using server = await startDhcpServer(lan, "10.20.0.100");
-    const client = await world.dial();
-    const lease = await waitFor(
-      () => `a lease:\n${client.log}\n${server.output}`,
-      async () => (await client.tunnel())?.lease,
-      30_000,
-    );
-    assert.deepEqual(
-      [lease.address, lease.server, lease.leaseSeconds],
-      ["10.20.0.100", "10.20.0.6", 120],
-    );
+    await client.waitUntilUp();
     assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
-    const routes = await world.client.run(["ip", "route", "show", "default"]);
-    assert.equal(routes, "", "no default route is taken from the segment");
-    assert.equal(server.output.split("DHCPACK(eth0)").length - 1, 1);
+    const tunnel = await client.tunnel();
+    assert.equal(tunnel?.problem, undefined);
+    assert.deepEqual(tunnel?.conflicts, []);
+  });
 
-    // Another server that does not know the lease: asked again at the next session, it says no.
-    await server.stop();
-    await using other = await startDhcpServer(lan, "10.20.0.110");
-    await world.restart();
-    await world.gateway.ip("link set lan1 master flbr-segment up");
-    await client.waitForLog(/lease lost/, 60_000);
-    await waitFor(
-      () => `the other lease:\n${client.log}\n${other.output}`,
-      async () => (await client.tunnel())?.lease?.address === "10.20.0.110" || undefined,
-      60_000,
-    );
-    const addresses = await world.client.run(["ip", "-4", "address", "show", "seg0"]);
-    assert.doesNotMatch(addresses, /10\.20\.0\.100/);
-    assert.equal(await client.stop(), 0, client.log);
-    assert.match(other.output, /DHCPRELEASE\(eth0\) 10\.20\.0\.110/, "a clean stop gives it back");
-  },
-);
+  test(
+    "an address that a LAN host has is not taken; both ends say whose it is; later it is",
+    TIME,
+    async () => {
+      await using world = await createWorld(POOL);
+      const lan = await plugIn(world, "double");
+      const mac = "02:00:00:00:00:0e";
+      await lan.ip(`link set eth0 address ${mac}`);
+      await lan.addresses("eth0", "10.20.0.200/24");
+      const client = await world.dial();
+      await client.waitForLog(/address not taken/);
+      const problem = (await client.tunnel())?.problem ?? "";
+      assert.match(problem, new RegExp(`10\\.20\\.0\\.200 is in use by ${mac}`));
+      assert.doesNotMatch(
+        await world.client.run(["ip", "address", "show", "seg0"]),
+        /10\.20\.0\.200/,
+      );
+      const conflict = await waitFor("the gateway to tell", async () => {
+        return (await world.ours.tunnel())?.conflicts?.[0];
+      });
+      assert.deepEqual(
+        [conflict.address, conflict.owner, conflict.mac, conflict.behind],
+        ["10.20.0.200", "app", mac, "tap"],
+      );
+      await lan.ip("address del 10.20.0.200/24 dev eth0");
+      await client.waitForLog(/address taken: nobody else answered/, 30_000);
+      const { received } = await ping(world.client, "10.20.0.7");
+      assert(received > 0);
+      assert.equal((await client.tunnel())?.problem, undefined);
+    },
+  );
 
-test(
-  "a short lease is renewed in time, its loss is told, and another server ends that",
-  TIME,
-  async () => {
-    await ensureCommands(["busybox"]);
-    await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
-    const client = await world.dial();
-    // Waits for a server that is not there take half a minute each.
-    if (IS_FULL) {
-      await waitFor(
-        "word of no server",
-        async () => {
-          const { problem = "" } = (await client.tunnel()) ?? {};
-          return /no address by DHCP: no DHCP server answers/.test(problem);
-        },
+  test(
+    "addresses.dhcp: the LAN's own server gives one, renews it, and its loss is told",
+    TIME,
+    async () => {
+      await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
+      const lan = await plugIn(world, "server");
+      await lan.addresses("eth0", "10.20.0.6/24");
+      await using server = await startDhcpServer(lan, "10.20.0.100");
+      const client = await world.dial();
+      const lease = await waitFor(
+        () => `a lease:\n${client.log}\n${server.output}`,
+        async () => (await client.tunnel())?.lease,
         30_000,
       );
-    }
-    const lan = await plugIn(world, "server");
-    await lan.addresses("eth0", "10.20.0.6/24");
-    const lease = async () => (await client.tunnel())?.lease;
-    {
-      await using server = await startShortLeases(lan, world.scratch.file("udhcpd"));
-      const first = await waitFor(() => `a lease:\n${client.log}\n${server.output}`, lease, 30_000);
-      assert.deepEqual([first.address, first.leaseSeconds], ["10.20.0.100", SHORT_SECONDS]);
-      assert.equal((await client.tunnel())?.problem, undefined);
-      await waitFor(
-        () => `a renewal:\n${client.log}\n${server.output}`,
-        async () => {
-          const now = await lease();
-          return now !== undefined && now.since > first.since;
-        },
-        30_000,
+      assert.deepEqual(
+        [lease.address, lease.server, lease.leaseSeconds],
+        ["10.20.0.100", "10.20.0.6", 120],
       );
       assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
-    }
-    await client.waitForLog(/lease lost: the lease ran out/, 60_000);
-    const tunnel = await client.tunnel();
-    assert.equal(tunnel?.lease, undefined);
-    assert.match(tunnel?.problem ?? "", /the lease of 10\.20\.0\.100 is lost/);
-    const addresses = await world.client.run(["ip", "-4", "address", "show", "seg0"]);
-    assert.doesNotMatch(addresses, /10\.20\.0\.100/, "it is not used any more");
-    if (!IS_FULL) return;
-    await using again = await startShortLeases(lan, world.scratch.file("udhcpd"));
-    await waitFor(() => `a lease again:\n${client.log}\n${again.output}`, lease, 60_000);
-    assert.equal((await client.tunnel())?.problem, undefined);
-  },
-);
+      const routes = await world.client.run(["ip", "route", "show", "default"]);
+      assert.equal(routes, "", "no default route is taken from the segment");
+      assert.equal(server.output.split("DHCPACK(eth0)").length - 1, 1);
 
-test(
-  "addresses.dhcp: an IPv6 address by the segment's router, and no route of it",
-  TIME,
-  async () => {
-    await ensureCommands(["dnsmasq", "busybox"]);
+      // Another server that does not know the lease: asked again at the next session, it says no.
+      await server.stop();
+      await using other = await startDhcpServer(lan, "10.20.0.110");
+      await world.restart();
+      await world.gateway.ip("link set lan1 master flbr-segment up");
+      await client.waitForLog(/lease lost/, 60_000);
+      await waitFor(
+        () => `the other lease:\n${client.log}\n${other.output}`,
+        async () => (await client.tunnel())?.lease?.address === "10.20.0.110" || undefined,
+        60_000,
+      );
+      const addresses = await world.client.run(["ip", "-4", "address", "show", "seg0"]);
+      assert.doesNotMatch(addresses, /10\.20\.0\.100/);
+      assert.equal(await client.stop(), 0, client.log);
+      assert.match(
+        other.output,
+        /DHCPRELEASE\(eth0\) 10\.20\.0\.110/,
+        "a clean stop gives it back",
+      );
+    },
+  );
+
+  test("a short lease is renewed in time", TIME, async () => {
     await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
-    const lan = await plugIn(world, "router");
-    await lan.addresses("eth0", "fd2a::6/64");
+    const lan = await plugIn(world, "server");
+    await lan.addresses("eth0", "10.20.0.6/24");
+    await using server = await startShortLeases(lan, world.scratch.file("udhcpd"));
     const client = await world.dial();
-    await world.client.waitForInterface("seg0", 30_000);
-    await using router = lan.start([
-      ...["dnsmasq", "--no-daemon", "--port=0", "--interface=eth0", "--bind-interfaces"],
-      ...["--enable-ra", "--dhcp-range=fd2a::,ra-only,64", "--ra-param=eth0,4", "--user=root"],
-      ...["--leasefile-ro", "--conf-file=/dev/null", "--pid-file="],
-    ]);
+    const first = await shortLease(client, server);
     await waitFor(
-      () => `an address by router advertisement:\n${client.log}\n${router.output}`,
+      () => `a renewal:\n${client.log}\n${server.output}`,
       async () => {
-        const text = await world.client.run(["ip", "-6", "address", "show", "seg0"]);
-        return /inet6 fd2a::.* dynamic/.test(text);
+        const now = (await client.tunnel())?.lease;
+        return now !== undefined && now.since > first.since;
       },
-      30_000,
+      60_000,
     );
-    assert.equal(await world.client.run(["ip", "-6", "route", "show", "default"]), "");
-  },
-);
+    assert.deepEqual(await ping(world.client, "10.20.0.7"), { sent: 3, received: 3 });
+  });
+
+  test(
+    "a lease that runs out is not used any more and told, and another server ends that",
+    TIME,
+    async () => {
+      await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
+      const lan = await plugIn(world, "server");
+      await lan.addresses("eth0", "10.20.0.6/24");
+      let client: FairleadPeer | undefined;
+      // Waits for a server that is not there take half a minute each.
+      if (IS_FULL) {
+        client = await world.dial();
+        await waitForProblem(client, /no address by DHCP: no DHCP server answers/);
+      }
+      {
+        await using server = await startShortLeases(lan, world.scratch.file("udhcpd"));
+        client ??= await world.dial();
+        await shortLease(client, server);
+        assert.equal((await client.tunnel())?.problem, undefined);
+      }
+      await client.waitForLog(/lease lost: the lease ran out/, 90_000);
+      const tunnel = await client.tunnel();
+      assert.equal(tunnel?.lease, undefined);
+      assert.match(tunnel?.problem ?? "", /the lease of 10\.20\.0\.100 is lost/);
+      const addresses = await world.client.run(["ip", "-4", "address", "show", "seg0"]);
+      assert.doesNotMatch(addresses, /10\.20\.0\.100/, "it is not used any more");
+      if (!IS_FULL) return;
+      await using again = await startShortLeases(lan, world.scratch.file("udhcpd"));
+      await shortLease(client, again);
+      assert.equal((await client.tunnel())?.problem, undefined);
+    },
+  );
+
+  test(
+    "addresses.dhcp: an IPv6 address by the segment's router, and no route of it",
+    TIME,
+    async () => {
+      await using world = await createWorld({ segment: "10.20.0.0/24", dhcp: true });
+      const lan = await plugIn(world, "router");
+      await lan.addresses("eth0", "fd2a::6/64");
+      const client = await world.dial();
+      await world.client.waitForInterface("seg0", 30_000);
+      await using router = lan.start([
+        ...["dnsmasq", "--no-daemon", "--port=0", "--interface=eth0", "--bind-interfaces"],
+        ...["--enable-ra", "--dhcp-range=fd2a::,ra-only,64", "--ra-param=eth0,4", "--user=root"],
+        ...["--leasefile-ro", "--conf-file=/dev/null", "--pid-file="],
+      ]);
+      await waitFor(
+        () => `an address by router advertisement:\n${client.log}\n${router.output}`,
+        async () => {
+          const text = await world.client.run(["ip", "-6", "address", "show", "seg0"]);
+          return /inet6 fd2a::.* dynamic/.test(text);
+        },
+        30_000,
+      );
+      assert.equal(await world.client.run(["ip", "-6", "route", "show", "default"]), "");
+    },
+  );
+});
 
 /** Seconds of a lease that ends within a test. */
 const SHORT_SECONDS = 12;
+
+async function waitForProblem(client: FairleadPeer, pattern: RegExp): Promise<void> {
+  await waitFor(
+    `word of ${pattern}`,
+    async () => pattern.test((await client.tunnel())?.problem ?? ""),
+    60_000,
+  );
+}
+
+async function shortLease(client: FairleadPeer, server: Program): Promise<LeaseStatus> {
+  const lease = await waitFor(
+    () => `a lease:\n${client.log}\n${server.output}`,
+    async () => (await client.tunnel())?.lease,
+    60_000,
+  );
+  assert.deepEqual([lease.address, lease.leaseSeconds], ["10.20.0.100", SHORT_SECONDS]);
+  return lease;
+}
 
 /** BusyBox's server, which gives leases shorter than others do. */
 async function startShortLeases(lan: Namespace, prefix: string): Promise<Program> {
