@@ -145,3 +145,19 @@ test("bytes are counted in steps of a thousand, from B to TB", () => {
 test("no line ends in blanks", () => {
   for (const line of renderStatus([status], true).split("\n")) assert.equal(line, line.trimEnd());
 });
+
+test("what a path carries is told as the least, or as about all of it once it was full", () => {
+  const path = {
+    ...{ remote: "192.0.2.7:1194", isUsable: true, isAlive: true, isActive: true },
+    reorderedPackets: 0,
+  };
+  const carried = { capacityOutMbit: 4.1, isFullOut: true, capacityBackMbit: 90 } as const;
+  const paths = [{ ...path, uplink: "isp-a", ...carried }, path];
+  const peers = [{ name: "box", port: 1, state: "Up" as const, paths }];
+  const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, peers }] }], false);
+  const lines = text.split("\n").filter((line) => line.includes("192.0.2.7:1194"));
+  assert.deepEqual(
+    lines.map((line) => line.trim().split(/ {2,}/).at(-1)),
+    ["about 4.1 Mbit/s out, at least 90 Mbit/s back", "unknown"],
+  );
+});

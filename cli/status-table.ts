@@ -137,16 +137,39 @@ function pathTable(tunnel: TunnelStatus): string[] {
       path.skewMs === undefined ? "unknown" : `${path.skewMs} ms`,
       String(path.reorderedPackets),
       path.mtuBytes === undefined ? "unknown" : String(path.mtuBytes),
+      carriesText(path),
     ]),
   );
   if (rows.length === 0) return [];
   return [
     ...table(
-      ["PATH OF", "UPLINK", "REMOTE", "STATE", "RTT", "LOSS", "SKEW", "REORDERED", "MTU"],
+      [
+        "PATH OF",
+        "UPLINK",
+        "REMOTE",
+        "STATE",
+        "RTT",
+        "LOSS",
+        "SKEW",
+        "REORDERED",
+        "MTU",
+        "CARRIES",
+      ],
       rows,
     ),
     "",
   ];
+}
+
+/** What was seen to arrive: of a path that was never full it is the least that it carries. */
+function carriesText(path: PathStatus): string {
+  const text = (mbit: number | undefined, isFull: boolean, way: string): string[] =>
+    mbit === undefined ? [] : [`${isFull ? "about" : "at least"} ${mbit} Mbit/s ${way}`];
+  const ways = [
+    ...text(path.capacityOutMbit, path.isFullOut === true, "out"),
+    ...text(path.capacityBackMbit, path.isFullBack === true, "back"),
+  ];
+  return ways.length === 0 ? "unknown" : ways.join(", ");
 }
 
 function stateOf(path: PathStatus): string {

@@ -340,7 +340,7 @@ export interface VpnTunnel {
        */
       replayWindow: {
         /**
-         * Packets, or Auto to size the window by measured skew.
+         * Packets, or Auto: as many as the rate and the measured skew ask for.
          */
         packets: number | "Auto";
         /**
@@ -684,7 +684,7 @@ export interface UplinkSet {
        */
       metered: boolean;
       /**
-       * Its share of the flows with policy Balance.
+       * Its share of the flows with policy Balance where weights differ; else what it carries counts.
        */
       weight: number;
       /**

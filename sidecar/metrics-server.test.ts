@@ -15,6 +15,7 @@ const path = {
   isActive: false,
   reorderedPackets: 0,
 };
+const carried = { capacityOutMbit: 4.5, capacityBackMbit: 90, isFullOut: true } as const;
 const status: ProcessStatus = {
   pid: 1,
   version: "0.1.0",
@@ -28,7 +29,14 @@ const status: ProcessStatus = {
         {
           ...{ name: 'say "x"\\', port: 1, state: "Up", silentMs: 250, traffic },
           paths: [
-            { ...path, uplink: "isp-a", rttMs: 12.5, lossOutPercent: 5, lossBackPercent: 0 },
+            {
+              ...path,
+              uplink: "isp-a",
+              rttMs: 12.5,
+              lossOutPercent: 5,
+              lossBackPercent: 0,
+              ...carried,
+            },
             path,
           ],
         },
@@ -57,6 +65,9 @@ test("tunnels, uplinks, peers, paths and every counter have a line", () => {
     `fairlead_path_alive{${peer},path="192.0.2.9:1194"} 1`,
     `fairlead_path_rtt_seconds{${peer},path="isp-a"} 0.0125`,
     `fairlead_path_loss_ratio{${peer},path="isp-a",direction="out"} 0.05`,
+    `fairlead_path_carried_bits_per_second{${peer},path="isp-a",direction="out"} 4500000`,
+    `fairlead_path_full{${peer},path="isp-a",direction="out"} 1`,
+    `fairlead_path_full{${peer},path="isp-a",direction="in"} 0`,
     'fairlead_rx_too_short_total{tunnel="lab/segment"} 0',
   ]) {
     assert(lines.includes(wanted), wanted);

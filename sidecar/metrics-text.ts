@@ -69,6 +69,24 @@ const PATH_FIGURES: readonly (Omit<Family, "read"> & {
       ...ratio("in", lossBackPercent),
     ],
   },
+  {
+    name: "path_carried_bits_per_second",
+    type: "gauge",
+    help: "What the path was seen to carry at least, each way; of probed paths that had load.",
+    of: ({ capacityOutMbit, capacityBackMbit }) => [
+      ...bits("out", capacityOutMbit),
+      ...bits("in", capacityBackMbit),
+    ],
+  },
+  {
+    name: "path_full",
+    type: "gauge",
+    help: "1 while the path was at its limit within the last half minute, each way.",
+    of: ({ capacityOutMbit, capacityBackMbit, isFullOut, isFullBack }) => [
+      ...(capacityOutMbit === undefined ? [] : [full("out", isFullOut)]),
+      ...(capacityBackMbit === undefined ? [] : [full("in", isFullBack)]),
+    ],
+  },
 ];
 
 const FAMILIES: readonly Family[] = [
@@ -156,6 +174,14 @@ function trafficSamples(traffic: Traffic | undefined, of: "packets" | "bytes"): 
 
 function ratio(direction: "in" | "out", percent: number | undefined): Sample[] {
   return percent === undefined ? [] : [[{ direction }, percent / 100]];
+}
+
+function bits(direction: "in" | "out", mbit: number | undefined): Sample[] {
+  return mbit === undefined ? [] : [[{ direction }, mbit * 1e6]];
+}
+
+function full(direction: "in" | "out", isFull: true | undefined): Sample {
+  return [{ direction }, isFull === true ? 1 : 0];
 }
 
 /** The uplink's name at a dialling end; at a listening one the address that the peer is at. */

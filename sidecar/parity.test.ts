@@ -21,6 +21,8 @@ const PLAN: Plan = {
   classesLow: -1,
   weight: 1,
   lossPermille: 0,
+  capacityKbit: 0,
+  isFull: false,
 };
 /** Where a test writes frames and plans: a slot that no packet of this test is in. */
 const FRAME_OFFSET = 512;

@@ -42,7 +42,7 @@ import {
   DATA_V2_EPOCH_BYTES,
   type MssMaxima,
 } from "./wire/mss-clamp.ts";
-import { PROBE_BYTES } from "./wire/probe.ts";
+import { COUNTED_BYTES } from "./wire/probe.ts";
 import { PARITY_AROUND_BYTES, PLAN_BYTES } from "./wire/redundancy.ts";
 import { NO_CLASS } from "./wire/traffic-class.ts";
 
@@ -124,6 +124,9 @@ export interface Plane {
   readonly mssBase: { readonly payloadBytes: number; readonly maxima: MssMaxima } | undefined;
   /** The longest UDP payload that each row of the path table takes; 0: unknown. */
   readonly mtus: Int32Array;
+  /** Bytes of data packets by each row of the path table, wrapping: asked to leave, and arrived. */
+  readonly sentBytes: Uint32Array;
+  readonly arrivedBytes: Uint32Array;
   /** Packets are cut as by --fragment; undefined: they are not. */
   readonly fragments: Fragments | undefined;
   readonly clampMss: typeof clampFrameMss;
@@ -203,7 +206,7 @@ export function createPlane(
   };
   const lane = laneOpen({ slab, ...tables });
   assert(
-    PROBE_OFFSET + Math.max(PROBE_BYTES, PLAN_BYTES) <= slotBytes,
+    PROBE_OFFSET + Math.max(COUNTED_BYTES, PLAN_BYTES) <= slotBytes,
     "the constants fit the first slot",
   );
   return {
@@ -223,6 +226,8 @@ export function createPlane(
         ? undefined
         : { payloadBytes: options.mssFixBytes, maxima: options.mss },
     mtus: new Int32Array(CONTROL_PATH_ROW + 1),
+    sentBytes: new Uint32Array(CONTROL_PATH_ROW + 1),
+    arrivedBytes: new Uint32Array(CONTROL_PATH_ROW + 1),
     sessions: new SessionTable(SESSIONS_MAX),
     parity: createParityStage(slab, PARITY_SLOT, rooms),
     order: createOrderStage(orderSlot, { seed: randomInt(2 ** 31), counters: options.counters }),

@@ -11,6 +11,7 @@ import type { Plane } from "./plane.ts";
 import { parityForLoss } from "./redundancy/parity-count.ts";
 import { sendPlan } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
+import type { PathCapacity } from "./session/path-capacity.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import { ALL_CLASSES, type ParitySettings, type PathPolicy } from "./session/path-settings.ts";
 import { LOSS_UNKNOWN, type Plan, PlanPolicy, readPlan } from "./wire/redundancy.ts";
@@ -22,6 +23,9 @@ const PLAN_INTERVAL_MS = 1000;
 const SHAPE_MS_MIN = 1000;
 /** Longer than any resource may ask for; a peer's word is taken up to there. */
 const REORDER_MS_MAX = 1000;
+/** A plan tells capacities in kbit/s, in 32 bits. */
+const BYTES_PER_KBIT = 125;
+const CAPACITY_KBIT_MAX = 0xffff_ffff;
 /** What a plan says where its policy has no blocks. */
 const NO_PARITY: ParitySettings = {
   dataPackets: 1,
@@ -72,7 +76,9 @@ export function tellPlan(plane: Plane, session: DataSession): void {
   for (const view of session.paths.views()) {
     if (room !== undefined) room.lossPermille[view.path] = permille(view.lossOutPercent);
     const back = permille(view.lossBackPercent);
-    if (view.isUsable) sendPlan(plane, session, view.path, planFor(plane, view.path, back));
+    if (!view.isUsable) continue;
+    const capacity = session.paths.measuresOf(view.path).back;
+    sendPlan(plane, session, view.path, planFor(plane, { path: view.path, back, capacity }));
   }
   if (room !== undefined) adapt(session, room);
 }
@@ -90,6 +96,8 @@ export function takePlan(plane: Plane, session: DataSession, start: number, leng
   session.paths.setClasses({ high: plan.classesHigh, low: plan.classesLow });
   session.paths.setWeight(session.lastPath, plan.weight);
   setOrder(plane, session, Math.min(plan.reorderMs, REORDER_MS_MAX));
+  const { out } = session.paths.measuresOf(session.lastPath);
+  out.tell(plan.capacityKbit * BYTES_PER_KBIT, plan.isFull);
   if (policy !== "Fec") {
     returnRoom(plane, session.index);
     return;
@@ -177,7 +185,15 @@ function saysMoreThanProbes({ probing }: Plane): boolean {
   return policy === "Fec" || policy === "Balance" || classes !== undefined || reorderMs > 0;
 }
 
-function planFor(plane: Plane, path: number, lossPermille: number): Plan {
+/** What a plan says of the path that it goes by, and of the way back by it. */
+interface PathWord {
+  readonly path: number;
+  /** Loss in permille. */
+  readonly back: number;
+  readonly capacity: PathCapacity;
+}
+
+function planFor(plane: Plane, { path, back, capacity }: PathWord): Plan {
   const { policy, copies, parity = NO_PARITY, classes = ALL_CLASSES } = plane.probing;
   return {
     policy: POLICY_NUMBERS[policy],
@@ -187,7 +203,9 @@ function planFor(plane: Plane, path: number, lossPermille: number): Plan {
     classesHigh: classes.high,
     classesLow: classes.low,
     weight: plane.probing.weights?.[path] ?? 1,
-    lossPermille,
+    lossPermille: back,
+    capacityKbit: Math.min(CAPACITY_KBIT_MAX, Math.floor(capacity.bytesPerSecond / BYTES_PER_KBIT)),
+    isFull: capacity.isFull,
   };
 }
 

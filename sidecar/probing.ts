@@ -5,6 +5,7 @@
  */
 
 import { randomInt } from "node:crypto";
+import { countSent, takeCounts } from "./capacity.ts";
 import type { PathReport, UplinkNotice } from "./control/orders.ts";
 import { Counter } from "./counters.ts";
 import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
@@ -42,6 +43,7 @@ export function takeProbe(plane: Plane, session: DataSession, start: number, len
     const { nowMs } = plane;
     const reply = { rttMs: (nowMs - probe.timeMs) | 0, receivedThere: probe.received, nowMs };
     if (probe.clockMs !== 0) paths.arrivedAfter(lastPath, (nowMs - probe.clockMs) | 0);
+    takeCounts(plane, session, probe, { start, length });
     const change = paths.replied(probe.path, reply, plane.probing);
     if (change !== "up") return;
     report(plane, session, probe.path, "replies again");
@@ -297,18 +299,20 @@ function flagsOf(plane: Plane, session: DataSession, path: number): number {
   const active = paths.isActive(path) ? ProbeFlag.active : 0;
   const duplicate = plane.probing.policy === "Duplicate" ? ProbeFlag.duplicate : 0;
   const isSpreading = paths.policy === "Fec" || paths.policy === "Balance";
-  return active | duplicate | (isSpreading ? ProbeFlag.spread : 0);
+  return active | duplicate | (isSpreading ? ProbeFlag.spread : 0) | ProbeFlag.counts;
 }
 
 function sendProbeOn(plane: Plane, session: DataSession, path: number): void {
   const { paths } = session;
   const { intervalMs } = plane.probing;
   const flags = flagsOf(plane, session, path);
+  const sequence = paths.takeSequence(path);
+  countSent(plane, session, path);
   sendProbe(plane, session, path, {
     type: ProbeType.probe,
     path,
     flags,
-    sequence: paths.takeSequence(path),
+    sequence,
     timeMs: plane.nowMs,
     received: paths.received(path),
     intervalMs,

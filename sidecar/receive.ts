@@ -213,6 +213,8 @@ function finish(plane: Plane, index: number): void {
   } else {
     followPath(plane, index, session, verdict === ReplayVerdict.accept);
     session.paths.arrived(session.lastPath, keyId, idLow);
+    const pathRow = session.index * PATHS_MAX + session.lastPath;
+    plane.arrivedBytes[pathRow] = (plane.arrivedBytes[pathRow] as number) + datagramBytes;
     const room = plane.parity.bySession[session.index];
     if (room !== undefined) keep(plane, room, index, keyId);
   }

@@ -41,7 +41,15 @@ import { PATHS_MAX } from "./session/path-set.ts";
 import type { Answers } from "./switch/switching.ts";
 import { FRAGMENT_HEADER_BYTES, pieceBytes, pieceHeader } from "./wire/fragment-header.ts";
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "./wire/mss-clamp.ts";
-import { PROBE_BYTES, type Probe, writeProbe } from "./wire/probe.ts";
+import {
+  COUNTED_BYTES,
+  PROBE_BYTES,
+  type Probe,
+  ProbeFlag,
+  ProbeType,
+  writeCounts,
+  writeProbe,
+} from "./wire/probe.ts";
 import { PLAN_BYTES, type Plan, writePlan } from "./wire/redundancy.ts";
 import { NO_CLASS, trafficClassOf } from "./wire/traffic-class.ts";
 
@@ -264,8 +272,16 @@ export function changeKey(plane: Plane, session: DataSession): void {
 
 /** Sends a probe or a reply by one path, whatever the session's other packets leave by. */
 export function sendProbe(plane: Plane, session: DataSession, path: number, probe: Probe): void {
+  const isCounted = probe.type === ProbeType.reply && (probe.flags & ProbeFlag.counts) !== 0;
   writeProbe(plane.view, PROBE_OFFSET, probe);
-  if (sendOwn(plane, session, path, PROBE_BYTES)) plane.counters.add(Counter.txProbes, 1);
+  if (isCounted) {
+    const row = session.index * PATHS_MAX + path;
+    const arrivedBytes = plane.arrivedBytes[row] as number;
+    const sentBytes = plane.sentBytes[row] as number;
+    writeCounts(plane.view, PROBE_OFFSET, { arrivedBytes, sentBytes });
+  }
+  const bytes = isCounted ? COUNTED_BYTES : PROBE_BYTES;
+  if (sendOwn(plane, session, path, bytes)) plane.counters.add(Counter.txProbes, 1);
 }
 
 /** Sends a plan by one path. */
@@ -346,13 +362,18 @@ export function flushOrders(plane: Plane): void {
   const count = plane.orderCount;
   if (count === 0) return;
   plane.orderCount = 0;
-  const { orders, counters } = plane;
+  const { orders, counters, sentBytes } = plane;
   const sent = plane.lane.send(count);
   counters.add(Counter.txPackets, sent);
   let bytesSent = 0;
   for (let index = 0; index < count; index++) {
     const row = index * DESCRIPTOR_WORDS;
     const verdict = orders[row + Word.verdict] as number;
+    const aroundBytes = orders[row + Word.idHigh] === 0 ? DATA_V2_AEAD_BYTES : DATA_V2_EPOCH_BYTES;
+    const bytes = (orders[row + Word.length] as number) + aroundBytes;
+    const path = orders[row + Word.path] as number;
+    // What the kernel had no room for is more than the path took, too.
+    sentBytes[path] = (sentBytes[path] as number) + bytes;
     if (verdict !== Verdict.done) {
       const counter = sendingCounter(verdict);
       counters.add(counter, 1);
@@ -362,9 +383,6 @@ export function flushOrders(plane: Plane): void {
       }
       continue;
     }
-    const aroundBytes = orders[row + Word.idHigh] === 0 ? DATA_V2_AEAD_BYTES : DATA_V2_EPOCH_BYTES;
-    const bytes = (orders[row + Word.length] as number) + aroundBytes;
-    const path = orders[row + Word.path] as number;
     const mtu = plane.mtus[path] as number;
     if (mtu !== 0 && bytes > mtu) counters.add(Counter.txOverMtu, 1);
     plane.traffic.addOut((path / PATHS_MAX) | 0, 1, bytes);

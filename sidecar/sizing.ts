@@ -26,7 +26,7 @@ export function sizePaths(plane: Plane, session: DataSession): void {
   const { paths } = session;
   for (let path = 0; path < PATHS_MAX; path++) {
     if (!paths.isKnown(path)) continue;
-    const { mtu, rttMs } = paths.sizingOf(path);
+    const { mtu, rttMs } = paths.measuresOf(path);
     if (!paths.isUsable(path)) mtu.reset();
     if (!paths.isUsable(path) || !paths.isAlive(path)) continue;
     const bytes = mtu.next(plane.roomBytes, rttMs, plane.nowMs);
@@ -41,7 +41,7 @@ export function sizePaths(plane: Plane, session: DataSession): void {
 export function takeSized(plane: Plane, session: DataSession, probe: Probe, length: number): void {
   const { paths, lastPath } = session;
   if (length + aroundBytes(plane, session) !== probe.sequence) return;
-  const { mtu } = paths.sizingOf(lastPath);
+  const { mtu } = paths.measuresOf(lastPath);
   if (probe.type === ProbeType.sizeAnswer) {
     if (plane.isDialling && probe.path === lastPath) mtu.crossed(probe.sequence, plane.nowMs);
     return;
@@ -61,7 +61,7 @@ export function holdToPaths(plane: Plane, session: DataSession): void {
   const { paths } = session;
   let bytesMax = Infinity;
   for (let at = 0; at < paths.sendCount; at++) {
-    const { settledBytes } = paths.sizingOf(paths.sendPaths[at] as number).mtu;
+    const { settledBytes } = paths.measuresOf(paths.sendPaths[at] as number).mtu;
     if (settledBytes > 0) bytesMax = Math.min(bytesMax, settledBytes);
   }
   const dataPackets = plane.parity.bySession[session.index]?.shape?.dataPackets ?? 0;
@@ -76,12 +76,12 @@ export function clampToPaths(plane: Plane, session: DataSession): void {
   const { mssBase, mtus } = plane;
   const { paths } = session;
   for (let path = 0; path < PATHS_MAX; path++) {
-    mtus[session.index * PATHS_MAX + path] = paths.sizingOf(path).mtu.bytes;
+    mtus[session.index * PATHS_MAX + path] = paths.measuresOf(path).mtu.bytes;
   }
   if (mssBase === undefined) return;
   let bytesMax = Infinity;
   for (let at = 0; at < paths.sendCount; at++) {
-    const { mtu } = paths.sizingOf(paths.sendPaths[at] as number);
+    const { mtu } = paths.measuresOf(paths.sendPaths[at] as number);
     if (mtu.bytes > 0) bytesMax = Math.min(bytesMax, mtu.bytes);
   }
   const { payloadBytes, maxima } = mssBase;

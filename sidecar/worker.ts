@@ -7,6 +7,7 @@
 
 import { randomInt } from "node:crypto";
 import { SharedRing } from "./buffer/shared-ring.ts";
+import { lookAtLoads } from "./capacity.ts";
 import type { CaptureMemory } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { closeConnection, sweepConnections } from "./connections.ts";
@@ -273,6 +274,7 @@ export class WorkerLoop {
       if (plane.isDialling) clampToPaths(plane, session);
       expectSkew(session);
       holdToPaths(plane, session);
+      lookAtLoads(plane, session);
       const paths = pathReports(plane, session);
       const text = JSON.stringify(paths);
       if (text === this.#toldPaths[index]) continue;

@@ -30,6 +30,20 @@ export interface PathUse {
   readonly isOnly: boolean;
 }
 
+/** How long, how much and how many a path takes. */
+type PathMeasures = Pick<
+  PathState,
+  | "mtu"
+  | "rttMs"
+  | "out"
+  | "back"
+  | "lossOutPercent"
+  | "lossBackPercent"
+  | "sentAtLook"
+  | "noteSent"
+  | "sentBefore"
+>;
+
 /** Why the choice changed. */
 export type PathChange = "none" | "up" | "down";
 
@@ -51,6 +65,8 @@ export class PathSet {
   aimed = -1;
   /** Without: the next packet leaves by the first path alone. */
   isSingle = false;
+  /** When flows heard last of each path's load. */
+  lookedAtLoadsMs = 0;
   #turn = 0;
   #classes: CopiedClasses = ALL_CLASSES;
   readonly #paths: PathState[] = Array.from({ length: PATHS_MAX }, () => new PathState());
@@ -90,6 +106,16 @@ export class PathSet {
   weightOf(path: number): number {
     // HOT PATH
     return this.#paths[path]?.weight ?? 1;
+  }
+
+  /** Bytes a second that the path carried at least; 0: unknown. */
+  capacityOf(path: number): number {
+    return this.#paths[path]?.out.bytesPerSecond ?? 0;
+  }
+
+  /** It was full then. */
+  isFull(path: number): boolean {
+    return this.#paths[path]?.out.isFull ?? false;
   }
 
   get policy(): PathPolicy {
@@ -239,7 +265,7 @@ export class PathSet {
   }
 
   /** What is known of how much the path takes. */
-  sizingOf(path: number): Pick<PathState, "mtu" | "rttMs"> {
+  measuresOf(path: number): PathMeasures {
     return this.#at(path);
   }
 

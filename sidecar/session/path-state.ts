@@ -3,6 +3,7 @@
  * invariant: a figure that nobody has measured yet is absent, never 0.
  */
 
+import { PathCapacity } from "./path-capacity.ts";
 import { PathMtu } from "./path-mtu.ts";
 import type { ProbeSettings } from "./path-settings.ts";
 
@@ -17,6 +18,9 @@ const LOSS_BACK_SHARE = 0.75;
 const FLAP_MS = 60_000;
 /** Each flap doubles the replies in a row that bring it back, this often at most: 32 times as many. */
 const FLAPS_MAX = 5;
+
+/** Of so many probes it is known what was sent before them: more are never under way. */
+const PROBES_KEPT = 64;
 
 /** No packet comes behind so many later ones. */
 const REORDER_MAX = 131_072;
@@ -34,6 +38,12 @@ export interface PathView {
   readonly lossBackPercent?: number;
   /** The longest UDP payload that was shown to cross both ways. */
   readonly mtuBytes?: number;
+  /** It carried at least so much: what leaves by it here, and what comes back. */
+  readonly capacityOutMbit?: number;
+  readonly capacityBackMbit?: number;
+  /** It was full then: it hardly carries more. */
+  readonly isFullOut?: true;
+  readonly isFullBack?: true;
   /** How much later than by the fastest path what is sent at one time arrives here. */
   readonly skewMs?: number;
   /** Packets that came by it behind later ones that came by it. */
@@ -84,6 +94,12 @@ export class PathState {
   lossOutPercent = -1;
   lossBackPercent = -1;
   readonly mtu: PathMtu = new PathMtu();
+  /** What leaves by it here, and what comes back. */
+  readonly out: PathCapacity = new PathCapacity();
+  readonly back: PathCapacity = new PathCapacity();
+  /** Bytes that had been asked to leave by it when its load was looked at. */
+  sentAtLook = 0;
+  readonly #sentBefore: Uint32Array = new Uint32Array(PROBES_KEPT);
   /** Smoothed, from any moment that is the same for all paths. */
   delayMs: number | undefined;
   #reordered = 0;
@@ -137,6 +153,17 @@ export class PathState {
     this.#upMs = this.heardMs;
   }
 
+  /** The probe that leaves next has the present sequence. */
+  noteSent(bytes: number): void {
+    this.#sentBefore[this.sequence % PROBES_KEPT] = bytes;
+  }
+
+  /** Bytes that had been sent before a probe; undefined when that is forgotten. */
+  sentBefore(sequence: number): number | undefined {
+    const isKept = (this.sequence - sequence) >>> 0 < PROBES_KEPT;
+    return isKept ? this.#sentBefore[sequence % PROBES_KEPT] : undefined;
+  }
+
   /** It died; whoever lived long is forgiven a flap for each minute. */
   fall(nowMs: number = this.heardMs): void {
     this.#fellMs = nowMs;
@@ -150,6 +177,8 @@ export class PathState {
     }
     this.isAlive = false;
     this.repliesInRow = 0;
+    this.out.forget();
+    this.back.forget();
   }
 
   /** All paths are dead now: if it died just before, its next reply is enough, and that was no flap. */
@@ -194,7 +223,7 @@ export class PathState {
   }
 
   view(path: number, isActive: boolean, leastDelayMs: number): PathView {
-    const { delayMs } = this;
+    const { delayMs, out, back } = this;
     return {
       path,
       isUsable: this.isUsable,
@@ -205,12 +234,21 @@ export class PathState {
         ? {}
         : { lossOutPercent: this.lossOutPercent, lossBackPercent: this.lossBackPercent }),
       ...(this.mtu.bytes === 0 ? {} : { mtuBytes: this.mtu.bytes }),
+      ...(out.bytesPerSecond === 0 ? {} : { capacityOutMbit: megabits(out) }),
+      ...(back.bytesPerSecond === 0 ? {} : { capacityBackMbit: megabits(back) }),
+      ...(out.isFull ? { isFullOut: true } : {}),
+      ...(back.isFull ? { isFullBack: true } : {}),
       ...(delayMs === undefined ? {} : { skewMs: Math.round((delayMs - leastDelayMs) * 10) / 10 }),
       reorderedPackets: this.#reordered,
       ...(this.isLossy ? { isLossy: true } : {}),
       ...(this.#flaps === 0 ? {} : { flaps: this.#flaps }),
     };
   }
+}
+
+/** Two digits that count: more would change with every look. */
+function megabits({ bytesPerSecond }: PathCapacity): number {
+  return Number(((bytesPerSecond * 8) / 1e6).toPrecision(2));
 }
 
 function percentLost(sent: number, received: number): number {

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isProbe, PROBE_BYTES, ProbeType, readProbe, writeProbe } from "./probe.ts";
+import {
+  COUNTED_BYTES,
+  isProbe,
+  PROBE_BYTES,
+  ProbeType,
+  readCounts,
+  readProbe,
+  writeCounts,
+  writeProbe,
+} from "./probe.ts";
 
 const probe = fc.record({
   type: fc.constantFrom(1, 2, 3, 4),
@@ -33,6 +42,18 @@ test("a probe is read back as it was written, wherever it stands", () => {
       assert.deepEqual(readProbe(view, start), { ...fields });
     }),
   );
+});
+
+test("only a reply has counts", () => {
+  const counts = { arrivedBytes: 0xffff_fffe, sentBytes: 0x8000_0001 };
+  for (let type = 0; type <= 255; type++) {
+    const view = new DataView(new ArrayBuffer(COUNTED_BYTES + 8));
+    writeProbe(view, 8, { ...FIELDS, type });
+    writeCounts(view, 8, counts);
+    const isSized = type === ProbeType.size || type === ProbeType.sizeAnswer;
+    assert.equal(isProbe(view, 8, COUNTED_BYTES), type === ProbeType.reply || isSized);
+    assert.deepEqual(readCounts(view, 8), counts);
+  }
 });
 
 test("another length, version, type or a changed magic is no probe", () => {

@@ -4,13 +4,16 @@
  *
  * Layout, big endian: magic (16), version (1), type (1), path (1), flags (1), sequence (4),
  * time of the dialling end in ms (4), probes received by its sender on this path (4), interval in ms (2),
- * time of the listening end in ms (2), 0 where it is not told.
+ * time of the listening end in ms (2), 0 where it is not told. A reply to a probe that asks for them has
+ * counts behind that: bytes of data packets that arrived by this path (4) and that left by it (4).
  */
 
 /** First bytes of every probe; random, drawn once for the format. */
 const PROBE_MAGIC: Buffer = Buffer.from("9f0c6b1de35a4f27b8d4417c20e96a83", "hex");
 /** Bytes of a probe and of a reply. */
 export const PROBE_BYTES = 36;
+/** The same with counts. */
+export const COUNTED_BYTES = 44;
 const PROBE_VERSION = 1;
 
 /**
@@ -27,8 +30,11 @@ export const ProbeType = {
   sizeAnswer: 6,
 } as const;
 
-/** What the dialling end does with a path, told with each probe so that answers go the same way. */
-export const ProbeFlag = { active: 1, duplicate: 2, spread: 4 } as const;
+/**
+ * What the dialling end does with a path, told with each probe so that answers go the same way; `counts`:
+ * it understands counts, so the reply may have them.
+ */
+export const ProbeFlag = { active: 1, duplicate: 2, spread: 4, counts: 8 } as const;
 
 const Offset = {
   version: 16,
@@ -40,6 +46,8 @@ const Offset = {
   received: 28,
   intervalMs: 32,
   clockMs: 34,
+  arrivedBytes: 36,
+  sentBytes: 40,
 } as const;
 
 const MAGIC_WORDS: Int32Array = Int32Array.of(
@@ -57,10 +65,10 @@ export function isProbe(view: DataView, start: number, length: number): boolean 
     if (view.getInt32(start + word * 4) !== MAGIC_WORDS[word]) return false;
   }
   const type = view.getUint8(start + Offset.type);
-  const isKnownType =
-    length === PROBE_BYTES
-      ? type >= ProbeType.probe && type <= ProbeType.answer
-      : type === ProbeType.size || type === ProbeType.sizeAnswer;
+  const isSized = type === ProbeType.size || type === ProbeType.sizeAnswer;
+  const isCounted = length === COUNTED_BYTES && type === ProbeType.reply;
+  const isPlain = length === PROBE_BYTES && type >= ProbeType.probe && type <= ProbeType.answer;
+  const isKnownType = isPlain || isCounted || (isSized && length > PROBE_BYTES);
   return isKnownType && view.getUint8(start + Offset.version) === PROBE_VERSION;
 }
 
@@ -109,4 +117,24 @@ export function writeProbe(view: DataView, start: number, probe: Probe): void {
   view.setUint32(start + Offset.received, probe.received);
   view.setUint16(start + Offset.intervalMs, probe.intervalMs);
   view.setUint16(start + Offset.clockMs, probe.clockMs);
+}
+
+/** What went by a path so far, 32 bits each. */
+export interface ProbeCounts {
+  readonly arrivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** The counts of a reply that is `COUNTED_BYTES` long. */
+export function readCounts(view: DataView, start: number): ProbeCounts {
+  return {
+    arrivedBytes: view.getUint32(start + Offset.arrivedBytes),
+    sentBytes: view.getUint32(start + Offset.sentBytes),
+  };
+}
+
+/** Writes counts behind a probe's fields. */
+export function writeCounts(view: DataView, start: number, counts: ProbeCounts): void {
+  view.setUint32(start + Offset.arrivedBytes, counts.arrivedBytes);
+  view.setUint32(start + Offset.sentBytes, counts.sentBytes);
 }

@@ -131,6 +131,8 @@ const PLAN: Plan = {
   classesLow: 0x4000_0000,
   weight: 65_535,
   lossPermille: 50,
+  capacityKbit: 4_000_000_000,
+  isFull: true,
 };
 
 test("a plan is read as it was written, and one out of range is refused", () => {
@@ -138,7 +140,9 @@ test("a plan is read as it was written, and one out of range is refused", () => 
   writePlan(view, START, PLAN);
   assert.equal(redundancyType(view, START, PLAN_BYTES), RedundancyType.plan);
   assert.deepEqual(readPlan(view, START, PLAN_BYTES), PLAN);
-  assert.equal(readPlan(view, START, PLAN_BYTES - 1), undefined);
+  assert.equal(readPlan(view, START, 39), undefined);
+  const older = readPlan(view, START, 40);
+  assert.deepEqual(older, { ...PLAN, capacityKbit: 0 }, "without what it does not send");
   const bad: Partial<Plan>[] = [
     { policy: 4 },
     { copies: 0 },

@@ -11,7 +11,8 @@
  *
  * Plan: magic (16), version (1), type (1), policy (1), copies (1), packets and parity of a block (1, 1),
  * milliseconds until a short block is closed (2), flags (1), spare (1), milliseconds for
- * reordering (2), classes by DSCP (8), weight of this path (2), its loss towards us in permille (2).
+ * reordering (2), classes by DSCP (8), weight of this path (2), its loss towards us in permille (2), what
+ * it carries towards us at least in kbit/s (4), which an older end does not send.
  */
 
 /** Packets and parity of one block at most: the addon's limits (`native/layout.ts`), which tests compare. */
@@ -23,8 +24,9 @@ const MAGIC: Buffer = Buffer.from("c41d70a8e95b4cf2a3061fd98e27b534", "hex");
 const VERSION = 1;
 /** Bytes in front of the steps of a parity message. */
 export const PARITY_HEADER_BYTES = 32;
-/** Bytes of a plan. */
-export const PLAN_BYTES = 40;
+/** Bytes of a plan, and of one by an older end. */
+export const PLAN_BYTES = 44;
+const PLAN_BYTES_MIN = 40;
 /** Bytes of a shard in front of its packet: the packet's length. */
 export const SHARD_LENGTH_BYTES = 2;
 /** More than a parity message has around its shard. */
@@ -59,6 +61,7 @@ const Offset = {
   classesLow: 32,
   weight: 36,
   lossPermille: 38,
+  capacityKbit: 40,
 } as const;
 
 const MAGIC_WORDS: Int32Array = Int32Array.of(
@@ -149,8 +152,9 @@ export function writeParity(view: DataView, start: number, from: ParityFields): 
 /** How the paths are used, as numbers of the wire. */
 export const PlanPolicy = { failover: 0, duplicate: 1, fec: 2, balance: 3 } as const;
 
-/** Parity follows the measured loss. */
+/** Flags of a plan: parity follows the measured loss; the path was seen full, it carries no more. */
 const ADAPTIVE = 1;
+const FULL = 2;
 /** A path's loss that nobody has measured yet. */
 export const LOSS_UNKNOWN = 0xffff;
 
@@ -170,11 +174,14 @@ export interface Plan {
   readonly weight: number;
   /** LOSS_UNKNOWN, or packets of a thousand that are lost on the way to the dialling end. */
   readonly lossPermille: number;
+  /** 0: unknown. */
+  readonly capacityKbit: number;
+  readonly isFull: boolean;
 }
 
 /** Reads a message of type plan; undefined when a number is out of its range. */
 export function readPlan(view: DataView, start: number, length: number): Plan | undefined {
-  if (length < PLAN_BYTES) return undefined;
+  if (length < PLAN_BYTES_MIN) return undefined;
   const plan: Plan = {
     policy: view.getUint8(start + Offset.policy),
     copies: view.getUint8(start + Offset.copies),
@@ -187,6 +194,8 @@ export function readPlan(view: DataView, start: number, length: number): Plan | 
     classesLow: view.getInt32(start + Offset.classesLow),
     weight: view.getUint16(start + Offset.weight),
     lossPermille: view.getUint16(start + Offset.lossPermille),
+    capacityKbit: length < PLAN_BYTES ? 0 : view.getUint32(start + Offset.capacityKbit),
+    isFull: (view.getUint8(start + Offset.flags) & FULL) !== 0,
   };
   const isGood =
     plan.policy <= PlanPolicy.balance &&
@@ -206,13 +215,15 @@ export function writePlan(view: DataView, start: number, plan: Plan): void {
   view.setUint8(start + Offset.planData, plan.dataPackets);
   view.setUint8(start + Offset.planParity, plan.parityPackets);
   view.setUint16(start + Offset.delayMs, plan.maxDelayMs);
-  view.setUint8(start + Offset.flags, plan.isAdaptive ? ADAPTIVE : 0);
+  const flags = (plan.isAdaptive ? ADAPTIVE : 0) | (plan.isFull ? FULL : 0);
+  view.setUint8(start + Offset.flags, flags);
   view.setUint8(start + Offset.flags + 1, 0);
   view.setUint16(start + Offset.reorderMs, plan.reorderMs);
   view.setInt32(start + Offset.classesHigh, plan.classesHigh);
   view.setInt32(start + Offset.classesLow, plan.classesLow);
   view.setUint16(start + Offset.weight, plan.weight);
   view.setUint16(start + Offset.lossPermille, plan.lossPermille);
+  view.setUint32(start + Offset.capacityKbit, plan.capacityKbit);
 }
 
 function writeHead(view: DataView, start: number, type: number): void {
