@@ -54,5 +54,5 @@ function select(names: readonly string[]): readonly Part[] {
   }
   const named = names.filter((name) => name !== FULL);
   if (named.length > 0) return PARTS.filter((part) => names.includes(part.name));
-  return PARTS.filter((part) => part.isLong !== true || names.includes(FULL));
+  return PARTS;
 }

@@ -1,36 +1,31 @@
 /**
- * The programs of a real cluster (etcd, kube-apiserver, kubelet, …) and Helm, built from Go modules
+ * The programs of a real cluster (etcd, kube-apiserver, kubelet, …) and Helm, built from one Go module
  * once and kept outside the tree. Invariant: a program is used only when its stamp says that it was
- * built from these modules by this Go; whoever builds holds a lock, so two runs build once.
+ * built from this module by this Go; whoever builds holds a lock, so two runs build once.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { OperatingError } from "../../common/operating-error.ts";
 import { run, runFine } from "../support/process.ts";
 import { cacheFolder } from "../support/scratch.ts";
 
-/** Kubernetes as the modules have it. */
+/** Kubernetes as the module has it. */
 const KUBERNETES_VERSION = "v1.34.4";
+/** One module for all, so that what they share is fetched and compiled once. */
+const MODULE: string = join(import.meta.dirname, "gomod");
+/** What a program is made from besides the packages that the module names. */
+const MODULE_FILES = ["go.mod", "go.sum", "coredns/main.go"];
 
-interface Source {
-  readonly module: "gomod" | "helm" | "coredns";
-  readonly package: string;
-  readonly flags: string;
-}
-
-const BUILD_TIMEOUT_MS = 25 * 60_000;
-const PLAIN = "-s -w";
-const KUBERNETES = `-s -w ${["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
+const BUILD_TIMEOUT_MS = 40 * 60_000;
+/** Without what only debuggers read. */
+const COMPILE_FLAGS = "all=-dwarf=false";
+const LINK_FLAGS = `-s -w ${["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
   .flatMap((name) => [
     `-X ${name}.gitVersion=${KUBERNETES_VERSION} -X ${name}.gitMajor=1 -X ${name}.gitMinor=34`,
     `-X ${name}.gitCommit=module -X ${name}.gitTreeState=clean -X ${name}.buildDate=1970-01-01T00:00:00Z`,
   ])
   .join(" ")}`;
-
-function kubernetes(name: string): Source {
-  return { module: "gomod", package: `k8s.io/kubernetes/cmd/${name}`, flags: KUBERNETES };
-}
 
 /** A program that can be built. */
 export type ClusterProgram =
@@ -44,16 +39,26 @@ export type ClusterProgram =
   | "coredns"
   | "helm";
 
+/** A main package, and what `go build` calls the program of it. */
+interface Source {
+  readonly package: string;
+  readonly output: string;
+}
+
+function kubernetes(name: string): Source {
+  return { package: `k8s.io/kubernetes/cmd/${name}`, output: name };
+}
+
 const SOURCES: Readonly<Record<ClusterProgram, Source>> = {
-  etcd: { module: "gomod", package: "go.etcd.io/etcd/server/v3", flags: PLAIN },
+  etcd: { package: "go.etcd.io/etcd/server/v3", output: "server" },
   "kube-apiserver": kubernetes("kube-apiserver"),
   kubectl: kubernetes("kubectl"),
   "kube-controller-manager": kubernetes("kube-controller-manager"),
   "kube-scheduler": kubernetes("kube-scheduler"),
   kubelet: kubernetes("kubelet"),
   "kube-proxy": kubernetes("kube-proxy"),
-  coredns: { module: "coredns", package: "github.com/coredns/coredns", flags: PLAIN },
-  helm: { module: "helm", package: "helm.sh/helm/v3/cmd/helm", flags: PLAIN },
+  coredns: { package: "./coredns", output: "coredns" },
+  helm: { package: "helm.sh/helm/v3/cmd/helm", output: "helm" },
 };
 
 /** What every control plane needs. */
@@ -77,23 +82,22 @@ export const PLANE_PROGRAMS: readonly ClusterProgram[] = [
 
 /** Path of a built program; throws when it is not there: `ensurePrograms` comes first. */
 export function programPath(name: ClusterProgram): string {
-  return join(binFolder(), name);
+  return join(programFolder(), name);
 }
 
-/** Builds what is missing or was built from other modules; says how long it took. */
+/** Builds what is missing or was built from another module; says how long it took. */
 export async function ensurePrograms(
   names: readonly ClusterProgram[],
   say: (line: string) => void,
 ): Promise<void> {
-  mkdirSync(binFolder(), { recursive: true });
+  mkdirSync(programFolder(), { recursive: true });
   const version = await goVersion();
-  for (const name of names) {
-    const stamp = stampOf(SOURCES[name], version);
-    if (isBuilt(name, stamp)) continue;
-    const startMs = performance.now();
-    await build(name, stamp);
-    say(`${name} built in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
-  }
+  const missing = names.filter((name) => !isBuilt(name, stampOf(SOURCES[name], version)));
+  if (missing.length === 0) return;
+  say(`building ${missing.join(", ")}: minutes when nothing of them is cached`);
+  const startMs = performance.now();
+  await build(missing, version);
+  say(`built in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
 }
 
 async function goVersion(): Promise<string> {
@@ -105,18 +109,26 @@ async function goVersion(): Promise<string> {
   );
 }
 
-async function build(name: ClusterProgram, stamp: string): Promise<void> {
-  const source = SOURCES[name];
-  const target = `${programPath(name)}.${process.pid}.new`;
-  const command = ["go", "build", "-trimpath", "-ldflags", source.flags, "-o", target];
-  const lock = join(binFolder(), ".lock");
-  await runFine(["flock", lock, "nice", "-n", "19", ...command, source.package], {
-    directory: join(import.meta.dirname, source.module),
-    environment: { CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false" },
-    timeoutMs: BUILD_TIMEOUT_MS,
-  });
-  renameSync(target, programPath(name));
-  writeFileSync(stampFile(name), stamp);
+/** All in one run of `go build`: both processors are busy while one program is linked. */
+async function build(names: readonly ClusterProgram[], version: string): Promise<void> {
+  const draft = join(programFolder(), `.new-${process.pid}`);
+  const command = ["go", "build", "-trimpath", "-gcflags", COMPILE_FLAGS, "-ldflags", LINK_FLAGS];
+  const lock = join(programFolder(), ".lock");
+  const packages = names.map((name) => SOURCES[name].package);
+  try {
+    mkdirSync(draft, { recursive: true });
+    await runFine(["flock", lock, "nice", "-n", "19", ...command, "-o", `${draft}/`, ...packages], {
+      directory: MODULE,
+      environment: { CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false" },
+      timeoutMs: BUILD_TIMEOUT_MS,
+    });
+    for (const name of names) {
+      renameSync(join(draft, SOURCES[name].output), programPath(name));
+      writeFileSync(stampFile(name), stampOf(SOURCES[name], version));
+    }
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
 }
 
 function isBuilt(name: ClusterProgram, stamp: string): boolean {
@@ -125,17 +137,16 @@ function isBuilt(name: ClusterProgram, stamp: string): boolean {
 }
 
 function stampOf(source: Source, version: string): string {
-  const hash = createHash("sha256").update(`${version}\n${source.package}\n${source.flags}\n`);
-  for (const file of ["go.mod", "go.sum"]) {
-    hash.update(readFileSync(join(import.meta.dirname, source.module, file)));
-  }
+  const hash = createHash("sha256").update(`${version}\n${source.package}\n`);
+  hash.update(`${COMPILE_FLAGS}\n${LINK_FLAGS}\n`);
+  for (const file of MODULE_FILES) hash.update(readFileSync(join(MODULE, file)));
   return hash.digest("hex");
 }
 
 function stampFile(name: ClusterProgram): string {
-  return join(binFolder(), `.${name}.stamp`);
+  return join(programFolder(), `.${name}.stamp`);
 }
 
-function binFolder(): string {
-  return join(cacheFolder(), "kubernetes", "bin");
+function programFolder(): string {
+  return join(cacheFolder(), "kubernetes", "programs");
 }
