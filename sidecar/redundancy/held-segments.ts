@@ -5,6 +5,7 @@
  */
 
 import assert from "node:assert/strict";
+import type { TcpSegment } from "../wire/tcp-segment.ts";
 
 /** No place, as in the end of a chain. */
 export const NO_PLACE = -1;
@@ -22,6 +23,9 @@ export class HeldSegments {
   readonly bytes: Int32Array;
   /** The next one of its flow, or NO_PLACE. */
   readonly next: Int32Array;
+  /** When each was sent, by its sender's clock, and 1 where it said so. */
+  readonly #timestamps: Int32Array;
+  readonly #areStamped: Int32Array;
   /** A ring of the places that nobody has: those at the front are clean. */
   readonly #free: Int32Array;
   #front = 0;
@@ -34,6 +38,8 @@ export class HeldSegments {
     const words = (): Int32Array => new Int32Array(count);
     this.sequences = words();
     this.ends = words();
+    this.#timestamps = words();
+    this.#areStamped = words();
     this.sinceMs = words();
     this.sessions = words();
     this.bytes = words();
@@ -69,6 +75,20 @@ export class HeldSegments {
     // HOT PATH
     this.#free[(this.#front + this.#freeCount) % this.count] = place;
     this.#freeCount += 1;
+  }
+
+  /** Notes when the segment in a place was sent. */
+  stamp(place: number, segment: TcpSegment): void {
+    // HOT PATH
+    this.#timestamps[place] = segment.timestamp;
+    this.#areStamped[place] = segment.hasTimestamp ? 1 : 0;
+  }
+
+  /** Whether a segment was sent after the one in a place, by their sender's clock; false: nobody knows. */
+  isLater(segment: TcpSegment, place: number): boolean {
+    // HOT PATH
+    if (place === NO_PLACE || !segment.hasTimestamp || this.#areStamped[place] === 0) return false;
+    return ((segment.timestamp - (this.#timestamps[place] as number)) | 0) > 0;
   }
 
   /** Everything that was given back is out. */

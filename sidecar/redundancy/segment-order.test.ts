@@ -1,198 +1,12 @@
-/** The order of segments beside a naive model that counts bytes without a wrap and keeps lists. */
+/** The order of segments beside a naive model. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Counters, countersSnapshot } from "../counters.ts";
-import { TcpSegment } from "../wire/tcp-segment.ts";
+import { countersSnapshot } from "../counters.ts";
 import { HeldSegments, NO_PLACE } from "./held-segments.ts";
 import { FLOWS_MAX } from "./order-flows.ts";
-import { FLOW_IDLE_MS, OrderVerdict, REACH_BYTES, SegmentOrder } from "./segment-order.ts";
-
-const SESSION = 3;
-const DELAY_MS = 10;
-
-/** One segment; `at` counts bytes of its flow from 0, for ever. */
-interface Wish {
-  readonly flow: number;
-  readonly at: number;
-  readonly bytes: number;
-  readonly boundary?: "first" | "last";
-}
-
-/** The table under test; a segment is known by its number. */
-class Tested {
-  readonly counters = new Counters();
-  readonly order: SegmentOrder;
-  readonly #numbers = new Map<number, number>();
-  readonly #firsts: readonly number[];
-  readonly #segment = new TcpSegment();
-
-  constructor(heldMax: number, heldPerFlowMax: number, firsts: readonly number[]) {
-    this.order = new SegmentOrder({ heldMax, heldPerFlowMax, seed: 7, counters: this.counters });
-    this.#firsts = firsts;
-  }
-
-  /** Numbers that come out, in their order. */
-  take(number: number, wish: Wish, delayMs: number, session: number = SESSION): number[] {
-    const { order } = this;
-    const segment = this.#segment;
-    if (order.held.isUsedUp) order.held.recycle();
-    segment.flow.fill(0);
-    segment.flow[1] = wish.flow;
-    segment.hash = Math.imul(wish.flow, 0x01000193);
-    segment.sequence = ((this.#firsts[wish.flow] ?? 0) + wish.at) | 0;
-    segment.payloadBytes = wish.bytes;
-    segment.isBoundary = wish.boundary !== undefined;
-    segment.isFirst = wish.boundary === "first";
-    const verdict = order.take(segment, session, 100, delayMs);
-    if (verdict === OrderVerdict.hold) {
-      assert(!this.#numbers.has(order.place), "a place belongs to one segment");
-      this.#numbers.set(order.place, number);
-      return this.ready();
-    }
-    return verdict === OrderVerdict.pass ? [number, ...this.ready()] : [...this.ready(), number];
-  }
-
-  ready(): number[] {
-    const places = [...this.order.ready.subarray(0, this.order.readyCount)];
-    return places.map((place) => {
-      const number = this.#numbers.get(place);
-      assert(number !== undefined, "what is ready was held");
-      this.#numbers.delete(place);
-      return number;
-    });
-  }
-
-  /** What `expire` makes ready. */
-  expire(nowMs: number): number[] {
-    this.order.nowMs = nowMs;
-    this.order.expire();
-    return this.ready();
-  }
-}
-
-interface Waiting {
-  readonly number: number;
-  readonly at: number;
-  readonly end: number;
-  readonly sinceMs: number;
-}
-
-interface ModelFlow {
-  expected: number;
-  usedMs: number;
-  patienceMs: number;
-  waiting: Waiting[];
-}
-
-/** The same with lists, for few flows. */
-class Model {
-  readonly flows = new Map<number, ModelFlow>();
-  readonly #heldMax: number;
-  readonly #heldPerFlowMax: number;
-
-  constructor(heldMax: number, heldPerFlowMax: number) {
-    this.#heldMax = heldMax;
-    this.#heldPerFlowMax = heldPerFlowMax;
-  }
-
-  get heldCount(): number {
-    return [...this.flows.values()].reduce((sum, { waiting }) => sum + waiting.length, 0);
-  }
-
-  /** What comes out; undefined: all that waits of one of the flows of which most does. */
-  take(number: number, wish: Wish, nowMs: number): number[] | undefined {
-    const { at, bytes } = wish;
-    const end = at + bytes;
-    const flow = this.flows.get(wish.flow);
-    if (wish.boundary !== undefined) {
-      const out = flow === undefined ? [] : all(flow);
-      this.flows.delete(wish.flow);
-      if (wish.boundary === "first") {
-        this.flows.set(wish.flow, { ...fresh(end + 1), usedMs: nowMs });
-      }
-      return [...out, number];
-    }
-    if (flow === undefined) {
-      this.flows.set(wish.flow, { ...fresh(end), usedMs: nowMs });
-      return [number];
-    }
-    const isIdle = nowMs - flow.usedMs >= FLOW_IDLE_MS;
-    flow.usedMs = nowMs;
-    const isFar = Math.abs(at - flow.expected) > REACH_BYTES;
-    if (at !== flow.expected && (isIdle || isFar)) {
-      const out = all(flow);
-      flow.expected = end;
-      return [...out, number];
-    }
-    if (at <= flow.expected) {
-      flow.expected = Math.max(flow.expected, end);
-      const [first] = flow.waiting;
-      const out = next(flow);
-      if (first !== undefined && out.length > 0) learn(flow, nowMs - first.sinceMs);
-      return [number, ...out];
-    }
-    if (flow.waiting.length >= this.#heldPerFlowMax) {
-      const out = all(flow);
-      flow.expected = Math.max(flow.expected, end);
-      return [...out, number];
-    }
-    if (flow.waiting.some((one) => one.at === at)) return [number];
-    flow.waiting.push({ number, at, end, sinceMs: nowMs });
-    flow.waiting.sort((one, other) => one.at - other.at);
-    return this.heldCount === this.#heldMax ? undefined : [];
-  }
-
-  /** The flow that the numbers are all of has as many waiting as any. */
-  giveWay(numbers: readonly number[]): void {
-    const largest = Math.max(...[...this.flows.values()].map(({ waiting }) => waiting.length));
-    const flow = [...this.flows.values()].find(({ waiting }) =>
-      waiting.some((one) => one.number === numbers[0]),
-    );
-    assert(flow !== undefined && flow.waiting.length === largest);
-    assert.deepEqual(all(flow), numbers);
-  }
-
-  expire(nowMs: number): Map<number, number[]> {
-    const out = new Map<number, number[]>();
-    for (const [name, flow] of this.flows) {
-      const last = flow.waiting.findLastIndex(({ sinceMs }) => nowMs - sinceMs >= flow.patienceMs);
-      if (last < 0) continue;
-      flow.patienceMs = Math.min(DELAY_MS, 2 * flow.patienceMs);
-      const due = flow.waiting.splice(0, last + 1);
-      for (const { end } of due) flow.expected = Math.max(flow.expected, end);
-      out.set(name, [...due.map(({ number }) => number), ...next(flow)]);
-    }
-    return out;
-  }
-}
-
-function fresh(expected: number): ModelFlow {
-  return { expected, usedMs: 0, patienceMs: DELAY_MS, waiting: [] };
-}
-
-/** Twice what it took and two more; down by an eighth of the way at a time, at least by one. */
-function learn(flow: ModelFlow, tookMs: number): void {
-  const worthMs = Math.min(DELAY_MS, 2 * tookMs + 2);
-  const downMs = Math.ceil((flow.patienceMs - worthMs) / 8);
-  flow.patienceMs = Math.max(worthMs, flow.patienceMs - Math.max(0, downMs));
-}
-
-function all(flow: ModelFlow): number[] {
-  for (const { end } of flow.waiting) flow.expected = Math.max(flow.expected, end);
-  return flow.waiting.splice(0).map(({ number }) => number);
-}
-
-function next(flow: ModelFlow): number[] {
-  const out: number[] = [];
-  for (;;) {
-    const [first] = flow.waiting;
-    if (first === undefined || first.at > flow.expected) return out;
-    flow.waiting.shift();
-    flow.expected = Math.max(flow.expected, first.end);
-    out.push(first.number);
-  }
-}
+import { DELAY_MS, Model, SESSION, Tested } from "./order-harness.ts";
+import { FLOW_IDLE_MS } from "./segment-order.ts";
 
 /** Around the wrap of 32 bits, of 31, and elsewhere. */
 const firsts = fc.array(
@@ -211,6 +25,8 @@ const steps = fc.array(
       { weight: 1, arbitrary: fc.constantFrom(-42_000, 42_000, 31, 32, 33, 63, 64, 65) },
     ),
     bytes: fc.constantFrom(100, 100, 100, 1, 99, 101, 250),
+    /** Later than its number says. */
+    lateMs: fc.constantFrom(0, 0, 0, 1, 20, undefined),
     boundary: fc.oneof(
       { weight: 60, arbitrary: fc.constant(null) },
       { weight: 1, arbitrary: fc.constantFrom("first" as const, "last" as const) },
@@ -234,7 +50,7 @@ test("what comes out, and when, is what a naive model says", () => {
       // The clock wraps as well.
       let nowMs = 2 ** 31 - 60;
       const out: number[] = [];
-      for (const [number, { flow, step, bytes, boundary, waitMs }] of wishes.entries()) {
+      for (const [number, { flow, step, bytes, boundary, waitMs, lateMs }] of wishes.entries()) {
         nowMs += waitMs;
         if (waitMs > 0) {
           const expired = tested.expire(nowMs | 0);
@@ -253,7 +69,8 @@ test("what comes out, and when, is what a naive model says", () => {
         const missing = model.flows.get(flow)?.expected ?? 0;
         const at = step === 0 ? missing : (newest[flow] ?? 0) + step * 100;
         newest[flow] = Math.max(newest[flow] ?? 0, at);
-        const wish = { flow, at, bytes, ...(boundary === null ? {} : { boundary }) };
+        const stamp = lateMs === undefined ? {} : { stamp: Math.floor(at / 300) + lateMs };
+        const wish = { flow, at, bytes, ...stamp, ...(boundary === null ? {} : { boundary }) };
         const got = tested.take(number, wish, DELAY_MS);
         const expected = model.take(number, wish, nowMs);
         if (expected === undefined) model.giveWay(got);
@@ -323,6 +140,20 @@ test("one flow's loss holds no other one up, and sessions do not share flows", (
   }
   assert.deepEqual(tested.take(200, { flow: 0, at: 10, bytes: 10 }, 10, SESSION + 1), [200]);
   assert.deepEqual(tested.take(201, { flow: 0, at: 10, bytes: 10 }, 10), [201, 2]);
+});
+
+test("what is sent again goes behind what was sent before it, and its hole is waited for no longer", () => {
+  const tested = new Tested(64, 32, [0]);
+  const say = (number: number, at: number, stamp: number): number[] =>
+    tested.take(number, { flow: 0, at, bytes: 10, stamp }, DELAY_MS);
+  assert.deepEqual(say(0, 0, 1), [0]);
+  assert.deepEqual(say(2, 20, 1), []);
+  assert.deepEqual(say(4, 40, 1), []);
+  // The first hole is filled by a repetition: what waited for that alone goes.
+  assert.deepEqual(say(1, 10, 5), [2]);
+  // The second one by what was late: now nothing older than the repetition is missing.
+  assert.deepEqual(say(3, 30, 1), [3, 4, 1]);
+  assert.deepEqual(say(5, 10, 6), [5], "nothing waits");
 });
 
 test("the end of a session lets go what waits of it, and of nobody else", () => {

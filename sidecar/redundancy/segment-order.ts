@@ -5,7 +5,8 @@
  *
  * As in a receiver that merges segments (GRO): what continues its flow passes, what is ahead of a hole
  * waits for it, what is behind passes at once, and so does everything that is surprising, after all
- * that waits in its flow. How long waiting is worth it follows what filled the flow's holes: twice the
+ * that waits in its flow. A repetition goes behind what was sent before it: a receiver drops what is older by
+ * its timestamp than what it has (RFC 7323, 5). How long waiting is worth it follows what filled the flow's holes: twice the
  * time that took, so that what is really lost holds nothing up for long.
  */
 
@@ -97,13 +98,13 @@ export class SegmentOrder {
     const isIdle = ((this.nowMs - (flows.usedMs[flow] as number)) | 0) >= FLOW_IDLE_MS;
     flows.usedMs[flow] = this.nowMs;
     const ahead = (segment.sequence - (flows.expected[flow] as number)) | 0;
-    if (ahead === 0) return this.#advance(flow, end);
-    if (isIdle || ahead > REACH_BYTES || ahead < -REACH_BYTES) {
+    if (ahead !== 0 && (isIdle || ahead > REACH_BYTES || ahead < -REACH_BYTES)) {
       this.#releaseAll(flow, Counter.reorderSurprised);
       flows.expected[flow] = end;
       return this.#passBehind();
     }
-    if (ahead < 0) {
+    const isAhead = ahead > 0;
+    if (!isAhead && !this.held.isLater(segment, flows.heads[flow] as number)) {
       const isNew = ((end - (flows.expected[flow] as number)) | 0) > 0;
       return isNew ? this.#advance(flow, end) : OrderVerdict.pass;
     }
@@ -113,7 +114,17 @@ export class SegmentOrder {
       if (isNew) flows.expected[flow] = end;
       return OrderVerdict.passLast;
     }
-    return this.#hold(flow, segment, bytes, delayMs);
+    flows.delaysMs[flow] = delayMs;
+    const patienceMs = flows.patiencesMs[flow] as number;
+    if (patienceMs === 0 || patienceMs > delayMs) flows.patiencesMs[flow] = delayMs;
+    const isHeld = isAhead
+      ? this.#hold(flow, segment, bytes)
+      : this.#holdBack(flow, segment, bytes);
+    if (!isHeld) return OrderVerdict.pass;
+    this.#counters.add(Counter.reorderHeld, 1);
+    // The next one is to find room: who has most gives way.
+    if (this.held.freeCount === 0) this.#releaseAll(this.#largest(), Counter.reorderCrowded);
+    return OrderVerdict.hold;
   }
 
   /** Makes ready what has waited for long enough; sets when to be called again. */
@@ -186,10 +197,11 @@ export class SegmentOrder {
     return this.readyCount === 0 ? OrderVerdict.pass : OrderVerdict.passLast;
   }
 
-  #hold(flow: number, segment: TcpSegment, bytes: number, delayMs: number): OrderVerdict {
+  /** Ahead of a hole: it waits among the others by its number, unless it is here already. */
+  #hold(flow: number, segment: TcpSegment, bytes: number): boolean {
     // HOT PATH
     const flows = this.#flows;
-    const { held, nowMs } = this;
+    const { held } = this;
     const { sequence } = segment;
     const tail = flows.tails[flow] as number;
     let before = tail;
@@ -201,30 +213,62 @@ export class SegmentOrder {
         before = after;
         after = held.next[after] as number;
       }
-      // It waits here already: a retransmission.
-      if (held.sequences[after] === sequence) return OrderVerdict.pass;
+      // It waits here already.
+      if (held.sequences[after] === sequence) return false;
+      if (this.held.isLater(segment, after)) {
+        const end = (sequence + segment.payloadBytes) | 0;
+        // Nobody else will fill that hole.
+        if (((end - (held.sequences[after] as number)) | 0) >= 0) held.sequences[after] = sequence;
+        return this.#holdBack(flow, segment, bytes);
+      }
     }
-    const place = held.take();
+    const place = this.#put(flow, segment, bytes);
     held.sequences[place] = sequence;
     held.ends[place] = (sequence + segment.payloadBytes) | 0;
-    held.sinceMs[place] = nowMs;
-    held.sessions[place] = flows.sessions[flow] as number;
-    held.bytes[place] = bytes;
     held.next[place] = after;
     if (before === NO_PLACE) flows.heads[flow] = place;
     else held.next[before] = place;
     if (after === NO_PLACE) flows.tails[flow] = place;
-    const count = (flows.counts[flow] as number) + 1;
-    flows.counts[flow] = count;
-    flows.delaysMs[flow] = delayMs;
-    const patienceMs = flows.patiencesMs[flow] as number;
-    if (patienceMs === 0 || patienceMs > delayMs) flows.patiencesMs[flow] = delayMs;
-    if (count === 1) this.#wait(flow, (nowMs + (flows.patiencesMs[flow] as number)) | 0);
+    if (flows.counts[flow] !== 1) return true;
+    this.#wait(flow, (this.nowMs + (flows.patiencesMs[flow] as number)) | 0);
+    return true;
+  }
+
+  /** Sent again after what waits: it goes behind that, and the hole that it fills is none any more. */
+  #holdBack(flow: number, segment: TcpSegment, bytes: number): boolean {
+    // HOT PATH
+    const flows = this.#flows;
+    const { held } = this;
+    const tail = flows.tails[flow] as number;
+    const place = this.#put(flow, segment, bytes);
+    held.sequences[place] = held.sequences[tail] as number;
+    held.ends[place] = held.sequences[tail] as number;
+    held.next[place] = NO_PLACE;
+    held.next[tail] = place;
+    flows.tails[flow] = place;
+    const expected = flows.expected[flow] as number;
+    const end = (segment.sequence + segment.payloadBytes) | 0;
+    const isNext = ((segment.sequence - expected) | 0) <= 0 && ((end - expected) | 0) > 0;
+    if (!isNext) return true;
+    flows.expected[flow] = end;
+    this.#releaseInOrder(flow, Counter.reorderFilled);
+    if (this.readyCount !== 0) this.#settle(flow);
+    return true;
+  }
+
+  /** A place for a segment, whose links and numbers the caller sets. */
+  #put(flow: number, segment: TcpSegment, bytes: number): number {
+    // HOT PATH
+    const flows = this.#flows;
+    const { held } = this;
+    const place = held.take();
+    held.sinceMs[place] = this.nowMs;
+    held.stamp(place, segment);
+    held.sessions[place] = flows.sessions[flow] as number;
+    held.bytes[place] = bytes;
+    flows.counts[flow] = (flows.counts[flow] as number) + 1;
     this.place = place;
-    this.#counters.add(Counter.reorderHeld, 1);
-    // The next one is to find room: who has most gives way.
-    if (held.freeCount === 0) this.#releaseAll(this.#largest(), Counter.reorderCrowded);
-    return OrderVerdict.hold;
+    return place;
   }
 
   /** Releases up to the last one that is due, and what follows it without a hole. */

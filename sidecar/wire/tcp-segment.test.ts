@@ -21,6 +21,10 @@ interface Wish {
 
 const TCP = 6;
 const ACK = 0x10;
+const usual: Wish = {
+  ...{ vlans: [], version: 4, optionWords: 0, extensions: [], ports: [1, 2], address: 10 },
+  ...{ sequence: 5, flags: ACK, tcpWords: 5, payloadBytes: 9, paddingBytes: 0 },
+};
 const wishes: fc.Arbitrary<Wish> = fc.record({
   vlans: fc.array(fc.integer({ min: 0, max: 4095 }), { maxLength: 2 }),
   version: fc.constantFrom(4, 6),
@@ -126,12 +130,49 @@ test("flows are told apart by tags, version, ports and addresses, and by nothing
   );
 });
 
+test("a timestamp is found wherever it is among whole options, and nowhere else", () => {
+  const option: fc.Arbitrary<readonly number[]> = fc.oneof(
+    fc.constant([1]),
+    fc.constant([2, 4, 5, 180]),
+    fc.constant([3, 3, 7]),
+    fc.constant([5, 10, 0, 0, 0, 1, 0, 0, 0, 2]),
+    fc.constant([8, 6, 1, 2, 3, 4]),
+  );
+  const stamps = fc.option(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }));
+  fc.assert(
+    fc.property(fc.array(option, { maxLength: 4 }), stamps, fc.nat(4), (others, stamp, at) => {
+      const bytes = Buffer.alloc(10);
+      bytes[0] = 8;
+      bytes[1] = 10;
+      bytes.writeInt32BE(stamp ?? 0, 2);
+      const list = stamp === null ? others : others.toSpliced(at, 0, [...bytes]);
+      const options = Buffer.from(list.flat());
+      if (options.length > 40) return;
+      const words = Math.ceil(options.length / 4);
+      const packet = packetOf({ ...usual, tcpWords: 5 + words });
+      options.copy(packet, 40);
+      const segment = new TcpSegment();
+      assert(segment.readPacket(viewOf(packet), 0, packet.length));
+      assert.equal(segment.hasTimestamp, stamp !== null);
+      assert.equal(segment.timestamp, stamp ?? 0);
+    }),
+  );
+  for (const options of [
+    [0, 8, 10, 9, 9, 9, 9, 0, 0, 0, 0, 0],
+    [8, 0, 1, 1],
+    [8, 12, 1, 1, 1, 1, 1, 1],
+    [1, 1, 1, 8],
+  ]) {
+    const packet = packetOf({ ...usual, tcpWords: 5 + options.length / 4 });
+    packet.set(options, 40);
+    const segment = new TcpSegment();
+    assert(segment.readPacket(viewOf(packet), 0, packet.length));
+    assert(!segment.hasTimestamp);
+  }
+});
+
 test("pieces, other protocols and too many headers are no segments", () => {
   const segment = new TcpSegment();
-  const usual: Wish = {
-    ...{ vlans: [], version: 4, optionWords: 0, extensions: [], ports: [1, 2], address: 10 },
-    ...{ sequence: 5, flags: ACK, tcpWords: 5, payloadBytes: 9, paddingBytes: 0 },
-  };
   const isRead = (packet: Buffer): boolean => segment.readPacket(viewOf(packet), 0, packet.length);
   assert(isRead(packetOf(usual)));
   for (const fragment of [0x2000, 0x0001, 0x1fff]) {

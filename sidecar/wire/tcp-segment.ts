@@ -1,7 +1,7 @@
 /**
  * What putting TCP in order needs of a frame or packet: whose it is, its sequence number, how much it
  * carries. One invariant: any bytes may come in; a reader says yes only to a whole segment with payload
- * whose headers hold together, and then every field is set. RFC 9293, 3.1; IPv6 headers: RFC 8200, 4.
+ * whose headers hold together, and then every field is set. RFC 9293, 3.1; RFC 7323, 3.2; IPv6 headers: RFC 8200, 4.
  */
 
 import * as ethernet from "./ethernet.ts";
@@ -24,6 +24,10 @@ const TCP_FLAGS = 13;
 const FLAG_SYN = 0x02;
 /** FIN, SYN and RST: the stream begins or ends. */
 const BOUNDARY_FLAGS = 0x07;
+const OPTION_END = 0;
+const OPTION_NOTHING = 1;
+const OPTION_TIMESTAMP = 8;
+const OPTION_TIMESTAMP_BYTES = 10;
 /** An odd number with bits all over (the golden ratio's), and what spreads its product. */
 const MULTIPLIER = 0x9e3779b1 | 0;
 
@@ -44,6 +48,9 @@ export class TcpSegment {
   isBoundary = false;
   /** Of those, the one that begins it. */
   isFirst = false;
+  /** When it was sent, by its sender's clock (RFC 7323, 3.2), if it says so. */
+  hasTimestamp = false;
+  timestamp = 0;
 
   /** Reads an Ethernet frame; whether there is a segment in it. */
   readFrame(view: DataView, start: number, limit: number): boolean {
@@ -134,7 +141,31 @@ export class TcpSegment {
     this.isFirst = flags === FLAG_SYN;
     this.payloadBytes = payloadBytes;
     this.sequence = view.getInt32(start + TCP_SEQUENCE);
+    this.#readTimestamp(view, start + TCP_HEADER_BYTES_MIN, start + headerBytes);
     return payloadBytes > 0 || this.isBoundary;
+  }
+
+  #readTimestamp(view: DataView, start: number, limit: number): void {
+    // HOT PATH
+    this.hasTimestamp = false;
+    this.timestamp = 0;
+    for (let at = start; at < limit; ) {
+      const kind = view.getUint8(at);
+      if (kind === OPTION_END) return;
+      if (kind === OPTION_NOTHING) {
+        at += 1;
+        continue;
+      }
+      if (limit - at < 2) return;
+      const bytes = view.getUint8(at + 1);
+      if (bytes < 2 || bytes > limit - at) return;
+      if (kind === OPTION_TIMESTAMP && bytes === OPTION_TIMESTAMP_BYTES) {
+        this.hasTimestamp = true;
+        this.timestamp = view.getInt32(at + 2);
+        return;
+      }
+      at += bytes;
+    }
   }
 
   #mix(word: number): void {
