@@ -740,7 +740,7 @@ export interface UplinkSet {
       by: "Flow";
     };
     /**
-     * Putting each TCP connection's segments back in order, at either end: what comes ahead of others waits for them. UDP and everything else never waits. Absent: on with policy Fec, off with the others.
+     * Putting each TCP connection's segments back in order, at either end: what comes ahead of others waits for them. UDP and everything else never waits. Absent: on with policies Duplicate and Fec, off with the others.
      */
     reorder?: {
       /**

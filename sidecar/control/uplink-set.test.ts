@@ -35,7 +35,7 @@ test("a metered uplink comes behind every other one; the defaults of the probes 
   assert.deepEqual(uplinksOf(tunnel, documentsWith({ uplinks, policy: "Duplicate" })), {
     policy: "Duplicate",
     copies: 2,
-    reorderMs: 0,
+    reorderMs: 10,
     probe: { intervalMs: 50, downAfter: 4, upAfter: 10, maxLossPercent: 20, lossWindow: 200 },
     uplinks: [
       { name: "lte", priority: 10_001, weight: 1, interface: "wwan0" },
@@ -62,13 +62,12 @@ test("TCP is put in order as asked, and where the policy brings it out of order"
     const config = uplinksOf(tunnel, documentsWith({ uplinks, ...spec }));
     return config === undefined || Array.isArray(config) ? config : config.reorderMs;
   };
-  for (const policy of ["Failover", "Duplicate", "Balance"]) {
-    assert.equal(orderOf({ policy }), 0);
+  for (const policy of ["Failover", "Duplicate", "Fec", "Balance"]) {
+    assert.equal(orderOf({ policy }), policy === "Duplicate" || policy === "Fec" ? 10 : 0);
+    assert.equal(orderOf({ policy, reorder: { maxDelayMs: 0 } }), 0);
     assert.equal(orderOf({ policy, reorder: {} }), 10);
     assert.equal(orderOf({ policy, reorder: { maxDelayMs: 1000, per: "Flow" } }), 1000);
   }
-  assert.equal(orderOf({ policy: "Fec" }), 10);
-  assert.equal(orderOf({ policy: "Fec", reorder: { maxDelayMs: 0 } }), 0);
   const wrong: Record<string, unknown>[] = [
     { maxDelayMs: -1 },
     { maxDelayMs: 1001 },

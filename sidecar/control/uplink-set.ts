@@ -13,10 +13,15 @@ import type { UplinkConfig, UplinksConfig } from "./tunnel-config.ts";
 const FEC_DEFAULTS = { dataPackets: 10, parityPackets: 3, maxDelayMs: 30, adaptive: true } as const;
 
 /**
- * Where the set does not say: what parity makes again comes behind others by nature, and TCP takes that
- * for loss.
+ * Where the set does not say: what only the slower copy brings, and what parity makes again, comes behind
+ * others by nature, and TCP takes that for loss. With the other policies a flow has one path.
  */
-const REORDER_MS_FEC = 10;
+const REORDER_MS_USUAL: Readonly<Record<UplinkSet["spec"]["policy"], number>> = {
+  Failover: 0,
+  Duplicate: 10,
+  Fec: 10,
+  Balance: 0,
+};
 
 /** The tunnel's uplinks; undefined when it names none; a list says what is wrong. */
 export function uplinksOf(
@@ -63,7 +68,7 @@ function configOf({ spec }: UplinkSet): UplinksConfig {
     copies: spec.duplicate?.copies ?? uplinks.length,
     ...(classes === undefined ? {} : { classes: classes.map(dscpOf) }),
     ...(spec.policy === "Fec" ? { parity: { ...block, isAdaptive } } : {}),
-    reorderMs: spec.reorder?.maxDelayMs ?? (spec.policy === "Fec" ? REORDER_MS_FEC : 0),
+    reorderMs: spec.reorder?.maxDelayMs ?? REORDER_MS_USUAL[spec.policy],
     probe,
     uplinks,
   };
