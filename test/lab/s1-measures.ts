@@ -1,14 +1,12 @@
-/** What S1 measures of one set-up: lost echoes, the bytes that it took, and one TCP stream. */
+/** What S1 measures of one set-up: lost echoes, and the bytes that it took. */
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "../../sidecar/wire/mss-clamp.ts";
 import type { Fields } from "../support/documents.ts";
-import { ensureCommands } from "../support/packages.ts";
 import { pause } from "../support/wait.ts";
 import { startNestedStock } from "./nested-stock.ts";
 import {
   type Echoes,
   echo,
   loseOn,
-  SEGMENT_GATEWAY,
   startUplinkTunnel,
   UPLINKS,
   type UplinkHosts,
@@ -25,15 +23,10 @@ const CUT_ECHOES = 3000;
 export interface Load {
   readonly echoes: number;
   readonly bytes?: number;
-  /** 0: no stream. */
-  readonly streamSeconds: number;
 }
 
 /** What it came to. */
-export interface SetUpFigures extends Pick<Echoes, "sent" | "lost" | "lostPercent"> {
-  /** One stream with cubic from the box to the gateway. */
-  readonly streamMbits: number;
-}
+export type SetUpFigures = Pick<Echoes, "sent" | "lost" | "lostPercent">;
 
 /** The same of ours, which counts its bytes. */
 export interface OwnFigures extends SetUpFigures {
@@ -57,7 +50,7 @@ export async function measureOurs(
   const after = await bytesOf(tunnel);
   const ratio = (after.sent - before.sent) / Math.max(1, after.sealed - before.sealed);
   return {
-    ...(await finish(hosts, echoes, load)),
+    ...echoes,
     bandwidth: Math.round(ratio * 1000) / 1000,
     recovered: after.recovered - before.recovered,
   };
@@ -71,7 +64,7 @@ export async function measureNested(
 ): Promise<SetUpFigures> {
   await using _tunnels = await startNestedStock(hosts, folder);
   await pause(1000);
-  return await finish(hosts, await stream(hosts, load), load);
+  return await stream(hosts, load);
 }
 
 /** One uplink, the one in use, goes silent in the middle of a stream of 1,000 echoes a second. */
@@ -91,17 +84,11 @@ export async function cutUnderLoad(
   });
 }
 
-async function stream(hosts: UplinkHosts, { echoes, bytes }: Load): Promise<Echoes> {
+async function stream(hosts: UplinkHosts, { echoes, bytes }: Load): Promise<SetUpFigures> {
   const size = bytes === undefined ? {} : { bytes };
   const options = { count: echoes, intervalMs: ECHO_INTERVAL_MS, burst: ECHO_BURST };
-  return await echo(hosts, { ...options, ...size });
-}
-
-async function finish(hosts: UplinkHosts, echoes: Echoes, load: Load): Promise<SetUpFigures> {
-  const { sent, lost, lostPercent } = echoes;
-  const { streamSeconds } = load;
-  const streamMbits = streamSeconds === 0 ? 0 : await tcpStream(hosts, streamSeconds);
-  return { sent, lost, lostPercent, streamMbits };
+  const { sent, lost, lostPercent } = await echo(hosts, { ...options, ...size });
+  return { sent, lost, lostPercent };
 }
 
 /** What went out at both ends so far: of data packets as they are sealed, and in all. */
@@ -120,19 +107,4 @@ async function bytesOf(
     sums.recovered += counters["fec.recovered"] ?? 0;
   }
   return sums;
-}
-
-/** Mbit/s of one stream from the box to the gateway over the segment; 0 when none came about. */
-async function tcpStream(hosts: UplinkHosts, seconds: number): Promise<number> {
-  await ensureCommands(["iperf3"]);
-  await using server = hosts.gateway.start(["iperf3", "-s", "-1", "--forceflush"]);
-  await server.waitForOutput(/listening on/, 10_000);
-  const client = ["iperf3", "-c", SEGMENT_GATEWAY, "-t", String(seconds), "-C", "cubic", "-J"];
-  const { stdout } = await hosts.box.try(client, { timeoutMs: (seconds + 30) * 1000 });
-  try {
-    const report = JSON.parse(stdout) as { end?: { sum_received?: { bits_per_second?: number } } };
-    return Math.round((report.end?.sum_received?.bits_per_second ?? 0) / 1e5) / 10;
-  } catch {
-    return 0;
-  }
 }

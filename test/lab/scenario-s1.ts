@@ -1,8 +1,8 @@
 /**
  * S1: three bad uplinks make one good one. First what is broken, one uplink that loses 5 % each way,
  * and the classic hack beside it, stock tunnels nested in a stock tunnel; then ours over the same
- * three: every packet over all of them, and parity 10+3. Lost echoes, bytes, and one TCP stream (cubic)
- * through each. In full the story's own loss as well, 9.75 % each way. At last, without loss, an uplink
+ * three: every packet over all of them, and parity 10+3. Lost echoes and bytes, and one TCP stream (cubic)
+ * through each in turns. In full the story's own loss as well, 9.75 % each way. At last, without loss, an uplink
  * is cut silently under a stream: with Duplicate nothing is lost, with Failover the stream goes on
  * within the probes' patience.
  */
@@ -17,6 +17,7 @@ import {
   type OwnFigures,
   type SetUpFigures,
 } from "./s1-measures.ts";
+import { measureStreams, type StreamFigures } from "./s1-streams.ts";
 import type { Screen } from "./screen.ts";
 import {
   buildUplinkHosts,
@@ -39,6 +40,7 @@ interface Limits {
   readonly fecBandwidth: number;
   /** Times the nested set-up's stream; never less than the single uplink's. */
   readonly streamRatio: number;
+  readonly streamTurns: number;
   readonly streamSeconds: number;
 }
 
@@ -51,6 +53,7 @@ const SHORT: Limits = {
   fecPercent: 1.5,
   fecBandwidth: 1.6,
   streamRatio: 0,
+  streamTurns: 1,
   streamSeconds: 3,
 };
 const FULL: Limits = {
@@ -58,7 +61,8 @@ const FULL: Limits = {
   fecPercent: 0.3,
   fecBandwidth: 1.35,
   streamRatio: 3,
-  streamSeconds: 8,
+  streamTurns: 5,
+  streamSeconds: 6,
 };
 const STORY_DUPLICATE_PERCENT = 0.25;
 
@@ -70,6 +74,9 @@ export interface S1SetUps {
   readonly fec: OwnFigures;
 }
 
+/** The same for their streams. */
+export type S1Streams = Readonly<Record<keyof S1SetUps, StreamFigures>>;
+
 /** What S1 found. */
 export interface S1Result extends LabResult {
   readonly scenario: "S1";
@@ -77,6 +84,8 @@ export interface S1Result extends LabResult {
   readonly brokenFailed: boolean;
   readonly echoes: number;
   readonly setUps: S1SetUps;
+  /** One stream with cubic from the box to the gateway, through each. */
+  readonly streams: S1Streams;
   /** The story's own loss; in full only. */
   readonly story?: Pick<S1SetUps, "single" | "nested" | "duplicate">;
   readonly cutDuplicateLost: number;
@@ -100,13 +109,14 @@ export async function runS1(network: Network, options: S1Options): Promise<S1Res
   const { screen, echoes, isFull, folder } = options;
   const limits = isFull ? FULL : SHORT;
   const hosts = await buildUplinkHosts(network);
-  const load = { echoes, streamSeconds: limits.streamSeconds };
+  const load = { echoes };
   await loseEverywhere(hosts, LOSS_PERCENT);
   screen.step(`S1, ${LOSS_PERCENT} % lost each way on every uplink, ${echoes} echoes`);
   const single = await ours(hosts, options, "single", load);
   const nested = await classic(hosts, options, load);
   const duplicate = await ours(hosts, options, "duplicate", load);
   const fec = await ours(hosts, options, "fec", { ...load, bytes: FEC_ECHO_BYTES });
+  const streams = await runStreams(hosts, options, limits);
   const story = isFull ? await runStory(hosts, options, load) : undefined;
   const cutDuplicate = await cutUnderLoad(hosts, join(folder, "cut-duplicate"), "Duplicate");
   tell(screen, "cut silently, Duplicate", cutDuplicate);
@@ -115,7 +125,7 @@ export async function runS1(network: Network, options: S1Options): Promise<S1Res
   const brokenFailed = single.lostPercent > LOSS_PERCENT;
   const setUps = { single, nested, duplicate, fec };
   const missed = [
-    ...missedBy(setUps, limits),
+    ...missedBy(setUps, streams, limits),
     ...(brokenFailed ? [] : ["one uplink is to lose more than its loss each way"]),
     ...(cutDuplicate.lost === 0 ? [] : ["a cut with Duplicate loses nothing"]),
     ...(cutFailover.gapMsMax <= FAILOVER_GAP_MS_MAX
@@ -128,6 +138,7 @@ export async function runS1(network: Network, options: S1Options): Promise<S1Res
   return {
     ...{ scenario: "S1", peer: "fairlead", brokenFailed },
     ...{ frames: duplicate.sent - duplicate.lost, pass: missed.length === 0, echoes, setUps },
+    streams,
     ...(story && { story }),
     cutDuplicateLost: cutDuplicate.lost,
     cutFailoverGapMs: cutFailover.gapMsMax,
@@ -150,9 +161,29 @@ async function runStory(
   return { single, nested, duplicate };
 }
 
-function missedBy(setUps: S1SetUps, limits: Limits): readonly string[] {
-  const { single, nested, duplicate, fec } = setUps;
-  const streamMbits = Math.max(single.streamMbits, limits.streamRatio * nested.streamMbits);
+/** Through each set-up, at the loss that is set. */
+async function runStreams(
+  hosts: UplinkHosts,
+  { folder, screen }: S1Options,
+  limits: Limits,
+): Promise<S1Streams> {
+  const { streamTurns: turns, streamSeconds: seconds } = limits;
+  const setUps = { ...SETS, nested: "nested" } as const;
+  const where = { folder: join(folder, "streams"), turns, seconds };
+  const streams = await measureStreams(hosts, setUps, where);
+  for (const [name, { mbits, ratio, repeatedPermille, outOfOrderPermille }] of Object.entries(
+    streams,
+  )) {
+    screen.step(
+      `  a TCP stream, ${name}: ${mbits} Mbit/s, ${ratio} times the nested one's; of 1,000 segments ${repeatedPermille} repeated, ${outOfOrderPermille} out of order`,
+    );
+  }
+  return streams;
+}
+
+function missedBy(setUps: S1SetUps, streams: S1Streams, limits: Limits): readonly string[] {
+  const { duplicate, fec } = setUps;
+  const mbits = Math.max(streams.single.mbits, limits.streamRatio * streams.nested.mbits);
   const rules: readonly (readonly [string, boolean])[] = [
     [
       `Duplicate: ${limits.duplicatePercent} % lost`,
@@ -160,8 +191,8 @@ function missedBy(setUps: S1SetUps, limits: Limits): readonly string[] {
     ],
     [`Fec: ${limits.fecPercent} % lost`, fec.lostPercent <= limits.fecPercent],
     [`Fec: ${limits.fecBandwidth} times the bytes`, fec.bandwidth <= limits.fecBandwidth],
-    [`a stream with Duplicate: ${streamMbits} Mbit/s`, duplicate.streamMbits >= streamMbits],
-    [`a stream with Fec: ${streamMbits} Mbit/s`, fec.streamMbits >= streamMbits],
+    [`a stream with Duplicate: ${mbits} Mbit/s`, streams.duplicate.mbits >= mbits],
+    [`a stream with Fec: ${mbits} Mbit/s`, streams.fec.mbits >= mbits],
   ];
   return rules.filter(([, isKept]) => !isKept).map(([rule]) => rule);
 }
@@ -203,15 +234,13 @@ function tell(
   what: string,
   figures: Pick<SetUpFigures, "sent" | "lost" | "lostPercent"> & {
     readonly bandwidth?: number;
-    readonly streamMbits?: number;
     readonly gapMsMax?: number;
   },
 ): void {
-  const { sent, lost, lostPercent, bandwidth, streamMbits, gapMsMax } = figures;
+  const { sent, lost, lostPercent, bandwidth, gapMsMax } = figures;
   const parts = [
     `${lost} of ${sent} echoes lost, ${lostPercent} %`,
     ...(bandwidth === undefined ? [] : [`${bandwidth} times the bytes`]),
-    ...(streamMbits === undefined ? [] : [`a TCP stream ${streamMbits} Mbit/s`]),
     ...(gapMsMax === undefined ? [] : [`longest gap ${gapMsMax} ms`]),
   ];
   screen.step(`  ${what}: ${parts.join(", ")}`);

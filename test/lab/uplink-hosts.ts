@@ -100,6 +100,8 @@ export async function loseEach(
 export interface UplinkTunnel extends AsyncDisposable {
   readonly gateway: FairleadPeer;
   readonly box: FairleadPeer;
+  /** Makes the UplinkSet another one while the tunnel runs. */
+  readonly change: (uplinkSet: Fields) => Promise<void>;
 }
 
 /** A listening gateway, its file and its folder, from which profiles are printed. */
@@ -139,22 +141,25 @@ export async function startUplinkTunnel(
     folder: gatewayFolder,
   } = stack.use(await startGateway(hosts, folder));
   const profile = await printProfile(PEER, file, { folder: gatewayFolder });
-  const set = {
-    apiVersion: "fairlead.dev/v1alpha1",
-    kind: "UplinkSet",
-    metadata: { name: "uplinks", namespace: "lab" },
-    spec: uplinkSet,
-  };
+  const metadata = { name: "uplinks", namespace: "lab" };
   const spec = uplinkSet === undefined ? {} : { spec: { uplinks: { name: "uplinks" } } };
   const documents = dialDocuments({ profile, ...spec });
-  const dial = await writeDocuments(
-    join(folder, "box.yaml"),
-    uplinkSet === undefined ? documents : [...documents, set],
-  );
+  const write = async (wish: Fields | undefined): Promise<string> => {
+    const set = { apiVersion: "fairlead.dev/v1alpha1", kind: "UplinkSet", metadata, spec: wish };
+    return await writeDocuments(
+      join(folder, "box.yaml"),
+      wish === undefined ? documents : [...documents, set],
+    );
+  };
+  const dial = await write(uplinkSet);
   const box = stack.use(await startFairlead(hosts.box, [dial], { folder: join(folder, "box") }));
   await box.waitUntilUp();
+  const change = async (wish: Fields): Promise<void> => {
+    await write(wish);
+    box.signal("SIGHUP");
+  };
   const parts = stack.move();
-  return { gateway, box, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  return { gateway, box, change, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
 /** The spec of an UplinkSet over the first `count` uplinks. */
