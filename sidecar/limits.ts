@@ -115,7 +115,13 @@ export const SOURCE_BURST = 20;
  */
 export const HALF_OPEN_MAX = 256;
 
-/** Socket buffers: 20 ms at 1.5 Gb/s. The kernel may allow less. */
+/**
+ * What waits in a listening socket: 90 ms at 1.5 Gb/s, for which the thread may wait for a processor. All peers
+ * share it, so with less one peer's storm costs the others packets. More is dropped by the kernel.
+ */
+export const LISTENING_BUFFER_BYTES: number = 16 * 1024 * 1024;
+
+/** Other socket buffers: 20 ms at 1.5 Gb/s. The kernel may allow less. */
 export const SOCKET_BUFFER_BYTES: number = 4 * 1024 * 1024;
 
 /**

@@ -3,7 +3,7 @@
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import type { DialConfig, ListenConfig } from "../control/tunnel-config.ts";
-import { SOCKET_BUFFER_BYTES, STREAM_BUFFER_BYTES } from "../limits.ts";
+import { LISTENING_BUFFER_BYTES, SOCKET_BUFFER_BYTES, STREAM_BUFFER_BYTES } from "../limits.ts";
 import type { TcpWish, UdpOpenResult, UdpWish } from "../native/native.ts";
 import { TunnelError } from "../tunnel-error.ts";
 
@@ -34,7 +34,7 @@ export function openSockets(open: SocketOpeners, role: ListenConfig | DialConfig
   }
   const port = role.kind === "listen" ? role.port : (role.localPort ?? 0);
   const bufferBytes = {
-    receiveBufferBytes: SOCKET_BUFFER_BYTES,
+    receiveBufferBytes: role.kind === "listen" ? LISTENING_BUFFER_BYTES : SOCKET_BUFFER_BYTES,
     sendBufferBytes: SOCKET_BUFFER_BYTES,
   };
   const handles = [handleOf(openEitherFamily(open.udpOpen, { port, ...bufferBytes }), "UDP", port)];

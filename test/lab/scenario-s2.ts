@@ -6,6 +6,7 @@
 import { ping } from "../support/hosts.ts";
 import { type Namespace, Network } from "../support/netns.ts";
 import { Scratch } from "../support/scratch.ts";
+import { stormCommand } from "../support/storm.ts";
 import { pause, waitFor } from "../support/wait.ts";
 import type { FairleadSegment } from "./fairlead-segment.ts";
 import { Guest } from "./guest.ts";
@@ -16,6 +17,8 @@ import { buildTopology, LAB, type Topology } from "./topology.ts";
 const QUIET_ADDRESS = "10.20.0.9";
 const PINGS = 10;
 const STORM_MS = 4000;
+/** Frames of 1,400 bytes. */
+const STORM_PAYLOAD_BYTES: number = 1400 - 14 - 28;
 /** What went round is still in the queues of stock clients: so long they may take to run dry. */
 const DRAIN_MS_MAX = 20_000;
 
@@ -147,8 +150,8 @@ async function runStorm(
     (await segment.status())?.counters["switch.stormBroadcast"] ?? 0;
   const droppedBefore = await dropped();
   const before = (await guest.namespace.interfaceCounters()).get(guest.device)?.sentFrames ?? 0;
-  const target = `UDP4-DATAGRAM:10.20.0.255:9,broadcast,so-bindtodevice=${guest.device}`;
-  await using _storm = guest.namespace.start(["socat", "-u", "-b", "1372", "/dev/zero", target]);
+  const storm = stormCommand("10.20.0.255", guest.device, STORM_PAYLOAD_BYTES);
+  await using _storm = guest.namespace.start(storm);
   await pause(500);
   const count = STORM_MS / 50;
   const echoes = await ping(workload, LAB.lanHost, { count, intervalSeconds: 0.05 });
