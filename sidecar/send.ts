@@ -272,7 +272,9 @@ export function changeKey(plane: Plane, session: DataSession): void {
 
 /** Sends a probe or a reply by one path, whatever the session's other packets leave by. */
 export function sendProbe(plane: Plane, session: DataSession, path: number, probe: Probe): void {
-  const isCounted = probe.type === ProbeType.reply && (probe.flags & ProbeFlag.counts) !== 0;
+  const isAsked = probe.type === ProbeType.reply && (probe.flags & ProbeFlag.counts) !== 0;
+  // No address that nobody has checked yet gets more than came from it.
+  const isCounted = isAsked && session.paths.isAlive(path);
   writeProbe(plane.view, PROBE_OFFSET, probe);
   if (isCounted) {
     const row = session.index * PATHS_MAX + path;

@@ -56,7 +56,7 @@ export class PlanesSimulation {
   readonly #sidecars: SimulatedSidecar[] = [];
   readonly #world: World;
   readonly #family: 4 | 6;
-  readonly #replay: number;
+  readonly #replay: number | "Auto";
   readonly #isTwoPeer: boolean;
   readonly #quietTurns: number;
   #hasStirred = false;
@@ -70,7 +70,7 @@ export class PlanesSimulation {
     this.#quietTurns = createTls === undefined ? 1 : QUIET_TURNS_OF_TLS;
     this.#network = new Network(this.#timeline, chance);
     this.#family = chance.is(0.5) ? 4 : 6;
-    this.#replay = chance.pick([64, 256, 1024, 8192]);
+    this.#replay = chance.pick<number | "Auto">([64, 256, 1024, 8192, "Auto"]);
     const timeline = this.#timeline;
     this.#world = {
       timeline,
