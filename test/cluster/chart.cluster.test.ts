@@ -70,17 +70,30 @@ test("values that are off by default are rendered where they belong", async () =
     ...["--set", "networkPolicy.webhookFrom[0].ipBlock.cidr=192.0.2.0/24"],
     ...["--set", "metrics.tunnelPort=9464"],
   ];
-  const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...options);
+  const version = ["--kube-version", "1.34.0"];
+  const text = await fine("template", "x", CHART, ...version, ...options);
   assert.match(text, /fairlead@sha256:a{64}/);
   assert.match(text, /--host-access\n\s+- lab\n\s+- other/);
   assert.match(text, /runAsNonRoot: true/);
   assert.match(text, /--watch-namespace\n\s+- default/);
   assert.match(text, /--gateway-resources=\{"limits":\{"memory":"1Gi"\},"requests":/);
+  const monitors = ["--set", "metrics.podMonitors=true"];
+  const monitored = await fine("template", "x", CHART, ...version, ...options, ...monitors);
+  assert.equal(monitored.match(/^kind: PodMonitor$/gm)?.length, 2);
   assert.match(text, /--tunnel-metrics-port=9464\n.*--tunnel-metrics-from=\[\{"podSelector":/);
   // No field that the API server does not know, and none of a wrong type.
   const check = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
   const checked = await plane.kubectlWith(text.replaceAll(/^walk\.go.*$/gm, ""), ...check);
   assert.equal(checked.status, 0, checked.output);
+});
+
+test("values that were kept of an older chart lack whole groups, and do", async () => {
+  const groups = ["gateway", "sidecar", "metrics", "networkPolicy", "namespaces", "hostAccess"];
+  const older = groups.flatMap((group) => ["--set", `${group}=null`]);
+  const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...older);
+  assert.match(text, /--gateway-resources=\{\}/);
+  const dry = ["install", "x", CHART, "--dry-run=client"];
+  assert.match(await fine(...dry, ...older), /kubectl create namespace lab/);
 });
 
 test("installed, the operator does its work with the chart's own account", async () => {
