@@ -5,6 +5,7 @@
  */
 import { ping } from "../support/hosts.ts";
 import { type Namespace, Network } from "../support/netns.ts";
+import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
 import { stormCommand } from "../support/storm.ts";
 import { pause, waitFor } from "../support/wait.ts";
@@ -14,7 +15,11 @@ import type { LabContext } from "./lab-context.ts";
 import { startStockSegment } from "./stock-segment.ts";
 import { buildTopology, LAB, type Topology } from "./topology.ts";
 
-const QUIET_ADDRESS = "10.20.0.9";
+/** The quiet hosts, and how the workload's own address in their network is found. */
+const QUIET = {
+  4: { address: "10.20.0.9", bits: 24, near: /(10\.20\.0\.\d+)\// },
+  6: { address: "fd20::9", bits: 64, near: /(fd20::[0-9a-f:]+)\// },
+} as const;
 const PINGS = 10;
 const STORM_MS = 4000;
 /** Frames of 1,400 bytes. */
@@ -30,6 +35,9 @@ export interface S2Result {
   readonly sent: number;
   readonly frames: number;
   readonly framesStock: number;
+  /** The same by IPv6 and a permanent neighbour entry. */
+  readonly frames6: number;
+  readonly framesStock6: number;
   readonly stormSentFrames: number;
   readonly stormDroppedFrames: number;
   readonly stormPingsSent: number;
@@ -52,12 +60,12 @@ export async function runS2(
   const { screen, topology } = context;
   const segment = context.segment as FairleadSegment;
   screen.step("S2, broken first: stock openvpn in the middle, a station that has never spoken");
-  const framesStock = await stockQuiet();
-  screen.step(`  ${framesStock} of ${PINGS} echoes`);
+  const stock = await stockQuiet();
+  screen.step(`  ${stock.ipv4} and ${stock.ipv6} of ${PINGS} echoes each by IPv4 and IPv6`);
   screen.step("S2, right: the same station behind our switch");
   await context.attach({ multicastRoutes: true });
-  const frames = await quietEchoes(network, topology);
-  screen.step(`  ${frames} of ${PINGS} echoes`);
+  const right = await quietEchoes(network, topology);
+  screen.step(`  ${right.ipv4} and ${right.ipv6} of ${PINGS} echoes each by IPv4 and IPv6`);
   await using guest = await Guest.start(network, topology, {
     folder,
     profile: await segment.guestProfile(),
@@ -75,8 +83,10 @@ export async function runS2(
     scenario: "S2",
     peer: context.peer,
     sent: PINGS,
-    frames,
-    framesStock,
+    frames: right.ipv4,
+    framesStock: stock.ipv4,
+    frames6: right.ipv6,
+    framesStock6: stock.ipv6,
     stormSentFrames: storm.sent,
     stormDroppedFrames: storm.dropped,
     stormPingsSent: storm.pingsSent,
@@ -85,43 +95,59 @@ export async function runS2(
     loopDrainedMs: loop.drainedMs,
     pingsLostAfterLoop: loop.pingsLost,
     pass:
-      framesStock === 0 &&
-      frames === PINGS &&
+      stock.ipv4 + stock.ipv6 === 0 &&
+      right.ipv4 === PINGS &&
+      right.ipv6 === PINGS &&
       storm.dropped > 0 &&
       storm.pingsLost === 0 &&
       isLoopShut,
   };
 }
 
+interface Echoes {
+  readonly ipv4: number;
+  readonly ipv6: number;
+}
+
+async function quietEchoes(network: Network, topology: Topology): Promise<Echoes> {
+  // A host for each family: the second one is as unknown as the first was.
+  const ipv4 = await echoesOf(network, topology, 4);
+  return { ipv4, ipv6: await echoesOf(network, topology, 6) };
+}
+
 /** A host on the LAN that sends nothing by itself and is known by permanent entries only. */
-async function quietEchoes(network: Network, topology: Topology): Promise<number> {
+async function echoesOf(network: Network, topology: Topology, family: 4 | 6): Promise<number> {
   const { box, workload } = topology;
-  const quiet = await network.namespace("quiet");
+  const quiet = await network.namespace(`quiet${family}`);
   await quiet.run(["sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1"]);
-  await network.cable(
-    { namespace: quiet, interface: "eth0" },
-    { namespace: box, interface: "lan1" },
-  );
-  await box.ip(`link set lan1 master ${LAB.boxBridge}`);
+  const port = `quiet${family}`;
+  await network.cable({ namespace: quiet, interface: "eth0" }, { namespace: box, interface: port });
+  await box.ip(`link set ${port} master ${LAB.boxBridge}`);
   await quiet.ip("link set eth0 arp off");
-  await quiet.addresses("eth0", `${QUIET_ADDRESS}/24`);
-  const address = (
-    await workload.run(["ip", "-4", "-br", "address", "show", LAB.workloadInterface])
-  )
-    .trim()
-    .split(/\s+/)[2];
-  const [workloadAddress = ""] = (address ?? "").split("/");
-  const workloadMac = await macOf(workload, LAB.workloadInterface);
+  const { address, bits } = QUIET[family];
+  if (family === 6) await silenceIpv6(quiet);
+  await quiet.addresses("eth0", `${address}/${bits}`);
+  const device = LAB.workloadInterface;
+  const shown = await workload.run(["ip", `-${family}`, "-br", "address", "show", device]);
+  const [, workloadAddress = ""] = QUIET[family].near.exec(shown) ?? [];
+  const workloadMac = await macOf(workload, device);
   const quietMac = await macOf(quiet, "eth0");
   await quiet.ip(`neigh replace ${workloadAddress} lladdr ${workloadMac} dev eth0 nud permanent`);
-  await workload.ip(
-    `neigh replace ${QUIET_ADDRESS} lladdr ${quietMac} dev ${LAB.workloadInterface} nud permanent`,
-  );
-  const { received } = await ping(workload, QUIET_ADDRESS, { count: PINGS });
+  await workload.ip(`neigh replace ${address} lladdr ${quietMac} dev ${device} nud permanent`);
+  const { received } = await ping(workload, address, { count: PINGS });
   return received;
 }
 
-async function stockQuiet(): Promise<number> {
+/** Answers echoes and says nothing else: no solicitation, no report of its groups. */
+async function silenceIpv6(quiet: Namespace): Promise<void> {
+  await ensureCommands(["nft"]);
+  const rule = "icmpv6 type != echo-reply drop";
+  const table = `table ip6 quiet { chain out { type filter hook output priority 0; ${rule}; }; }\n`;
+  await quiet.run(["nft", "-f", "-"], { input: table });
+  await quiet.run(["sysctl", "-q", "-w", "net.ipv6.conf.eth0.disable_ipv6=0"]);
+}
+
+async function stockQuiet(): Promise<Echoes> {
   await using scratch = await Scratch.create();
   await using network = await Network.create();
   const topology = await buildTopology(network);

@@ -4,7 +4,7 @@
  * the same LAN with a stock OpenVPN in the middle, where a host that never joined gets everything.
  */
 import { type Group, MulticastReceiver, MulticastSender } from "../support/multicast.ts";
-import { Network } from "../support/netns.ts";
+import { type Namespace, Network } from "../support/netns.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { Scratch } from "../support/scratch.ts";
 import { pause, waitFor } from "../support/wait.ts";
@@ -15,6 +15,17 @@ import { startStockSegment } from "./stock-segment.ts";
 import { buildTopology, LAB } from "./topology.ts";
 
 const SEND_INTERVAL_MS = 5;
+/** What is sent to a group that the host in question has not joined. */
+const UNJOINED: readonly Group[] = [
+  { family: 4, address: "239.1.3.20", port: 5120 },
+  { family: 6, address: "ff15::1:320", port: 5121 },
+];
+/** Groups for (S,G), and a second source beside the LAN host's own address. */
+const SOURCE_CASES = {
+  4: { group: "232.1.1.1", source: LAB.lanHost, other: "10.20.0.8", bits: 24 },
+  6: { group: "ff3e::8000:304", source: LAB.lanHost6, other: "fd20::8", bits: 64 },
+} as const;
+const IPERF_GROUPS = { 4: "239.1.3.9", 6: "ff15::1:309" } as const;
 const LISTEN_MS = 2000;
 
 /** One join and leave, as captures at the guest saw it. */
@@ -37,8 +48,12 @@ export interface GroupFigures {
   /** (S,G) by smcroute: frames of the source asked for, and of the other. */
   readonly sourceFrames: number;
   readonly otherSourceFrames: number;
+  /** The same by MLDv2. */
+  readonly sourceFrames6: number;
+  readonly otherSourceFrames6: number;
   readonly iperfBytes: number;
-  /** Multicast at a host that never joined. */
+  readonly iperfBytes6: number;
+  /** Multicast of both families at a host that never joined. */
   readonly nonMemberBytes: number;
   readonly nonMemberBytesStock: number;
   readonly sentBytes: number;
@@ -87,30 +102,43 @@ export async function runGroups(context: LabContext, guest: Guest): Promise<Grou
     );
     joins.push(figures);
   }
-  const sources = await joinSource(context, guest);
-  screen.step(
-    `  (S,G): ${sources.wanted} frames of the source asked for, ${sources.other} of another`,
-  );
-  const iperfBytes = await iperf(context, guest);
+  const sources = await joinSource(context, guest, 4);
+  const sources6 = await joinSource(context, guest, 6);
+  for (const [name, { other, wanted }] of [
+    ["IGMPv3", sources],
+    ["MLDv2", sources6],
+  ] as const) {
+    screen.step(
+      `  (S,G) by ${name}: ${wanted} frames of the source asked for, ${other} of another`,
+    );
+  }
+  const iperfBytes = await iperf(context, guest, 4);
+  const iperfBytes6 = await iperf(context, guest, 6);
   const bystander = await nonMember(context, guest);
   const nonMemberBytesStock = await stockNonMember(context);
   screen.step(
     `  a host that never joined got ${bystander.bytes} of ${bystander.sentBytes} bytes, ` +
-      `${nonMemberBytesStock} with stock openvpn in the middle; iperf 2 got ${iperfBytes} bytes`,
+      `${nonMemberBytesStock} with stock openvpn in the middle; iperf 2 got ${iperfBytes} and ${iperfBytes6} bytes`,
   );
   const queriers = (await segment.status())?.queriers ?? [];
   const pass =
     joins.every(isRight) &&
     sources.wanted > 0 &&
     sources.other === 0 &&
+    sources6.wanted > 0 &&
+    sources6.other === 0 &&
     iperfBytes > 0 &&
+    iperfBytes6 > 0 &&
     bystander.bytes === 0 &&
     nonMemberBytesStock > 0;
   return {
     joins,
     sourceFrames: sources.wanted,
     otherSourceFrames: sources.other,
+    sourceFrames6: sources6.wanted,
+    otherSourceFrames6: sources6.other,
     iperfBytes,
+    iperfBytes6,
     nonMemberBytes: bystander.bytes,
     nonMemberBytesStock,
     sentBytes: bystander.sentBytes,
@@ -186,41 +214,45 @@ async function forceVersion(guest: Guest, one: JoinCase, isForced: boolean): Pro
 async function joinSource(
   context: LabContext,
   guest: Guest,
+  family: 4 | 6,
 ): Promise<{ readonly wanted: number; readonly other: number }> {
   const { lan } = context.topology;
-  const group = "232.1.1.1";
+  const { bits, group, other, source } = SOURCE_CASES[family];
   const socket = `/run/smcroute-${guest.namespace.name}.sock`;
-  await lan.addresses(LAB.lanInterface, "10.20.0.8/24");
+  await lan.addresses(LAB.lanInterface, `${other}/${bits}`);
   const capture = await Capture.start(guest.namespace, guest.device, `udp and dst host ${group}`);
   await using _capture = capture;
   await using _daemon = guest.namespace.start([
     ...["smcrouted", "-N", "-n", "-f", "/dev/null", "-u", socket],
   ]);
-  const control = ["smcroutectl", "-u", socket, "join", guest.device, LAB.lanHost, group];
+  const control = ["smcroutectl", "-u", socket, "join", guest.device, source, group];
   await waitFor("smcroute's join", async () => {
     return (await guest.namespace.try(control)).status === 0 || undefined;
   });
   await pause(500);
-  const from = (source: string): readonly string[] => [
-    ...["socat", "-u", "STDIN", `UDP4-DATAGRAM:${group}:5200,bind=${source}`],
+  const bracketed = (address: string): string => (family === 4 ? address : `[${address}]`);
+  const from = (address: string): readonly string[] => [
+    ...["socat", "-u", "STDIN"],
+    `UDP${family}-DATAGRAM:${bracketed(group)}:5200,bind=${bracketed(address)}`,
   ];
   for (let count = 0; count < 20; count++) {
-    for (const source of [LAB.lanHost, "10.20.0.8"]) {
-      await lan.run(from(source), { input: "frame\n" });
+    for (const address of [source, other]) {
+      await lan.run(from(address), { input: "frame\n" });
     }
   }
   await pause(500);
-  return {
-    wanted: capture.matching(/10\.20\.0\.7\./).length,
-    other: capture.matching(/10\.20\.0\.8\./).length,
-  };
+  const sentBy = (address: string): number =>
+    capture.lines.filter(({ text }) => text.includes(` ${address}.`)).length;
+  return { wanted: sentBy(source), other: sentBy(other) };
 }
 
-async function iperf(context: LabContext, guest: Guest): Promise<number> {
-  const group = "239.1.3.9";
-  await using server = guest.namespace.start(["iperf", "-s", "-u", "-B", group, "-y", "C"]);
+async function iperf(context: LabContext, guest: Guest, family: 4 | 6): Promise<number> {
+  const group = IPERF_GROUPS[family];
+  const options = family === 4 ? ["-u"] : ["-u", "-V"];
+  await using server = guest.namespace.start(["iperf", "-s", ...options, "-B", group, "-y", "C"]);
   await pause(700);
-  await context.topology.lan.run(["iperf", "-c", group, "-u", "-T", "8", "-t", "2", "-b", "10M"]);
+  const { lan } = context.topology;
+  await lan.run(["iperf", "-c", group, ...options, "-T", "8", "-t", "2", "-b", "10M"]);
   await pause(1500);
   const fields = server.stdout.trim().split("\n").at(-1)?.split(",") ?? [];
   return Number(fields[7] ?? 0);
@@ -232,15 +264,10 @@ async function nonMember(
   guest: Guest,
 ): Promise<{ readonly bytes: number; readonly sentBytes: number }> {
   const { lan, workload } = context.topology;
-  const group: Group = { family: 4, address: "239.1.3.20", port: 5120 };
-  await using _member = await MulticastReceiver.start(workload, group);
+  await using members = new AsyncDisposableStack();
+  for (const group of UNJOINED) members.use(await MulticastReceiver.start(workload, group));
   await pause(300);
-  await using capture = await Capture.start(guest.namespace, guest.device, `host ${group.address}`);
-  await using sender = await MulticastSender.start(lan, group, SEND_INTERVAL_MS);
-  await pause(LISTEN_MS);
-  await sender.finish();
-  await pause(300);
-  return { bytes: bytesIn(capture), sentBytes: bytesSent(lan.label, sender.frames) };
+  return await sendUnjoined(lan, guest.namespace, guest.device);
 }
 
 /** The same with stock OpenVPN at all places; its workload is the one that never joined. */
@@ -253,14 +280,28 @@ async function stockNonMember(context: LabContext): Promise<number> {
   await segment.attachWorkload({ multicastRoutes: false });
   await topology.workload.waitForInterface(LAB.workloadInterface);
   await pause(1000);
-  const group: Group = { family: 4, address: "239.1.3.20", port: 5120 };
-  const filter = `host ${group.address}`;
-  await using capture = await Capture.start(topology.workload, LAB.workloadInterface, filter);
-  await using sender = await MulticastSender.start(topology.lan, group, SEND_INTERVAL_MS);
+  const { lan, workload } = topology;
+  return (await sendUnjoined(lan, workload, LAB.workloadInterface)).bytes;
+}
+
+/** What a host gets of the groups that it has not joined, and what was sent. */
+async function sendUnjoined(
+  lan: Namespace,
+  host: Namespace,
+  device: string,
+): Promise<{ readonly bytes: number; readonly sentBytes: number }> {
+  const filter = UNJOINED.map(({ address }) => `dst host ${address}`).join(" or ");
+  await using capture = await Capture.start(host, device, `udp and (${filter})`);
+  await using senders = new AsyncDisposableStack();
+  const running = [];
+  for (const group of UNJOINED) {
+    running.push(senders.use(await MulticastSender.start(lan, group, SEND_INTERVAL_MS)));
+  }
   await pause(LISTEN_MS);
-  await sender.finish();
+  for (const sender of running) await sender.finish();
   await pause(300);
-  return bytesIn(capture);
+  const sentBytes = running.reduce((sum, { frames }) => sum + bytesSent(lan.label, frames), 0);
+  return { bytes: bytesIn(capture), sentBytes };
 }
 
 /** UDP payload of the numbered lines that a `MulticastSender` sends. */
