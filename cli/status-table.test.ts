@@ -69,6 +69,22 @@ test("frames that were too long are said in words", () => {
   assert.match(text, /\n {2}4 packets were longer than their peer takes: dropped, senders told\n/);
 });
 
+test("what waited to be put in order is told with how long, and is no drop", () => {
+  const counters = {
+    "reorder.held": 40,
+    "reorder.heldMs": 100,
+    "reorder.filled": 38,
+    "reorder.expired": 2,
+  };
+  const one = { ...status, tunnels: [{ ...tunnel, counters }] };
+  const text = renderStatus([one], false);
+  assert.match(
+    text,
+    /\n {2}40 TCP segments waited for earlier ones, 2\.5 ms on average; for 38 of them these came\n {2}nothing dropped\n/,
+  );
+  assert.match(renderStatus([one], true), /\n {2}reorder\.expired +2\n/);
+});
+
 test("a small status is one screen of aligned tables", () => {
   assert.deepEqual(renderStatus([status], false).split("\n"), [
     "TUNNEL       ROLE    STATE  PEERS  STATIONS  INTERFACE      MTU",

@@ -58,12 +58,15 @@ export class UplinkBoard {
     readonly hasProbes: boolean;
     readonly hasParity: boolean;
   }): string | undefined {
-    const { policy = "Failover" } = this.#config ?? {};
+    const { policy = "Failover", reorderMs = 0 } = this.#config ?? {};
     if ((policy === "Fec" || policy === "Balance") && !peer.hasParity) {
       return `policy ${policy}: the other end takes no plans (stock OpenVPN, or a processor without AVX2): one uplink at a time, as with Failover`;
     }
     if (policy === "Duplicate" && !peer.hasProbes) {
       return "policy Duplicate: stock OpenVPN answers whichever copy comes first and drops what is later than its window: it needs replay-window 8192, and float unless it is a server of many clients";
+    }
+    if (reorderMs > 0 && !peer.hasParity) {
+      return "reorder: the other end takes no plans (stock OpenVPN, or a processor without AVX2): only what comes from there is put in order";
     }
     return undefined;
   }
