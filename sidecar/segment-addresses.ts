@@ -226,7 +226,15 @@ export class SegmentAddresses {
     this.#lease = { prefix, status };
     this.#dhcpTrouble = undefined;
     if (isSame) return;
-    device.addAddress(prefix);
+    try {
+      device.addAddress(prefix);
+    } catch (error) {
+      if (!(error instanceof TunnelError)) throw error;
+      log.error({ cause: error.failure }, `address ${address} not taken: ${error.message}`);
+      this.#lease = undefined;
+      this.#dhcpTrouble = `the address ${address} of the segment's DHCP server ${server} cannot be used: ${error.message}`;
+      return;
+    }
     this.#watch(address, false);
     log.info({ address, server, leaseSeconds }, "address by DHCP");
   }

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { parseAddress } from "../../crds/ip-network.ts";
 
 /** A lease as the client tells it. */
 export interface DhcpLease {
@@ -32,6 +33,11 @@ const ARP_CHECK_MS = 500;
 const RESTART_MS = 5000;
 const STOP_MS_MAX = 1000;
 const SECONDS_MAX = 2 ** 32 - 1;
+/** As of `addresses.segment`: a wider network would lead half of the world into the segment. */
+const PREFIX_BITS_MIN = 8;
+/** First bytes of what is no single host's (RFC 1122, 3.2.1.3). */
+const FIRST_GROUP = 224;
+const LOOPBACK = 127;
 
 /** The client of one interface. */
 export class DhcpClient {
@@ -103,7 +109,7 @@ export class DhcpClient {
       this.#isBound = true;
       this.#events.bound(event.lease);
     } else if (event.kind === "trouble") {
-      this.#events.trouble("no DHCP server answers on the segment");
+      this.#events.trouble(event.why ?? "no DHCP server answers on the segment");
     } else this.#lose("the lease ran out or the server took it back");
     return true;
   }
@@ -115,10 +121,16 @@ export class DhcpClient {
   }
 }
 
+/** What the client found. */
+interface DhcpEvent {
+  readonly kind: "bound" | "lost" | "trouble";
+  readonly lease?: DhcpLease;
+  /** What the trouble is; absent: nobody answers. */
+  readonly why?: string;
+}
+
 /** What a line of the script means; undefined: it is not the script's. */
-export function parseDhcpEvent(
-  line: string,
-): { readonly kind: "bound" | "lost" | "trouble"; readonly lease?: DhcpLease } | undefined {
+export function parseDhcpEvent(line: string): DhcpEvent | undefined {
   const match =
     /^dhcp event=(\w+) address=([\d.]*) prefix=(\d*) server=([\d.]*) seconds=(\d*)$/.exec(line);
   if (match === null) return undefined;
@@ -126,7 +138,18 @@ export function parseDhcpEvent(
   if (event === "leasefail") return { kind: "trouble" };
   if (event !== "bound" && event !== "renew") return { kind: "lost" };
   const prefixBits = Number(prefix);
-  if (address === "" || !(prefixBits >= 1 && prefixBits <= 32)) return { kind: "trouble" };
+  if (!isHost(address) || !(prefixBits >= PREFIX_BITS_MIN && prefixBits <= 32)) {
+    const why = `the segment's DHCP server ${server} offers ${address}/${prefix}, which no host of a segment has`;
+    return { kind: "trouble", why };
+  }
   const leaseSeconds = Math.min(Number(seconds), SECONDS_MAX);
   return { kind: "bound", lease: { address, prefixBits, server, leaseSeconds } };
+}
+
+/** Whether an interface may have it: whoever answers on the segment may say anything. */
+function isHost(text: string): boolean {
+  const address = parseAddress(text);
+  if (address?.family !== 4) return false;
+  const first = Number(address.value >> 24n);
+  return first > 0 && first < FIRST_GROUP && first !== LOOPBACK;
 }

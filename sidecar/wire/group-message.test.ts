@@ -34,6 +34,7 @@ function read(
 }
 
 const MESSAGES: Readonly<Record<string, (options?: FrameOptions) => Buffer>> = {
+  "IGMPv1 report": (options) => igmp(0x12, "239.1.2.3", options),
   "IGMPv2 report": (options) => igmp(0x16, "239.1.2.3", options),
   "IGMPv2 leave": (options) => igmp(0x17, "239.1.2.3", options),
   "IGMPv2 query": (options) => igmp(0x11, "239.1.2.3", { ...options, code: 10 }),
@@ -72,7 +73,7 @@ for (const [name, make] of Object.entries(MESSAGES)) {
   test(`${name}: refused with a wrong checksum, a hop limit of 2 or, where due, no router alert`, () => {
     assert.equal(read(make({ withWrongChecksum: true })).refusal, GroupRefusal.malformed);
     assert.equal(read(make({ hopLimit: 2 })).refusal, GroupRefusal.notLocal);
-    const isFree = name.startsWith("IGMPv2");
+    const isFree = /^IGMPv[12]/.test(name);
     const { refusal } = read(make({ withoutRouterAlert: true }));
     assert.equal(refusal, isFree ? GroupRefusal.none : GroupRefusal.notLocal);
   });
@@ -142,6 +143,26 @@ test("our queries are what our reader takes, of both versions, tagged and with s
           assert.equal(message.listCount, version === 3 ? sourceCount : 0);
         }
       }
+    }
+  }
+});
+
+test("our queries of the newer versions are refused at every truncation", () => {
+  const words = (...all: number[]): Int32Array => Int32Array.from(all);
+  for (const isIpv6 of [false, true]) {
+    const query: QueryOptions = {
+      ...{ macHigh: 0x0246, macLow: 0x4c00_0001, vlan: 0, responseMs: 300, version: 3 },
+      source: isIpv6 ? words(0xfe80_0000, 0, 0, 1) : words(0, 0, 0, 0x0a14_0001),
+      group: isIpv6 ? words(0xff15_0000, 0, 0, 1) : words(0, 0, 0, 0xef01_0203),
+      sources: isIpv6 ? words(0xfd20_0000, 0, 0, 7) : words(0, 0, 0, 0x0a14_0007),
+      sourceCount: 1,
+    };
+    const view = new DataView(new ArrayBuffer(200));
+    const length = (isIpv6 ? writeMldQuery : writeIgmpQuery)(view, 0, query);
+    const frame = new Uint8Array(view.buffer, 0, length);
+    assert.equal(read(frame).refusal, GroupRefusal.none);
+    for (let bytes = 0; bytes < length; bytes++) {
+      assert.notEqual(read(frame, bytes).refusal, GroupRefusal.none, `${isIpv6} ${bytes} bytes`);
     }
   }
 });
