@@ -317,7 +317,7 @@ Examples:
   fairlead test check unit     formatting, types, rules; then the unit tests
   fairlead test full           everything, with the long versions
   fairlead test interop --json  every kind of stock peer; writes docs/interop.md
-  fairlead test interop full --cells 3/13  the third of thirteen shares of all 792 cells`;
+  fairlead test interop full --cells 3/18  the third of eighteen shares of all 1,080 cells`;
 
 const BENCH_EXAMPLES = `
 Needs root. Contenders take turns in the same namespaces.

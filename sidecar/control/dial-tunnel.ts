@@ -83,7 +83,7 @@ export function loadDialTunnel(own: TunnelWithPeers, documents: Documents): Tunn
     },
     link: tunnel.spec.link,
     device: mergedDevice(deviceOf(tunnel), settings, isWritten(own.written, "transport", "mtu")),
-    ...switchedOrRouted(tunnel, new Set()),
+    ...withFarEnd(switchedOrRouted(tunnel, new Set()), settings),
     transport,
     security: {
       ...settings.security,
@@ -146,7 +146,7 @@ export function tunnelFromProfile(
     ...identity,
     role: { ...settings.role, ...(userPass === undefined ? {} : { userPass }) },
     link: "Segment",
-    ...profileRouting(settings),
+    ...withFarEnd(profileRouting(settings), settings),
     device: mergedDevice(device, settings, true),
     transport: { ...TRANSPORT_DEFAULT, ...said(settings) },
     security: settings.security,
@@ -179,6 +179,17 @@ function profileRouting({ device, routes }: ProfileSettings): Pick<TunnelConfig,
       ...(routes.areSet && routes.takesPushed ? { pushed: {} } : {}),
     },
   };
+}
+
+/** The far end of a point-to-point tun is reached through it, whatever else is routed. */
+function withFarEnd(
+  between: Pick<TunnelConfig, "segment" | "routing">,
+  { farEnd4 }: ProfileSettings,
+): Pick<TunnelConfig, "segment" | "routing"> {
+  const { routing } = between;
+  if (farEnd4 === undefined || routing === undefined) return between;
+  const profileRoutes = [...(routing.profileRoutes ?? []), { network: `${farEnd4}/32` }];
+  return { ...between, routing: { ...routing, profileRoutes } };
 }
 
 /** The resource's word, then the profile's; a bridged interface has no address and no routes. */

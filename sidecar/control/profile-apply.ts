@@ -271,18 +271,27 @@ function applyMssFix(draft: ProfileDraft, directive: Directive): void {
     unit === "mtu" && bytes > 0 ? Math.max(bytes - IP_UDP_HEADER_BYTES, 0) : bytes;
 }
 
+/** A mask, or the far end's address (a point-to-point tun), which begins with no run of ones. */
 function applyIfconfig(draft: ProfileDraft, directive: Directive): void {
   const [address = "", mask = ""] = directive.words;
   const prefixBits = maskBits(mask);
-  if (parseAddress(address)?.family !== 4 || prefixBits === undefined) {
+  const isAddress = parseAddress(address)?.family === 4;
+  const farEnd = parseAddress(mask);
+  if (isAddress && prefixBits === undefined && farEnd?.family === 4 && farEnd.value >> 28n < 14n) {
+    draft.address4 = { address, prefixBits: 32 };
+    draft.farEnd4 = placeOf(mask, directive);
+    return;
+  }
+  if (!isAddress || prefixBits === undefined) {
     refuse(
       draft,
       directive,
-      "needs an address and a mask, such as ifconfig 10.20.0.7 255.255.255.0",
+      "needs an address and a mask, such as ifconfig 10.20.0.7 255.255.255.0 (dev tun: or the far end's address)",
     );
     return;
   }
   draft.address4 = { address, prefixBits };
+  delete draft.farEnd4;
 }
 
 /**

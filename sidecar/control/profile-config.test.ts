@@ -116,6 +116,24 @@ test("who neither is a client nor pulls is one of two peers", () => {
   assert.equal(pulling.ok && pulling.settings.role.isTwoPeer, undefined);
 });
 
+test("a point-to-point tun names its far end in place of a mask", () => {
+  const tun = settings("dev tun", "dev-type tun", "ifconfig 10.8.0.2 10.8.0.1");
+  assert.deepEqual(tun.device.address4, { address: "10.8.0.2", prefixBits: 32 });
+  assert.equal(tun.farEnd4, "10.8.0.1");
+  const later = settings(
+    "dev tun",
+    "dev-type tun",
+    "ifconfig 10.8.0.2 10.8.0.1",
+    "ifconfig 10.8.0.2 255.255.255.0",
+  );
+  assert.equal(later.farEnd4, undefined, "the last line counts");
+  const [problem = ""] = problems("ifconfig 10.8.0.2 10.8.0.1");
+  assert.match(problem, /line 1: ifconfig needs a mask with dev tap/);
+  for (const bad of ["224.0.0.1", "255.0.255.0", "fd00::1", "x", ""]) {
+    assert.match(problems(`ifconfig 10.8.0.2 ${bad}`)[0] ?? "", /needs an address and a mask/, bad);
+  }
+});
+
 test("device, addresses and transport", () => {
   const read = settings(
     "dev-type tap",

@@ -33,6 +33,8 @@ export interface ProfileSettings {
     "kind" | "name" | "address4" | "address6" | "multicastRoutes"
   >;
   readonly routes: ProfileRoutes;
+  /** The other end of a point-to-point tun. */
+  readonly farEnd4?: string;
   readonly mtu?: number;
   readonly mssFixBytes?: number;
   readonly fragmentBytes?: number;
@@ -159,7 +161,13 @@ function kindOf({ device, deviceType }: ProfileDraft): "tap" | "tun" | undefined
 
 /** Networks are routed into a tun only, groups into a tap only. */
 function checkRoutes(draft: ProfileDraft): void {
+  const { farEnd4 } = draft;
   if (kindOf(draft) === "tun") return;
+  if (farEnd4 !== undefined) {
+    draft.problems.push(
+      `line ${farEnd4.line}: ifconfig needs a mask with dev tap, such as ifconfig 10.20.0.7 255.255.255.0; the far end's address belongs to dev tun`,
+    );
+  }
   for (const { line, value } of draft.routes) {
     draft.notes.push(
       `line ${line}: the route to ${value} is ignored: only multicast networks are routed into a segment`,
@@ -220,6 +228,7 @@ function settingsOf(draft: ProfileDraft): ProfileSettings {
     },
     needsUserPass: draft.asksUserPass && draft.userPass === undefined,
     routes: routesOf(draft),
+    ...(draft.farEnd4 === undefined ? {} : { farEnd4: draft.farEnd4.value }),
     device: {
       kind: kindOf(draft) ?? "tap",
       ...nameOf(draft),

@@ -35,6 +35,8 @@ export interface ProfileDraft {
   device?: Placed<string>;
   deviceType?: Placed<"tap" | "tun">;
   address4?: { readonly address: string; readonly prefixBits: number };
+  /** In place of a mask: the other end of a point-to-point tun. */
+  farEnd4?: Placed<string>;
   address6?: { readonly address: string; readonly prefixBits: number };
   readonly multicastRoutes: string[];
   /** Other networks that the profile routes into the tunnel; `route` and `route-ipv6`. */

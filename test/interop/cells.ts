@@ -26,8 +26,7 @@ export interface Cell {
 
 /** Combinations that are not there, and why: the same text stands in docs/interop.md. */
 export const EXCLUSIONS: readonly string[] = [
-  "Two peers with tls-crypt-v2: the stock tls-server speaks first, before it has the client's key.",
-  "Two peers with tun: an address and routes would have to be agreed on without a push; use mode Routed with a server.",
+  "Two peers with tls-crypt-v2, ours tls-client: the stock tls-server speaks first, before it has the client's key.",
   "Moving of ours as one of two peers, tls-client: the stock end sends to the address that its keys were made with, --float or not.",
   "Moving with TCP: a connection belongs to its two addresses; the end that dials comes back with a new session.",
   "Epoch data keys with 2.6: it has none. With 2.7 they are always used: it offers no option against them.",
@@ -136,9 +135,8 @@ export function formatText({ release }: Pick<Cell, "release">): string {
 }
 
 /** Without what `EXCLUSIONS` names. */
-function isPossible({ role, wrap, device }: Choice): boolean {
-  const isPair = role.startsWith("pair");
-  return !isPair || (wrap !== "tls-crypt-v2" && device === "tap");
+function isPossible({ role, wrap }: Choice): boolean {
+  return role !== "pair client" || wrap !== "tls-crypt-v2";
 }
 
 type Choice = Omit<Cell, "renewer" | "leaver">;

@@ -129,7 +129,7 @@ async function serve(
   const isPair = options.role === "pair server";
   // An end of a pair says which end of a TCP connection it is (2.6 insists).
   const profile = isPair
-    ? printed.replace(/^client$/m, PAIR_LINES).replace(/^proto tcp$/m, "proto tcp-client")
+    ? printed.replace(/^client$/m, pairLines("subnet")).replace(/^proto tcp$/m, "proto tcp-client")
     : printed;
   const stock = stack.use(
     await OpenvpnPeer.start({
@@ -154,7 +154,13 @@ async function serve(
 
 /** What stands in a stock end's file instead of "client" when nobody pushes. */
 const PAIR_ADDRESS = "10.20.0.2";
-const PAIR_LINES = `tls-client\nifconfig ${PAIR_ADDRESS} 255.255.255.0\nkeepalive 1 5`;
+const PAIR_SERVER_ADDRESS = "10.20.0.1";
+
+/** A point-to-point tun names the far end in place of a mask. */
+function pairLines(topology: "subnet" | "p2p"): string {
+  const second = topology === "p2p" ? `${PAIR_SERVER_ADDRESS}\ntopology p2p` : "255.255.255.0";
+  return `tls-client\nifconfig ${PAIR_ADDRESS} ${second}\nkeepalive 1 5`;
+}
 
 /** A stock server; we dial it by a client file of the ordinary kind. */
 async function dial(
@@ -181,7 +187,14 @@ async function dial(
     await OpenvpnPeer.start({
       namespace: server,
       folder: `${folder}/server`,
-      config: serverConfig(await keys("server", "server"), [proto, ...dev, ...stockLines]),
+      config: serverConfig(await keys("server", "server"), [
+        proto,
+        ...dev,
+        ...(isPair && device === "tun"
+          ? ["topology p2p", `ifconfig 10.20.0.1 ${PAIR_ADDRESS}`]
+          : []),
+        ...stockLines,
+      ]),
       release,
     }),
   );
@@ -193,7 +206,9 @@ async function dial(
     [remote],
     [...dev, ...(isTcp ? ["proto tcp"] : []), ...profileLines],
   );
-  const profile = isPair ? plain.replace(/^client$/m, PAIR_LINES) : plain;
+  const profile = isPair
+    ? plain.replace(/^client$/m, pairLines(device === "tun" ? "p2p" : "subnet"))
+    : plain;
   const { transport } = options;
   const documents = dialDocuments({
     profile,
@@ -215,9 +230,9 @@ async function dial(
 
 /** Routes belong to a routed tunnel, which a tap is not. */
 function modeOf({ role, device, routes }: LinkOptions): Fields {
-  if (role.startsWith("pair")) return { link: "TwoPeer" };
-  if (device !== "tun") return {};
-  return { mode: "Routed", ...(routes === undefined ? {} : { routes }) };
+  const link = role.startsWith("pair") ? { link: "TwoPeer" } : {};
+  if (device !== "tun") return link;
+  return { ...link, mode: "Routed", ...(routes === undefined ? {} : { routes }) };
 }
 
 function sharedKey(key: string): WrapKeys {

@@ -131,7 +131,7 @@ function fileSteps(infix: string, isIsolated: boolean): readonly Step[] {
     }));
 }
 
-/** The full matrix has 792 cells of half a minute, four at a time: two hours, and twice that when busy. */
+/** The full matrix has 1,080 cells of half a minute, four at a time: three hours, and twice that when busy. */
 function interopSteps(): readonly Step[] {
   return fileSteps("interop", false).map((step) => ({ ...step, fullTimeoutMs: 240 * MINUTE_MS }));
 }
