@@ -31,7 +31,7 @@ export type OrderVerdict = (typeof OrderVerdict)[keyof typeof OrderVerdict];
 export const REACH_BYTES: number = 4 * 1024 * 1024;
 /** After such a silence a flow begins anew. */
 export const FLOW_IDLE_MS = 10_000;
-/** What waits for this long beyond twice the usual is not held up by a late turn of ours. */
+/** Added to twice what it took, as turns of ours come late. */
 const PATIENCE_MS_MIN = 2;
 /** Patience comes down by an eighth of the way with each hole that is filled sooner. */
 const PATIENCE_SHIFT = 3;
