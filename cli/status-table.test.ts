@@ -63,10 +63,14 @@ test("what happened on the segment is told with how often and when", () => {
 });
 
 test("frames that were too long are said in words", () => {
-  const counters = { "tap.frameTooBig": 2, "tx.tooBig": 1, "router.tooBig": 4 };
+  const counters = { "tap.frameTooBig": 2, "tx.tooBig": 1, "router.tooBig": 4, "tx.overMtu": 5 };
   const text = renderStatus([{ ...status, tunnels: [{ ...tunnel, counters }] }], false);
   assert.match(text, /\n {2}3 frames were longer than the MTU of 1500: dropped\n/);
   assert.match(text, /\n {2}4 packets were longer than their peer takes: dropped, senders told\n/);
+  assert.match(
+    text,
+    /\n {2}5 packets were longer than their path takes, .* fragmentBytes at both ends/,
+  );
 });
 
 test("what waited to be put in order is told with how long, and is no drop", () => {

@@ -60,6 +60,12 @@ function sizeLines({ counters, mtuBytes }: TunnelStatus): string[] {
   const told = counters["router.tooBig"] ?? 0;
   if (told > 0)
     lines.push(`${told} packets were longer than their peer takes: dropped, senders told`);
+  const over = counters["tx.overMtu"] ?? 0;
+  if (over > 0) {
+    lines.push(
+      `${over} packets were longer than their path takes, which cuts or swallows them: set transport.fragmentBytes at both ends, or a smaller MTU on the hosts`,
+    );
+  }
   return lines;
 }
 
