@@ -30,6 +30,13 @@ COPY operator operator
 COPY sidecar sidecar
 COPY cli cli
 COPY --from=build /opt/fairlead/sidecar/native/fairlead.node sidecar/native/fairlead.node
+# What V8 makes of every program here: each of them ends at once, for want of a cluster or a file.
+RUN export NODE_COMPILE_CACHE=/tmp/compiled \
+  && for program in "operator --image none --kubeconfig /none" "gateway --namespace none --tunnel none --kubeconfig /none" \
+    "attach -f /none --run /tmp" "ready --run /tmp" "status --run /tmp"; do timeout 60 node cli/main.ts $program >/dev/null 2>&1; done; \
+  timeout 60 node --eval 'import("/opt/fairlead/sidecar/worker-thread.ts").catch(() => undefined)' >/dev/null 2>&1; \
+  mkdir compiled && for made in /tmp/compiled/*; do cp -r "$made" "compiled/$(basename "${made%-0}")"; done \
+  && chmod -R a+rX compiled && rm -rf /tmp/compiled
 ENV NODE_COMPILE_CACHE=/tmp/fairlead-compile
-ENTRYPOINT ["node", "/opt/fairlead/cli/main.ts"]
+ENTRYPOINT ["/opt/fairlead/cli/container.sh"]
 CMD ["--help"]
