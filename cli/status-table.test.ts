@@ -69,7 +69,7 @@ test("frames that were too long are said in words", () => {
   assert.match(text, /\n {2}4 packets were longer than their peer takes: dropped, senders told\n/);
   assert.match(
     text,
-    /\n {2}5 packets were longer than their path takes, .* fragmentBytes at both ends/,
+    /\n {2}5 packets were longer than their path takes, .* transport\.fragmentBytes at both ends/,
   );
 });
 
