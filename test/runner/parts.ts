@@ -133,7 +133,7 @@ function fileSteps(infix: string, isIsolated: boolean): readonly Step[] {
 
 /** The full matrix has 1,080 cells of half a minute, four at a time: three hours, and twice that when busy. */
 function interopSteps(): readonly Step[] {
-  return fileSteps("interop", false).map((step) => ({ ...step, fullTimeoutMs: 240 * MINUTE_MS }));
+  return fileSteps("interop", false).map((step) => ({ ...step, fullTimeoutMs: 420 * MINUTE_MS }));
 }
 
 /** A real control plane; its programs come first, minutes when nothing is cached, else nothing. */
