@@ -206,7 +206,7 @@ function addTest(program: Command, settle: Settle): void {
     .description("run the project's tests, all of them or the parts named")
     .argument(
       "[part...]",
-      "check, unit, native, netns, cluster, node, interop, lab; full: the long versions too",
+      "check, unit, native, netns, cluster, interop, lab, node; full: the long versions too",
     )
     .option("--json", "with interop: end with one JSON line about its matrix")
     .option("--cells <which>", "with interop: a share of its cells (3/13), or those of that text")

@@ -29,9 +29,16 @@ export interface Extent {
 export async function runParts(parts: readonly Part[], extent: Extent): Promise<Counts> {
   let total = NO_COUNTS;
   const repeated: string[] = [];
+  const startMs = performance.now();
   for (const part of parts) {
     if (part.needsRoot && !isRoot()) {
       say(`${part.name.padEnd(8)} skipped: it needs root for its network namespaces`);
+      continue;
+    }
+    const { name, beginsWithinMs = Infinity } = part;
+    if (parts.length > 1 && !extent.isFull && performance.now() - startMs > beginsWithinMs) {
+      say(`${name.padEnd(8)} skipped: too late for it; run ./fairlead test ${name} by itself`);
+      total = addCounts(total, { ...NO_COUNTS, skipped: 1 });
       continue;
     }
     total = addCounts(total, await runPart(part, extent, repeated));

@@ -35,5 +35,5 @@ test("the program starts through a symbolic link, from another folder, twice at 
 test("an unknown part of the tests is a usage error that names the parts", async () => {
   const { status, stderr } = await run([LAUNCHER, "test", "nonsense"]);
   assert.equal(status, 2);
-  assert.match(stderr, /check, unit, native, netns, cluster, node, interop, lab, full/);
+  assert.match(stderr, /check, unit, native, netns, cluster, interop, lab, node, full/);
 });
