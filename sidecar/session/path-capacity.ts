@@ -21,7 +21,7 @@ const LOSS_BYTES_MIN = 32_768;
 const LOSS_SHARE = 0.1;
 /** A queue that no probe of a sample found shorter than this is a standing one: 5 ms (RFC 8289, 4.3) by clocks of 1 ms. */
 const QUEUE_MS = 7;
-const JITTERS = 2;
+const JITTERS = 3;
 /** The least delay is that of the last one or two of these spans: clocks drift apart. */
 const DELAY_SPAN_MS = 30_000;
 /** A limit that was not met for so long may be gone. */
