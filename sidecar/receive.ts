@@ -58,6 +58,8 @@ const MAGIC_WORDS = 4;
 const COUNTER_HIGH_MASK = 0xffff;
 /** A received row names no path of its own: the word keeps the datagram's length meanwhile. */
 const DATAGRAM_BYTES = Word.path;
+/** Nor does it ask for a copy: the word says whether the datagram was put aside. */
+const IS_ASIDE = Word.copy;
 
 /** One turn over a socket: how many datagrams there were, or -errno. */
 export function receive(plane: Plane, socket: number): number {
@@ -153,8 +155,10 @@ function prepare(plane: Plane, index: number): void {
   received[row + DATAGRAM_BYTES] = length;
   received[row + Word.opcode] = header | 0;
   received[row + Word.verdict] = Verdict.open;
-  if (plane.parity.isRecovering || plane.parity.bySession[session.index] === undefined) return;
-  keepAside(plane, index, start, length);
+  const { isRecovering, bySession } = plane.parity;
+  const isAside = !isRecovering && bySession[session.index] !== undefined;
+  received[row + IS_ASIDE] = isAside ? 1 : 0;
+  if (isAside) keepAside(plane, index, start, length);
 }
 
 /** A row that holds no packet: one that did not fit, or the end of a TCP connection. */
@@ -216,7 +220,8 @@ function finish(plane: Plane, index: number): void {
     const pathRow = session.index * PATHS_MAX + session.lastPath;
     plane.arrivedBytes[pathRow] = (plane.arrivedBytes[pathRow] as number) + datagramBytes;
     const room = plane.parity.bySession[session.index];
-    if (room !== undefined) keep(plane, room, index, keyId);
+    // A plan may have come a few rows before, when this one was opened in place already.
+    if (room !== undefined && received[row + IS_ASIDE] === 1) keep(plane, room, index, keyId);
   }
   takeOpened(plane, row, session);
 }
