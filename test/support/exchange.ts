@@ -99,7 +99,9 @@ async function sendAll(socket: Socket, bytes: number): Promise<string> {
 async function receiveAll(socket: Socket): Promise<Omit<Account, "sent">> {
   const hash = createHash("sha256");
   let receivedBytes = 0;
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
+  // The usual iterator would close the socket, with what is still to be sent, once the other end is done.
+  const chunks: AsyncIterable<Buffer> = socket.iterator({ destroyOnReturn: false });
+  for await (const chunk of chunks) {
     hash.update(chunk);
     receivedBytes += chunk.length;
   }
