@@ -5,7 +5,8 @@
  * Invariant: there is a function for exactly the applied names (a test compares them).
  */
 
-import { networkRange, parseAddress, parseNetwork } from "../../crds/ip-network.ts";
+import { networkRange, parseNetwork } from "../../crds/ip-network.ts";
+import { prefixOfMask, readIfconfig } from "../session/handshake/ifconfig.ts";
 import { type Directive, OvpnSyntaxError, parseOvpnFile } from "./ovpn-file.ts";
 import { COMPRESSION_REASON } from "./profile-directives.ts";
 import type { ProfileDraft } from "./profile-draft.ts";
@@ -271,18 +272,10 @@ function applyMssFix(draft: ProfileDraft, directive: Directive): void {
     unit === "mtu" && bytes > 0 ? Math.max(bytes - IP_UDP_HEADER_BYTES, 0) : bytes;
 }
 
-/** A mask, or the far end's address (a point-to-point tun), which begins with no run of ones. */
 function applyIfconfig(draft: ProfileDraft, directive: Directive): void {
-  const [address = "", mask = ""] = directive.words;
-  const prefixBits = maskBits(mask);
-  const isAddress = parseAddress(address)?.family === 4;
-  const farEnd = parseAddress(mask);
-  if (isAddress && prefixBits === undefined && farEnd?.family === 4 && farEnd.value >> 28n < 14n) {
-    draft.address4 = { address, prefixBits: 32 };
-    draft.farEnd4 = placeOf(mask, directive);
-    return;
-  }
-  if (!isAddress || prefixBits === undefined) {
+  const [address = "", second = ""] = directive.words;
+  const read = readIfconfig(address, second);
+  if (read === undefined) {
     refuse(
       draft,
       directive,
@@ -290,8 +283,9 @@ function applyIfconfig(draft: ProfileDraft, directive: Directive): void {
     );
     return;
   }
-  draft.address4 = { address, prefixBits };
-  delete draft.farEnd4;
+  draft.address4 = read.address4;
+  if (read.farEnd4 === undefined) delete draft.farEnd4;
+  else draft.farEnd4 = placeOf(read.farEnd4, directive);
 }
 
 /**
@@ -300,7 +294,7 @@ function applyIfconfig(draft: ProfileDraft, directive: Directive): void {
  */
 function applyRoute(draft: ProfileDraft, directive: Directive): void {
   const [network = "", mask = "255.255.255.255", gateway] = directive.words;
-  const bits = maskBits(mask);
+  const bits = prefixOfMask(mask);
   if (network === "240.0.0.0" && bits === 4 && gateway === "net_gateway") return;
   const parsed = bits === undefined ? undefined : parseNetwork(`${network}/${bits}`);
   if (network === "224.0.0.0" && bits === 3) {
@@ -330,13 +324,4 @@ function keepRoute(draft: ProfileDraft, directive: Directive, network: string): 
   const metric = Number(directive.words[directive.name === "route" ? 3 : 2] ?? Number.NaN);
   const route = placeOf(network, directive);
   draft.routes.push(Number.isInteger(metric) && metric >= 0 ? { ...route, metric } : route);
-}
-
-/** Prefix length of a dotted mask; undefined when its ones are not in one run. */
-function maskBits(mask: string): number | undefined {
-  const address = parseAddress(mask);
-  if (address?.family !== 4) return undefined;
-  const zeros = (address.value ^ 0xffff_ffffn) + 1n;
-  if ((zeros & (zeros - 1n)) !== 0n) return undefined;
-  return 32 - (zeros.toString(2).length - 1);
 }

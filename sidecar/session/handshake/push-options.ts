@@ -6,6 +6,7 @@
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import { isIPv4, isIPv6 } from "../../wire/ip-text.ts";
 import { DATA_CIPHERS } from "./data-ciphers.ts";
+import { prefixOfMask, readIfconfig } from "./ifconfig.ts";
 import { EXTENSION_VERSION, PARITY_VERSION } from "./peer-info.ts";
 
 /** What a client takes from a PUSH_REPLY. */
@@ -70,13 +71,11 @@ const SECONDS_MAX = 86400;
 const METRIC_MAX = 0x7fff_ffff;
 
 const HANDLERS: Record<string, (draft: Draft, words: readonly string[]) => boolean> = {
-  ifconfig: (draft, [address = "", mask = ""]) => {
-    const prefixBits = prefixOfMask(mask);
-    if (!isIPv4(address) || !isIPv4(mask)) return false;
-    // In place of a mask, the far end's address; a mask with a hole in its ones is neither.
-    if (prefixBits === undefined && Number.parseInt(mask, 10) >= 224) return false;
-    if (prefixBits === undefined) draft.remoteAddress4 = mask;
-    draft.address4 = { address, prefixBits: prefixBits ?? 32 };
+  ifconfig: (draft, [address = "", second = ""]) => {
+    const read = readIfconfig(address, second);
+    if (read === undefined) return false;
+    draft.address4 = read.address4;
+    if (read.farEnd4 !== undefined) draft.remoteAddress4 = read.farEnd4;
     return true;
   },
   "ifconfig-ipv6": (draft, [network = ""]) => {
@@ -294,13 +293,6 @@ function integer(text: string, min: number, max: number): number | undefined {
   if (!/^\d{1,9}$/.test(text)) return undefined;
   const value = Number.parseInt(text, 10);
   return value >= min && value <= max ? value : undefined;
-}
-
-function prefixOfMask(mask: string): number | undefined {
-  if (!isIPv4(mask)) return undefined;
-  const word = mask.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
-  const bits = word.toString(2).padStart(32, "0");
-  return /^1*0*$/.test(bits) ? bits.replaceAll("0", "").length : undefined;
 }
 
 /** Dotted netmask of a prefix, 0 to 32 bits. */
