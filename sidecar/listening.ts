@@ -100,23 +100,17 @@ export class Listening {
 
   /** Ends the sessions of revoked certificates at once. */
   setRevoked(serials: ReadonlySet<string>): void {
-    for (const session of [...this.#sessions.values()]) {
-      const serial = session.agreement?.serialNumber;
-      if (serial !== undefined && session.isUp && serials.has(serialForm(serial))) {
-        this.#cutOff(session, "its certificate is revoked");
-      }
-    }
+    this.#cutOffAll("its certificate is revoked", ({ serialNumber }) => {
+      return serialNumber !== undefined && serials.has(serialForm(serialNumber));
+    });
   }
 
   /** Takes who may log in from now on; sessions of users that are gone or changed end at once. */
   setLogin(login: LoginConfig): void {
     const changed = this.#options.logins?.update(login);
-    for (const session of [...this.#sessions.values()]) {
-      const username = session.agreement?.username;
-      if (username !== undefined && session.isUp && changed?.has(username) === true) {
-        this.#cutOff(session, "its user was removed or has another password");
-      }
-    }
+    this.#cutOffAll("its user was removed or has another password", ({ username }) => {
+      return username !== undefined && changed?.has(username) === true;
+    });
   }
 
   step(index: number): void {
@@ -307,6 +301,14 @@ export class Listening {
     this.#options.limitedLog.warn(`${cause} ${from}`, fields, `peer refused: ${message}`);
     this.#options.context.schedule(session.index, 0);
     this.#options.context.linger(() => this.#forget(session), REFUSED_LINGER_MS);
+  }
+
+  /** The peers of whom it holds that they may not go on. */
+  #cutOffAll(reason: string, isGone: (agreement: Agreement) => boolean): void {
+    for (const session of [...this.#sessions.values()]) {
+      const { agreement, isUp } = session;
+      if (isUp && agreement !== undefined && isGone(agreement)) this.#cutOff(session, reason);
+    }
   }
 
   /** The peer may not go on: no frame of it from now on, and it hears why. */
