@@ -12,6 +12,7 @@ import { notice } from "./notices.ts";
 import { ownFrameStart, type Plane } from "./plane.ts";
 import { beginOwn, flushOrders } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
+import type { PathMtu } from "./session/path-mtu.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
 import { FRAGMENT_HEADER_BYTES } from "./wire/fragment-header.ts";
 import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES, mssLess } from "./wire/mss-clamp.ts";
@@ -58,14 +59,8 @@ export function takeSized(plane: Plane, session: DataSession, probe: Probe, leng
 export function holdToPaths(plane: Plane, session: DataSession): void {
   const { router } = plane;
   if (router === undefined || !router.followsPaths) return;
-  const { paths } = session;
-  let bytesMax = Infinity;
-  for (let at = 0; at < paths.sendCount; at++) {
-    const { settledBytes } = paths.measuresOf(paths.sendPaths[at] as number).mtu;
-    if (settledBytes > 0) bytesMax = Math.min(bytesMax, settledBytes);
-  }
-  const dataPackets = plane.parity.bySession[session.index]?.shape?.dataPackets ?? 0;
-  const room = dataPackets === 0 ? 0 : parityRoomBytes(dataPackets);
+  const bytesMax = leastOf(session, ({ settledBytes }) => settledBytes);
+  const room = parityRoomBytes(dataPacketsOf(plane, session));
   const bytes = bytesMax === Infinity ? 0 : bytesMax - room - aroundBytes(plane, session);
   const isChanged = router.setWay(session.index, bytes);
   if (isChanged && plane.isDialling) notice(plane, { kind: "way", mtuBytes: bytes });
@@ -79,15 +74,24 @@ export function clampToPaths(plane: Plane, session: DataSession): void {
     mtus[session.index * PATHS_MAX + path] = paths.measuresOf(path).mtu.bytes;
   }
   if (mssBase === undefined) return;
-  let bytesMax = Infinity;
-  for (let at = 0; at < paths.sendCount; at++) {
-    const { mtu } = paths.measuresOf(paths.sendPaths[at] as number);
-    if (mtu.bytes > 0) bytesMax = Math.min(bytesMax, mtu.bytes);
-  }
+  const bytesMax = leastOf(session, ({ bytes }) => bytes);
   const { payloadBytes, maxima } = mssBase;
-  const shape = plane.parity.bySession[session.index]?.shape;
-  const less = bytesLess(payloadBytes, bytesMax, shape?.dataPackets ?? 0);
-  plane.mss = mssLess(maxima, less);
+  plane.mss = mssLess(maxima, bytesLess(payloadBytes, bytesMax, dataPacketsOf(plane, session)));
+}
+
+/** The least size of the paths in use, of those that are known; Infinity: none is. */
+function leastOf({ paths }: DataSession, sizeOf: (mtu: PathMtu) => number): number {
+  let least = Infinity;
+  for (let at = 0; at < paths.sendCount; at++) {
+    const bytes = sizeOf(paths.measuresOf(paths.sendPaths[at] as number).mtu);
+    if (bytes > 0) least = Math.min(least, bytes);
+  }
+  return least;
+}
+
+/** Packets of a full parity block; 0: there is no parity. */
+function dataPacketsOf({ parity }: Plane, { index }: DataSession): number {
+  return parity.bySession[index]?.shape?.dataPackets ?? 0;
 }
 
 /**
@@ -95,14 +99,15 @@ export function clampToPaths(plane: Plane, session: DataSession): void {
  * many (0: none) fit a path that takes `mtuBytes` (Infinity: unknown).
  */
 export function bytesLess(payloadBytes: number, mtuBytes: number, dataPackets: number): number {
-  const room = dataPackets === 0 ? 0 : parityRoomBytes(dataPackets);
+  const room = parityRoomBytes(dataPackets);
   // Without a word about the paths, what was asked for is taken for all that they take.
   const limit = (mtuBytes === Infinity ? payloadBytes : mtuBytes) - room;
   return Math.max(0, payloadBytes - limit);
 }
 
-/** How much longer than the longest packet of its block a parity packet is. */
+/** How much longer than the longest packet of its block (of so many) a parity packet is; 0 without parity. */
 function parityRoomBytes(dataPackets: number): number {
+  if (dataPackets === 0) return 0;
   return PARITY_HEADER_BYTES + dataPackets - 1 + SHARD_LENGTH_BYTES + DATA_V2_EPOCH_BYTES;
 }
 
