@@ -22,7 +22,7 @@ import {
   WRITES_MAX,
 } from "./limits.ts";
 import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
-import type { Lane, LaneOpen } from "./native/native.ts";
+import type { Lane, LaneMemory, LaneOpen } from "./native/native.ts";
 import { createOrderStage, ORDER_SLOTS, type OrderStage } from "./order-memory.ts";
 import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
 import type { FlowTable } from "./redundancy/flow-table.ts";
@@ -70,24 +70,17 @@ const LINE_BYTES = 64;
 const AROUND_BYTES: number = PARITY_AROUND_BYTES + 2 * DATA_V2_EPOCH_BYTES;
 
 /** Everything that the stages of one data plane share. */
-export interface Plane {
+export interface Plane extends LaneMemory {
   readonly lane: Lane;
   readonly isDialling: boolean;
   /** A listening end by TCP: a session's connection is its only path. */
   readonly isStream: boolean;
-  readonly slab: Uint8Array;
   readonly view: DataView;
   readonly slotBytes: number;
   /** Bytes that a read may fill in one slot. */
   readonly roomBytes: number;
   /** Longest frame that goes through, bytes with its Ethernet header and one VLAN tag; of a tun, none. */
   readonly frameBytesMax: number;
-  readonly received: Int32Array;
-  readonly arrivals: Int32Array;
-  readonly frames: Int32Array;
-  readonly orders: Int32Array;
-  readonly writes: Int32Array;
-  readonly paths: Int32Array;
   readonly sessions: SessionTable;
   readonly parity: ParityStage;
   readonly order: OrderStage;
