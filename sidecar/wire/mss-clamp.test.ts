@@ -297,7 +297,7 @@ test("the default of 1492 for the whole packet leaves what stock OpenVPN leaves"
   assert.deepEqual(clamp.mssMaxima(budget), { ipv4: 1386, ipv6: 1366 });
   assert.deepEqual(clamp.mssMaxima({ ...budget, outerFamily: 6 }), { ipv4: 1366, ipv6: 1346 });
   assert.deepEqual(clamp.mssMaxima({ ...budget, device: "tun" }), { ipv4: 1400, ipv6: 1380 });
-  const epoch = { ...budget, overheadBytes: clamp.DATA_V2_AEAD_EPOCH_BYTES };
+  const epoch = { ...budget, overheadBytes: clamp.DATA_V2_EPOCH_BYTES };
   assert.deepEqual(clamp.mssMaxima(epoch), { ipv4: 1382, ipv6: 1362 });
   const payload = { ...budget, outerKind: "payload", outerBytesMax: 1464 } as const;
   assert.deepEqual(clamp.mssMaxima(payload), { ipv4: 1386, ipv6: 1366 });

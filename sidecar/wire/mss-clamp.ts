@@ -2,10 +2,22 @@
  * Lowers the MSS that a TCP SYN announces, so that what comes back fits the tunnel. One
  * invariant: any bytes may come in; a frame is changed only if its headers hold together, and
  * then only the MSS and the TCP checksum (incrementally, RFC 1624, 3): a sum that was right stays
- * right, a wrong one stays wrong. MSS option: RFC 9293, 3.7.1; IPv6 headers: RFC 8200, 4.
+ * right, a wrong one stays wrong. MSS option: RFC 9293, 3.7.1.
  */
 
 import * as ethernet from "./ethernet.ts";
+import {
+  IPV4_HEADER_BYTES_MIN,
+  IPV6_HEADER_BYTES,
+  ipv4Limit,
+  ipv6Limit,
+  NO_TCP,
+  TCP_FLAG_SYN,
+  TCP_FLAGS,
+  TCP_HEADER_BYTES_MIN,
+  tcpInIpv4,
+  tcpInIpv6,
+} from "./tcp-header.ts";
 
 /** The most bytes of TCP payload in one segment, by IP version. */
 export interface MssMaxima {
@@ -31,13 +43,8 @@ export const MSSFIX_DEFAULT_BYTES = 1492;
 export const DATA_V2_AEAD_BYTES = 24;
 /** The same with epochs: the packet id has eight bytes. */
 export const DATA_V2_EPOCH_BYTES = 28;
-/** Opcode and peer id (4), epoch and packet id (8), tag (16). */
-export const DATA_V2_AEAD_EPOCH_BYTES = 28;
 
 const UDP_HEADER_BYTES = 8;
-const TCP_HEADER_BYTES_MIN = 20;
-const IPV4_HEADER_BYTES_MIN = 20;
-const IPV6_HEADER_BYTES = 40;
 /** What is left with a budget too small for anything; the outer packets are then fragmented. */
 const MSS_BYTES_MIN = 64;
 
@@ -62,19 +69,9 @@ export function mssLess(maxima: MssMaxima, bytes: number): MssMaxima {
   };
 }
 
-const IP_PROTOCOL_TCP = 6;
-/** More fragments bit and fragment offset. */
-const IPV4_FRAGMENT_MASK = 0x3fff;
-const IPV6_HOP_BY_HOP = 0;
-const IPV6_ROUTING = 43;
-const IPV6_DESTINATION = 60;
-/** More extension headers than a SYN has any use for are let through as they are. */
-const IPV6_EXTENSIONS_MAX = 4;
 /** Two stacked VLAN tags (802.1ad) are looked behind. */
 const VLAN_TAGS_MAX = 2;
 
-const TCP_FLAGS = 13;
-const TCP_FLAG_SYN = 0x02;
 const TCP_CHECKSUM = 16;
 const OPTION_END = 0;
 const OPTION_NOTHING = 1;
@@ -123,33 +120,14 @@ export function clampPacketMss(
 
 function clampIpv4(view: DataView, start: number, limit: number, mssMax: number): boolean {
   // HOT PATH
-  if (limit - start < IPV4_HEADER_BYTES_MIN) return false;
-  const first = view.getUint8(start);
-  if (first >>> 4 !== 4 || view.getUint8(start + 9) !== IP_PROTOCOL_TCP) return false;
-  if ((view.getUint16(start + 6) & IPV4_FRAGMENT_MASK) !== 0) return false;
-  const headerBytes = (first & 15) * 4;
-  const totalBytes = view.getUint16(start + 2);
-  if (headerBytes < IPV4_HEADER_BYTES_MIN || totalBytes < headerBytes) return false;
-  // Ethernet pads short frames: what counts is the length in the IP header.
-  if (start + totalBytes > limit) return false;
-  return clampTcp(view, start + headerBytes, start + totalBytes, mssMax);
+  const at = tcpInIpv4(view, start, limit);
+  return at !== NO_TCP && clampTcp(view, at, ipv4Limit(view, start), mssMax);
 }
 
 function clampIpv6(view: DataView, start: number, limit: number, mssMax: number): boolean {
   // HOT PATH
-  if (limit - start < IPV6_HEADER_BYTES || view.getUint8(start) >>> 4 !== 6) return false;
-  const packetLimit = start + IPV6_HEADER_BYTES + view.getUint16(start + 4);
-  if (packetLimit > limit) return false;
-  let next = view.getUint8(start + 6);
-  let at = start + IPV6_HEADER_BYTES;
-  for (let count = 0; next !== IP_PROTOCOL_TCP; count++) {
-    // Fragments end here too: their header is none of these.
-    const isPassed = next === IPV6_HOP_BY_HOP || next === IPV6_ROUTING || next === IPV6_DESTINATION;
-    if (!isPassed || count === IPV6_EXTENSIONS_MAX || packetLimit - at < 8) return false;
-    next = view.getUint8(at);
-    at += (view.getUint8(at + 1) + 1) * 8;
-  }
-  return clampTcp(view, at, packetLimit, mssMax);
+  const at = tcpInIpv6(view, start, limit);
+  return at !== NO_TCP && clampTcp(view, at, ipv6Limit(view, start), mssMax);
 }
 
 function clampTcp(view: DataView, start: number, limit: number, mssMax: number): boolean {

@@ -1,27 +1,25 @@
 /**
  * What putting TCP in order needs of a frame or packet: whose it is, its sequence number, how much it
  * carries. One invariant: any bytes may come in; a reader says yes only to a whole segment with payload
- * whose headers hold together, and then every field is set. RFC 9293, 3.1; RFC 7323, 3.2; IPv6 headers: RFC 8200, 4.
+ * whose headers hold together, and then every field is set. RFC 9293, 3.1; RFC 7323, 3.2.
  */
 
 import * as ethernet from "./ethernet.ts";
+import {
+  ipv4Limit,
+  ipv6Limit,
+  NO_TCP,
+  TCP_FLAG_SYN,
+  TCP_FLAGS,
+  TCP_HEADER_BYTES_MIN,
+  tcpInIpv4,
+  tcpInIpv6,
+} from "./tcp-header.ts";
 
 /** Two stacked VLAN tags (802.1ad) are looked behind. */
 const VLAN_TAGS_MAX = 2;
-const IPV4_HEADER_BYTES_MIN = 20;
-const IPV6_HEADER_BYTES = 40;
-/** More fragments bit and fragment offset. */
-const IPV4_FRAGMENT_MASK = 0x3fff;
-const IPV6_HOP_BY_HOP = 0;
-const IPV6_ROUTING = 43;
-const IPV6_DESTINATION = 60;
-const IPV6_EXTENSIONS_MAX = 4;
-const TCP = 6;
-const TCP_HEADER_BYTES_MIN = 20;
 const TCP_SEQUENCE = 4;
 const TCP_DATA_OFFSET = 12;
-const TCP_FLAGS = 13;
-const FLAG_SYN = 0x02;
 /** FIN, SYN and RST: the stream begins or ends. */
 const BOUNDARY_FLAGS = 0x07;
 const OPTION_END = 0;
@@ -82,18 +80,11 @@ export class TcpSegment {
 
   #readIpv4(view: DataView, start: number, limit: number, vlans: number): boolean {
     // HOT PATH
-    if (limit - start < IPV4_HEADER_BYTES_MIN + TCP_HEADER_BYTES_MIN) return false;
-    const first = view.getUint8(start);
-    if (first >>> 4 !== 4 || view.getUint8(start + 9) !== TCP) return false;
-    if ((view.getUint16(start + 6) & IPV4_FRAGMENT_MASK) !== 0) return false;
-    const headerBytes = (first & 15) * 4;
-    // Ethernet pads short frames: what counts is the length in the IP header.
-    const totalBytes = view.getUint16(start + 2);
-    if (headerBytes < IPV4_HEADER_BYTES_MIN || start + totalBytes > limit) return false;
-    if (!this.#readTcp(view, start + headerBytes, start + totalBytes)) return false;
+    const at = tcpInIpv4(view, start, limit);
+    if (at === NO_TCP || !this.#readTcp(view, at, ipv4Limit(view, start))) return false;
     const { flow } = this;
     flow[FlowWord.version] = (vlans << 4) | 4;
-    flow[FlowWord.ports] = view.getInt32(start + headerBytes);
+    flow[FlowWord.ports] = view.getInt32(at);
     flow[FlowWord.source] = view.getInt32(start + 12);
     flow[FlowWord.source + 1] = view.getInt32(start + 16);
     for (let word = FlowWord.source + 2; word < FLOW_WORDS; word++) flow[word] = 0;
@@ -104,20 +95,8 @@ export class TcpSegment {
 
   #readIpv6(view: DataView, start: number, limit: number, vlans: number): boolean {
     // HOT PATH
-    if (limit - start < IPV6_HEADER_BYTES || view.getUint8(start) >>> 4 !== 6) return false;
-    const packetLimit = start + IPV6_HEADER_BYTES + view.getUint16(start + 4);
-    if (packetLimit > limit) return false;
-    let next = view.getUint8(start + 6);
-    let at = start + IPV6_HEADER_BYTES;
-    for (let count = 0; next !== TCP; count++) {
-      // Fragments end here too: their header is none of these.
-      const isPassed =
-        next === IPV6_HOP_BY_HOP || next === IPV6_ROUTING || next === IPV6_DESTINATION;
-      if (!isPassed || count === IPV6_EXTENSIONS_MAX || packetLimit - at < 8) return false;
-      next = view.getUint8(at);
-      at += (view.getUint8(at + 1) + 1) * 8;
-    }
-    if (!this.#readTcp(view, at, packetLimit)) return false;
+    const at = tcpInIpv6(view, start, limit);
+    if (at === NO_TCP || !this.#readTcp(view, at, ipv6Limit(view, start))) return false;
     const { flow } = this;
     flow[FlowWord.version] = (vlans << 4) | 6;
     flow[FlowWord.ports] = view.getInt32(at);
@@ -138,7 +117,7 @@ export class TcpSegment {
     if (headerBytes < TCP_HEADER_BYTES_MIN || payloadBytes < 0) return false;
     const flags = view.getUint8(start + TCP_FLAGS) & BOUNDARY_FLAGS;
     this.isBoundary = flags !== 0;
-    this.isFirst = flags === FLAG_SYN;
+    this.isFirst = flags === TCP_FLAG_SYN;
     this.payloadBytes = payloadBytes;
     this.sequence = view.getInt32(start + TCP_SEQUENCE);
     this.#readTimestamp(view, start + TCP_HEADER_BYTES_MIN, start + headerBytes);
