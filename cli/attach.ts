@@ -38,6 +38,7 @@ export async function run(flags: AttachFlags): Promise<ExitStatus> {
         logLevel: "info",
         isTerminal: false,
         keepsTrying: true,
+        isOursAtServer: true,
       },
     });
     return end.failure === undefined ? ExitStatus.Fine : STATUS_OF[end.failure];

@@ -20,7 +20,7 @@ import { type EpochChange, type PeerContext, PeerSession } from "./peer-session.
 import type { RouteBook } from "./route-book.ts";
 import { watchPeer } from "./segment-addresses.ts";
 import type { SegmentWatch } from "./segment-watch.ts";
-import { serverSettings } from "./server-settings.ts";
+import { isOwnCertificate, serverSettings } from "./server-settings.ts";
 import { printable } from "./session/handshake/client-role.ts";
 import {
   FIRST_PACKET_ID_AFTER_GREETING,
@@ -91,8 +91,10 @@ export class Listening {
     for (const [index, peer] of [...this.#names]) {
       const session = this.#sessions.get(index);
       const still = peers.find((candidate) => candidate.commonName === peer.commonName);
-      if (still === undefined && session !== undefined) {
-        this.#cutOff(session, "the peer was deleted");
+      if (session === undefined) continue;
+      if (still === undefined) this.#cutOff(session, "the peer was deleted");
+      else if (!isOwnCertificate(still, session.agreement?.fingerprint)) {
+        this.#cutOff(session, "its certificate is none of the peer's any more");
       }
     }
     for (const peer of peers) this.#declareStations(peer, this.#indexOf(peer.commonName) ?? -1);

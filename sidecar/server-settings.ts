@@ -53,23 +53,40 @@ export function serverSettings(
     offersEpochs: options.context.keySlots.freeCount >= KEY_SLOTS_FOR_EPOCHS,
     // A login of its own: a token of another session is worth nothing in this one.
     ...(logins === undefined ? {} : { login: logins.session(), remote: remoteText(row) }),
-    refusalOf: (commonName) => refusalOf(peerOf(commonName), commonName, keyPeer),
+    refusalOf: (commonName, fingerprint) =>
+      refusalOf(peerOf(commonName), { commonName, fingerprint, keyPeer }),
     pushFor: (commonName, agreed) =>
       pushFor(options, peerOf(commonName), { commonName, agreed, index }),
   };
 }
 
-function refusalOf(
-  peer: PeerConfig | undefined,
-  commonName: string | undefined,
-  keyPeer: string | undefined,
-): string | undefined {
+/** What a stranger showed: its certificate, and for whom its tls-crypt-v2 key was made. */
+interface Shown {
+  readonly commonName: string | undefined;
+  readonly fingerprint: string | undefined;
+  readonly keyPeer: string | undefined;
+}
+
+function refusalOf(peer: PeerConfig | undefined, shown: Shown): string | undefined {
+  const { commonName, fingerprint, keyPeer } = shown;
   if (peer === undefined) {
     return `no VpnPeer of this tunnel is named ${commonName ?? "(no name)"}`;
+  }
+  if (!isOwnCertificate(peer, fingerprint)) {
+    return "its certificate is none of those that were issued for it: hand out its newest profile";
   }
   // A tls-crypt-v2 key that was made for somebody says for whom: it is worth nothing to others.
   if (keyPeer === undefined || keyPeer === peer.name) return undefined;
   return `its tls-crypt-v2 key was made for ${printable(keyPeer)}`;
+}
+
+/** Whether a certificate is the peer's own, where it is known which are. */
+export function isOwnCertificate(
+  { fingerprints }: Pick<PeerConfig, "fingerprints">,
+  fingerprint: string | undefined,
+): boolean {
+  if (fingerprints === undefined) return true;
+  return fingerprint !== undefined && fingerprints.includes(fingerprint);
 }
 
 function pushFor(

@@ -108,7 +108,10 @@ export class Sidecar {
     const known = this.#running.get(name);
     if (known !== undefined) {
       if (isDeepStrictEqual(known.config, config)) return;
-      const isLive = isSameButWho(known.config, config) || isSameButUplinks(known.config, config);
+      const isLive =
+        isSameButWho(known.config, config) ||
+        isSameButUplinks(known.config, config) ||
+        (this.#context.isOursAtServer && isSameButCertificate(known.config, config));
       if (isLive && this.#update(name, known.tunnel, config)) return;
       this.#log.warn(
         { tunnel: name },
@@ -123,7 +126,9 @@ export class Sidecar {
     if (!tunnel.update(config)) return false;
     this.#running.set(name, { config, tunnel });
     const what =
-      config.role.kind === "dial" ? "uplinks" : "peers, users, revocations and segment settings";
+      config.role.kind === "dial"
+        ? "uplinks and certificate"
+        : "peers, users, certificates, revocations and segment settings";
     this.#log.info({ tunnel: name }, `${what} updated, no frame dropped`);
     return true;
   }
@@ -193,7 +198,10 @@ export class Sidecar {
   }
 }
 
-/** The same tunnel but for who may connect, and for what its switch does with groups and storms. */
+/**
+ * The same tunnel but for who may connect, the certificate that it shows from the next handshake on,
+ * and what its switch does with groups and storms.
+ */
 function isSameButWho(one: TunnelConfig, other: TunnelConfig): boolean {
   if (one.role.kind !== "listen" || other.role.kind !== "listen") return false;
   const role = { ...other.role, peers: one.role.peers };
@@ -204,6 +212,7 @@ function isSameButWho(one: TunnelConfig, other: TunnelConfig): boolean {
   const kept = one.segment === undefined ? {} : { segment: one.segment };
   // Whether a password is asked for at all is settled when the tunnel starts.
   if ((one.security.login === undefined) !== (other.security.login === undefined)) return false;
+  if (!believesFormer(one, other)) return false;
   return isDeepStrictEqual(withoutLists(one), withoutLists({ ...other, ...kept, role }));
 }
 
@@ -216,7 +225,26 @@ function isSameButUplinks(one: TunnelConfig, other: TunnelConfig): boolean {
   return isDeepStrictEqual(one, { ...other, uplinks });
 }
 
+/** Sessions were let in by the former authorities: they stay if those are still believed, or if each is judged by itself. */
+function believesFormer(one: TunnelConfig, other: TunnelConfig): boolean {
+  const { caPem: former = "" } = one.security;
+  const { caPem: now = "" } = other.security;
+  const isEachJudged =
+    other.role.kind === "listen" &&
+    other.role.peers.every(({ fingerprints }) => fingerprints !== undefined);
+  const pems = former.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return isEachJudged || pems.every((pem) => now.includes(pem));
+}
+
+/** The same dialling tunnel but for what it proves itself by, and whom it believes. */
+function isSameButCertificate(one: TunnelConfig, other: TunnelConfig): boolean {
+  if (one.role.kind !== "dial" || other.role.kind !== "dial") return false;
+  const { caPem, identity } = one.security;
+  if (caPem === undefined || identity === undefined) return false;
+  return isDeepStrictEqual(one, { ...other, security: { ...other.security, caPem, identity } });
+}
+
 function withoutLists(config: TunnelConfig): TunnelConfig {
-  const { crlPem: _crl, login: _login, ...security } = config.security;
+  const { caPem: _ca, crlPem: _crl, identity: _own, login: _login, ...security } = config.security;
   return { ...config, security };
 }

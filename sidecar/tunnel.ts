@@ -54,6 +54,8 @@ export interface TunnelContext {
   readonly keySlots: KeySlots;
   readonly log: Logger;
   readonly keepsTrying: boolean;
+  /** A running session may go on with another certificate; stock servers refuse that. */
+  readonly isOursAtServer: boolean;
   /** The tunnel cannot go on; the others do. */
   readonly failed: (tunnel: Tunnel, error: TunnelError) => void;
 }
@@ -119,8 +121,9 @@ export class Tunnel {
 
   /** Takes what of a new configuration can be taken without dropping a frame; else says no. */
   update(config: TunnelConfig): boolean {
-    if (config.uplinks !== undefined && config.role.kind === "dial") {
-      this.#plane.order(this.#board.declare(config.uplinks));
+    if (config.role.kind === "dial" && this.#end instanceof Dialling) {
+      this.#createTls = tlsEnginesOf(config.security, this.#context.clock);
+      if (config.uplinks !== undefined) this.#plane.order(this.#board.declare(config.uplinks));
       return true;
     }
     if (!(this.#end instanceof Listening) || config.role.kind !== "listen") return false;

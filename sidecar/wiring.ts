@@ -22,6 +22,8 @@ export interface SidecarSettings {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly isTerminal: boolean;
   readonly keepsTrying: boolean;
+  /** The server is a gateway of ours: it takes another certificate of a peer in a running session. */
+  readonly isOursAtServer?: boolean;
 }
 
 const STDERR = 2;
@@ -50,6 +52,7 @@ export function wireSidecar(settings: SidecarSettings): Resolve {
       new Sidecar({
         version: settings.version,
         keepsTrying: settings.keepsTrying,
+        isOursAtServer: settings.isOursAtServer === true,
         clock: get(CLOCK),
         keySlots: get(KEY_SLOTS),
         log: get(LOG),

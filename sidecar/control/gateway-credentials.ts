@@ -50,6 +50,8 @@ export interface GatewayCredentials {
   readonly authorityPem: string;
   readonly gateway: KeyPair;
   readonly peers: ReadonlyMap<string, KeyPair>;
+  /** By peer: the certificates that are its own. Absent: whatever the authority signed for its name. */
+  readonly fingerprints?: ReadonlyMap<string, readonly string[]>;
   readonly wrapKey: Uint8Array;
   /** tls-crypt-v2: the gateway's key, and one for each peer. */
   readonly serverWrapKey: Uint8Array;
@@ -58,6 +60,8 @@ export interface GatewayCredentials {
 
 const DAY_MS = 86_400_000;
 const AUTHORITY_LIFETIME_DAYS = 3650;
+/** Beside the keys that were made elsewhere: fingerprints by peer, as JSON. */
+const FINGERPRINTS_FILE = "peer-fingerprints.json";
 const GATEWAY_LIFETIME_DAYS = 825;
 const GATEWAY_RENEW_BEFORE_DAYS = 90;
 
@@ -116,10 +120,28 @@ async function givenCredentials(store: Store): Promise<GatewayCredentials | unde
     authorityPem,
     gateway,
     peers: new Map(),
+    ...fingerprintsOf(store, await store.read(FINGERPRINTS_FILE)),
     wrapKey: parseStaticKey(wrapKey),
     serverWrapKey: parseServerWrapKey(serverWrapKey),
     peerWrapKeys: new Map(),
   };
+}
+
+/** Without the file every certificate of the authority is believed; a damaged one must not mean that. */
+function fingerprintsOf(
+  store: Store,
+  text: string | undefined,
+): Pick<GatewayCredentials, "fingerprints"> {
+  if (text === undefined || text === "") return {};
+  try {
+    const byPeer = JSON.parse(text) as Readonly<Record<string, readonly string[]>>;
+    return { fingerprints: new Map(Object.entries(byPeer)) };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new CertificateError(
+      `${store.directory}/${FINGERPRINTS_FILE} is damaged: give it anew, or remove it to believe every certificate of the authority`,
+    );
+  }
 }
 
 async function ensureAuthority(store: Store, request: CredentialRequest): Promise<KeyPair> {
@@ -215,9 +237,10 @@ function joinPair(pair: KeyPair): string {
   return `${pair.certificatePem}${pair.privateKeyPem}`;
 }
 
+/** The certificate with what it chains to, and its key. */
 function splitPair(text: string): KeyPair | undefined {
-  const certificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(text)?.[0];
+  const chain = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
   const key = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/.exec(text)?.[0];
-  if (certificate === undefined || key === undefined) return undefined;
-  return { certificatePem: `${certificate}\n`, privateKeyPem: `${key}\n` };
+  if (chain === null || key === undefined) return undefined;
+  return { certificatePem: `${chain.join("\n")}\n`, privateKeyPem: `${key}\n` };
 }

@@ -41,3 +41,21 @@ test("an authority's certificate alone is refused with what is missing", async (
     return true;
   });
 });
+
+test("certificates are believed by their fingerprints where those are given, with a chain", async () => {
+  const made = new Map<string, string>();
+  const { authorityPem } = await ensureCredentials(memoryStore(made), REQUEST);
+  const gateway = made.get("gateway.pem") ?? "";
+  const chained = gateway.replace("-----BEGIN PRIVATE", `${authorityPem}-----BEGIN PRIVATE`);
+  const files = [
+    ["authority.pem", authorityPem],
+    ["gateway.pem", chained],
+    ["peer-fingerprints.json", '{"box":["AA"]}'],
+  ] as const;
+  const given = new Map([...made, ...files]);
+  const used = await ensureCredentials(memoryStore(given), REQUEST);
+  assert.deepEqual(used.fingerprints?.get("box"), ["AA"]);
+  assert.equal(used.gateway.certificatePem.match(/BEGIN CERTIFICATE/g)?.length, 2);
+  given.set("peer-fingerprints.json", "{");
+  await assert.rejects(ensureCredentials(memoryStore(given), REQUEST), /is damaged: give it anew/);
+});

@@ -42,12 +42,14 @@ export async function loadListenTunnel(
   const { listen, security, transport } = tunnel.spec;
   const identity = { namespace: tunnel.metadata.namespace, name: tunnel.metadata.name };
   const authority = ownAuthority(tunnel, documents);
+  const issuer = issuerProblem(tunnel);
   const crl = ownCrl(tunnel, documents);
   const login = loginOf(tunnel, documents);
-  const problems = [authority, crl, login].flatMap((found) =>
+  const problems = [authority, issuer, crl, login].flatMap((found) =>
     typeof found === "string" ? [found] : [],
   );
-  if (typeof authority === "string" || typeof crl === "string" || typeof login === "string") {
+  const isFine = typeof crl !== "string" && typeof login !== "string" && issuer === undefined;
+  if (typeof authority === "string" || !isFine) {
     return { outcome: { ok: false, problems }, peerProblems: [] };
   }
   const store = await openStore(options.stateDirectory, identity);
@@ -71,7 +73,7 @@ export async function loadListenTunnel(
     kind: "listen",
     port: listen?.port ?? 0,
     protocol: transport.protocol ?? "Udp",
-    peers: given.peers.map(({ peer }) => peerConfig(peer, given.addresses4, given.addresses6)),
+    peers: given.peers.map(({ peer }) => peerConfig(peer, given, credentials)),
     ...(tunnel.spec.addresses?.dhcp === true ? { pushesDhcp: true } : {}),
     ...segments(tunnel),
   };
@@ -106,8 +108,8 @@ export async function loadListenTunnel(
 
 function peerConfig(
   peer: PeerOfTunnel["peer"],
-  addresses4: ReadonlyMap<string, string>,
-  addresses6: ReadonlyMap<string, string>,
+  { addresses4, addresses6 }: Pick<Given, "addresses4" | "addresses6">,
+  { fingerprints }: Pick<GatewayCredentials, "fingerprints">,
 ): PeerConfig {
   const { name } = peer.metadata;
   const address4 = addresses4.get(name);
@@ -115,6 +117,7 @@ function peerConfig(
   return {
     name,
     commonName: name,
+    ...(fingerprints === undefined ? {} : { fingerprints: fingerprints.get(name) ?? [] }),
     ...(address4 === undefined ? {} : { address4 }),
     ...(address6 === undefined ? {} : { address6 }),
     stations: (peer.spec.stations ?? []).map((station) => station.toLowerCase()),
@@ -216,6 +219,12 @@ function ownAuthority(tunnel: VpnTunnel, documents: Documents): KeyPair | string
     throw error;
   }
   return pair;
+}
+
+/** Only where cert-manager runs is there somebody to ask. */
+function issuerProblem(tunnel: VpnTunnel): string | undefined {
+  if (tunnel.spec.security.issuerRef === undefined) return undefined;
+  return "spec.security.issuerRef: cert-manager is asked by the operator, in a cluster: remove it, and name the Secret of an authority in caSecretRef, or have one made";
 }
 
 /** The revocation list; a text alone is a problem. */

@@ -88,6 +88,8 @@ export interface ListenConfig {
 export interface PeerConfig {
   readonly name: string;
   readonly commonName: string;
+  /** SHA-256 of the certificates that are its own, as in `peerFingerprints`; absent: any of its name. */
+  readonly fingerprints?: readonly string[];
   /** Address pushed to it, fixed or from the pool; absent: none is pushed. */
   readonly address4?: string;
   readonly address6?: string;

@@ -135,7 +135,7 @@ test(
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
     ours.signal("SIGHUP");
     await ours.waitForLog(
-      /peers, users, revocations and segment settings updated, no frame dropped/,
+      /peers, users, certificates, revocations and segment settings updated, no frame dropped/,
     );
     await using stock = await OpenvpnPeer.start({
       namespace: third,
@@ -186,7 +186,7 @@ for (const [what, text] of [
     // The repaired file is taken again.
     await writeDocuments(file, goodDocuments([GOOD_PEER, NEW_PEER]));
     ours.signal("SIGHUP");
-    await ours.waitForLog(/peers, users, revocations and segment settings updated/);
+    await ours.waitForLog(/peers, users, certificates, revocations and segment settings updated/);
     await assertFlowing(standing);
   });
 }

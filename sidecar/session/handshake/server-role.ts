@@ -19,7 +19,7 @@ import {
   parsePeerInfo,
 } from "./peer-info.ts";
 import { pushReplyMessages } from "./push-options.ts";
-import type { EndCause, SessionEvents } from "./session-outcome.ts";
+import type { Agreement, EndCause, SessionEvents } from "./session-outcome.ts";
 import type { SessionRole } from "./session-role.ts";
 import { isTwoPeer, twoPeerId, twoPeerInfo } from "./two-peer.ts";
 
@@ -38,8 +38,11 @@ export interface ServerSettings {
   readonly peerId: number;
   /** One end of a pair may connect as well, which is pushed nothing. */
   readonly takesPair?: boolean;
-  /** Undefined when the name may connect, else why not. */
-  readonly refusalOf: (commonName: string | undefined) => string | undefined;
+  /** Undefined when the name may connect with this certificate, else why not. */
+  readonly refusalOf: (
+    commonName: string | undefined,
+    fingerprint: string | undefined,
+  ) => string | undefined;
   /** Absent: a certificate is enough. */
   readonly login?: Login;
   /** Where the client is, for whoever decides on its login. */
@@ -73,6 +76,7 @@ export class ServerRole implements SessionRole {
   /** It asked for its options, perhaps before it was let in. */
   #hasAsked = false;
   #token: string | undefined;
+  #agreement: Agreement | undefined;
   #username: string | undefined;
 
   constructor(session: ControlSession, settings: ServerSettings, events: SessionEvents) {
@@ -112,6 +116,7 @@ export class ServerRole implements SessionRole {
     this.#peerInfo = info;
     this.#commonName = key.peer?.commonName;
     if (isFirst) this.#establish(key, cipher, info);
+    else this.#renew(key);
     this.#deriveKeys(key, cipher, info);
     const wantsPush = (info.proto & Proto.requestPush) !== 0 || this.#hasAsked;
     if (isFirst && wantsPush) this.#push(key);
@@ -225,7 +230,9 @@ export class ServerRole implements SessionRole {
     }
     const name = key.peer?.commonName;
     const isRenamed = this.#cipher !== undefined && name !== this.#commonName;
-    const reason = isRenamed ? "the certificate's name changed" : this.#settings.refusalOf(name);
+    const reason = isRenamed
+      ? "the certificate's name changed"
+      : this.#settings.refusalOf(name, key.peer?.fingerprint);
     if (reason !== undefined) return { cause: "authenticationFailed", reason, message: reason };
     if (isTwoPeer(info) && this.#settings.takesPair !== true) {
       const message =
@@ -259,7 +266,7 @@ export class ServerRole implements SessionRole {
     const token = this.#token === undefined ? [] : [`auth-token ${this.#token}`];
     this.#pushReply = pushReplyMessages([...this.#settings.pushFor(commonName, agreed), ...token]);
     if (hasDynamicWrap) this.#session.deriveDynamicWrap(key);
-    this.#events.established({
+    this.#agreement = {
       cipher,
       tlsVersion: key.peer?.protocol ?? "unknown",
       commonName,
@@ -271,7 +278,16 @@ export class ServerRole implements SessionRole {
       peerId: isTwoPeer(info) ? twoPeerId(key, info) : this.#settings.peerId,
       peerInfo: info,
       ...(remote.mtuBytes === undefined ? {} : { remoteMtuBytes: remote.mtuBytes }),
-    });
+    };
+    this.#events.established(this.#agreement);
+  }
+
+  /** It may show a newer certificate when keys are renewed: that one is judged by from then on. */
+  #renew(key: KeyNegotiation): void {
+    const { fingerprint, serialNumber, validTo } = key.peer ?? {};
+    if (this.#agreement === undefined || this.#agreement.fingerprint === fingerprint) return;
+    this.#agreement = { ...this.#agreement, fingerprint, serialNumber, validTo };
+    this.#events.updated(this.#agreement);
   }
 
   #push(key?: KeyNegotiation): void {
