@@ -54,6 +54,17 @@ test("each known trouble is named, and what is well is not", () => {
   ]);
   const mount = { reason: "FailedMount", note: "hostPath type check failed: /dev/net/tun" };
   assert.deepEqual(found({ events: [event(mount)] }), ["TunDenied StatefulSet lab/a-gateway"]);
+  const sandbox = { reason: "FailedCreatePodSandBox", note: 'plugin type="multus" failed (add)' };
+  assert.deepEqual(found({ events: [event(sandbox)] }), [
+    "NetworkNotAttached StatefulSet lab/a-gateway",
+  ]);
+  const lacking = { type: "UplinksAttached", status: "False", reason: "InterfaceMissing" };
+  const conditions = [
+    ready("False", "InterfaceMissing"),
+    { ...lacking, message: "No up-lte: install Multus" },
+  ];
+  const tunnel = { metadata: { name: "a", namespace: "lab" }, spec: {}, status: { conditions } };
+  assert.deepEqual(found({ tunnels: [tunnel] }), ["InterfaceMissing VpnTunnel lab/a"]);
   assert.deepEqual(found({ pods: [pod(12)] }), ["TunDenied Pod lab/p"]);
   assert.deepEqual(found({ pods: [pod(11, "fairlead-a")] }), ["NotPermitted Pod lab/p"]);
   assert.deepEqual(found({ pods: [pod(12, "app"), pod(0)] }), []);

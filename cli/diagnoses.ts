@@ -19,6 +19,8 @@ const FINDING_CODES = [
   "PodSecurityRefused",
   "TunDenied",
   "NotPermitted",
+  "NetworkNotAttached",
+  "InterfaceMissing",
   "ContainerEnds",
   "CertificateExpired",
   "NoAddressLeft",
@@ -90,6 +92,12 @@ function refusalFindings({ events }: ClusterFacts): Finding[] {
       const cause = `The node has no /dev/net/tun: ${note}`;
       const step = "Load the module on the node (modprobe tun), or choose nodes that have it.";
       findings.push({ code: "TunDenied", about, cause, step });
+    } else if (event.reason === "FailedCreatePodSandBox" && note.includes("multus")) {
+      known.add(about);
+      const cause = `The node cannot attach the pod to a network that an uplink names: ${note}`;
+      const step =
+        "Correct the NetworkAttachmentDefinition that the note names, or what its plugin needs on the node; the pod is tried again by itself.";
+      findings.push({ code: "NetworkNotAttached", about, cause, step });
     }
   }
   return findings;
@@ -142,6 +150,16 @@ function endOf({ lastState, state }: ContainerState): ContainerEnd | undefined {
 function tunnelFindings(tunnel: VpnTunnel): Finding[] {
   const about = `VpnTunnel ${tunnel.metadata.namespace}/${tunnel.metadata.name}`;
   const findings = notReady(about, tunnel.status?.conditions);
+  const lacking = tunnel.status?.conditions?.find(
+    ({ reason, type }) => type === "UplinksAttached" && reason === "InterfaceMissing",
+  );
+  if (lacking !== undefined) {
+    // More than that it is not ready: which interface, and why it is not there.
+    findings.splice(0, findings.length, {
+      ...{ code: "InterfaceMissing", about },
+      ...causeAndStep(lacking.message),
+    });
+  }
   for (const { group, joinedBy = [], note } of tunnel.status?.groups ?? []) {
     if (note !== "nobody sends") continue;
     const cause = `${group} was joined by ${joinedBy.join(", ")}, and nobody has sent to it.`;

@@ -154,6 +154,8 @@ function addOperator(program: Command, settle: Settle): void {
     .option("--image-pull-secret <name...>", "Secrets that the image is pulled with")
     .option("--namespace <name>", "where the replicas' Lease is", "fairlead-system")
     .option("--host-access <namespace...>", "namespaces whose tunnels may reach the node")
+    .option("--multus", "uplinks may be networks of Multus, which are looked up by name")
+    .option("--multus-shared-namespace <name...>", "whose networks tunnels of others may use")
     .option("--watch-namespace <name...>", "carry out the resources of these alone, not of all")
     .option("--gateway-resources <json>", "of gateways whose tunnel names none", "{}")
     .option("--sidecar-resources <json>", "resources of sidecars, as in a container", "{}")

@@ -14,6 +14,8 @@ export interface OperatorFlags {
   readonly imagePullPolicy: string;
   readonly imagePullSecret?: readonly string[];
   readonly hostAccess?: readonly string[];
+  readonly multus?: true;
+  readonly multusSharedNamespace?: readonly string[];
   readonly watchNamespace?: readonly string[];
   readonly gatewayResources: string;
   readonly sidecarResources: string;
@@ -44,7 +46,13 @@ export async function run(flags: OperatorFlags): Promise<ExitStatus> {
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     namespace: flags.namespace,
     image: { reference: flags.image, pullPolicy, pullSecrets: flags.imagePullSecret ?? [] },
-    hostAccess: { namespaces: flags.hostAccess ?? [] },
+    access: {
+      host: { namespaces: flags.hostAccess ?? [] },
+      networks: {
+        isGranted: flags.multus === true,
+        sharedNamespaces: flags.multusSharedNamespace ?? [],
+      },
+    },
     namespaces: namespacesOf(flags.watchNamespace),
     gatewayResources: resourcesOf("--gateway-resources", flags.gatewayResources),
     sidecarResources: resourcesOf("--sidecar-resources", flags.sidecarResources),

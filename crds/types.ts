@@ -672,7 +672,7 @@ export interface UplinkSet {
        */
       sourceAddress?: string;
       /**
-       * The uplink is this Multus attachment, as namespace/name.
+       * The uplink is this network of Multus, as namespace/name or the name alone. In a cluster, with gateway.network Pod.
        */
       network?: string;
       /**

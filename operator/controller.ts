@@ -12,6 +12,7 @@ import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
 import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
 import { isConnected } from "./reconcile/vpn-peer/status.ts";
+import { NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION } from "./reconcile/vpn-tunnel/networks.ts";
 import { segmentOf } from "./reconcile/vpn-tunnel/segment-news.ts";
 import { REPORTED, reportedOf } from "./reconcile/vpn-tunnel/status.ts";
 import type { Live, PodObject, World } from "./world.ts";
@@ -106,6 +107,12 @@ export class Controller {
       if (former !== undefined && current !== undefined && isSamePod(former, current)) return;
       this.#queue.add(`Pod ${key}`);
     });
+    world.gatewayPods.onChange((_, { current, former }) => {
+      if (networksText(former) === networksText(current)) return;
+      const { metadata } = current ?? former ?? {};
+      const tunnel = metadata === undefined ? undefined : tunnelOf(metadata);
+      if (tunnel !== undefined) this.#queue.add(`VpnTunnel ${metadata?.namespace}/${tunnel}`);
+    });
     world.claims.onChange((_, { former, current }) => this.#onClaim(former, current));
     for (const { informer, kind } of world.childKinds) {
       (informer as World["secrets"]).onChange((_, change) =>
@@ -195,6 +202,14 @@ export class Controller {
 function reportedText(tunnel: Live<VpnTunnel> | undefined): string {
   const found = REPORTED.map((type) => tunnel && reportedOf(tunnel, type));
   return JSON.stringify([found, segmentOf(tunnel)]);
+}
+
+/** What a tunnel is told by of its gateway's pods' networks; the same where they have none. */
+function networksText(pod: PodObject | undefined): string {
+  const { annotations = {}, deletionTimestamp, uid } = pod?.metadata ?? {};
+  if (annotations[NETWORKS_ANNOTATION] === undefined) return "";
+  const noted = annotations[NETWORK_STATUS_ANNOTATION];
+  return JSON.stringify([uid, deletionTimestamp, pod?.status?.phase, noted]);
 }
 
 function isSamePod(former: PodObject, current: PodObject): boolean {

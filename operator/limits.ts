@@ -5,7 +5,7 @@
 /** Namespaces of an operator that does not see all: each has a watch of every kind. More is refused. */
 export const NAMESPACES_MAX = 16;
 
-/** Connections to the API server: one for each watch (13 in each namespace), eight workers, and calls beside them. */
+/** Connections to the API server: one for each watch (14 in each namespace), eight workers, and calls beside them. */
 export const API_CONNECTIONS_MAX = 256;
 
 /** One page of 500 objects of at most some 100 kB; longer is refused as unreachable. */

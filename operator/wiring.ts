@@ -19,7 +19,7 @@ import { UplinkSetReconciler } from "./reconcile/uplink-set/reconcile.ts";
 import { PeerReconciler } from "./reconcile/vpn-peer/reconcile.ts";
 import type { GatewayImage, TunnelMetrics } from "./reconcile/vpn-tunnel/gateway-pod.ts";
 import { TunnelReconciler } from "./reconcile/vpn-tunnel/reconcile.ts";
-import type { HostAccess } from "./reconcile/vpn-tunnel/references.ts";
+import type { Access } from "./reconcile/vpn-tunnel/references.ts";
 import { WebhookReconciler } from "./reconcile/webhook/reconcile.ts";
 import { Webhook, type WebhookSettings } from "./webhook/webhook.ts";
 import { World } from "./world.ts";
@@ -36,7 +36,8 @@ export interface OperatorSettings {
   /** Who this replica is; differs in each start. */
   readonly identity: string;
   readonly image: GatewayImage;
-  readonly hostAccess: HostAccess;
+  /** What the cluster's administrator lets tunnels have. */
+  readonly access: Access;
   /** Namespaces whose resources are carried out. Empty: all. */
   readonly namespaces: readonly string[];
   /** Resources of gateways and sidecars, as in a container. */
@@ -147,7 +148,7 @@ function createWebhook(get: Resolve): Webhook | undefined {
 function createController(get: Resolve): Controller {
   const [log, metrics, world] = [get(LOG), get(METRICS), get(WORLD)];
   const settings = get(SETTINGS);
-  const { gatewayResources, hostAccess, image, namespace, tunnelMetrics } = settings;
+  const { access, gatewayResources, image, namespace, tunnelMetrics } = settings;
   const gateways = {
     ...{ image, resources: gatewayResources },
     ...(tunnelMetrics === undefined ? {} : { metrics: tunnelMetrics }),
@@ -163,7 +164,7 @@ function createController(get: Resolve): Controller {
     world,
     metrics,
     reconcilers: {
-      VpnTunnel: new TunnelReconciler({ ...context, children, gateways, hostAccess }),
+      VpnTunnel: new TunnelReconciler({ ...context, children, gateways, access }),
       VpnPeer: new PeerReconciler({ ...context, children }),
       UplinkSet: new UplinkSetReconciler(context),
       Pod: new PodReconciler(context),

@@ -8,7 +8,12 @@ import type { KubeObject, ResourceKind } from "./api/object.ts";
 import * as kinds from "./api/object.ts";
 import type { ChildKind } from "./apply/children.ts";
 import type { Clock } from "./clock.ts";
-import { ATTACHED_LABEL, MANAGED_SELECTOR } from "./reconcile/labels.ts";
+import {
+  ATTACHED_LABEL,
+  GATEWAYS_SELECTOR,
+  MANAGED_SELECTOR,
+  tunnelOf,
+} from "./reconcile/labels.ts";
 import type { SecretObject } from "./reconcile/secret-data.ts";
 import type { Condition } from "./status/conditions.ts";
 import { Informer, type InformerOptions } from "./watch/informer.ts";
@@ -53,6 +58,7 @@ export interface Named {
 export interface PodObject extends KubeObject {
   readonly spec?: {
     readonly hostNetwork?: boolean;
+    readonly nodeName?: string;
     readonly containers?: readonly Named[];
     readonly initContainers?: readonly Named[];
     readonly volumes?: readonly Named[];
@@ -80,6 +86,8 @@ export class World {
   readonly claims: Watched<ClaimObject>;
   /** Pods that were attached, and of them only what is needed to give them a peer. */
   readonly pods: Watched<PodObject>;
+  /** Pods of gateways, and of them only what says which networks they have. */
+  readonly gatewayPods: Watched<PodObject>;
   /** The kinds that tunnels own. */
   readonly childKinds: readonly ChildKind[];
   readonly all: readonly Watched<KubeObject>[];
@@ -103,6 +111,14 @@ export class World {
         ...(status?.phase === undefined ? {} : { status: { phase: status.phase } }),
       }),
     });
+    this.gatewayPods = watched<PodObject>(options, {
+      selection: { kind: kinds.POD, labelSelector: GATEWAYS_SELECTOR },
+      trim: ({ metadata, spec, status }) => ({
+        metadata,
+        ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }),
+        ...(status?.phase === undefined ? {} : { status: { phase: status.phase } }),
+      }),
+    });
     const rest = [
       kinds.SERVICE_ACCOUNT,
       kinds.ROLE,
@@ -117,7 +133,8 @@ export class World {
       ...rest.map((kind) => ({ kind, informer: managed<KubeObject>(kind) })),
     ];
     const children = this.childKinds.map(({ informer }) => informer as Watched<KubeObject>);
-    this.all = [this.tunnels, this.peers, this.uplinkSets, this.claims, this.pods, ...children].map(
+    const read = [this.tunnels, this.peers, this.uplinkSets, this.claims];
+    this.all = [...read, this.pods, this.gatewayPods, ...children].map(
       (informer) => informer as unknown as Watched<KubeObject>,
     );
   }
@@ -130,6 +147,16 @@ export class World {
   /** Keeps all copies until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all(this.all.map((informer) => informer.run(signal)));
+  }
+
+  /** The pods of a tunnel's gateway that are not about to go. */
+  gatewayPodsOf(tunnel: { readonly namespace: string; readonly name: string }): PodObject[] {
+    return [...this.gatewayPods.values()].filter(
+      ({ metadata }) =>
+        metadata.namespace === tunnel.namespace &&
+        tunnelOf(metadata) === tunnel.name &&
+        metadata.deletionTimestamp === undefined,
+    );
   }
 
   /** The peers of a tunnel. */

@@ -105,6 +105,12 @@ export const MUTATING_WEBHOOKS: ResourceKind = kind(
   "MutatingWebhookConfiguration",
   "mutatingwebhookconfigurations",
 );
+/** Of the Network Plumbing Working Group, which Multus carries out. */
+export const NETWORK_ATTACHMENT: ResourceKind = kind(
+  "k8s.cni.cncf.io/v1",
+  "NetworkAttachmentDefinition",
+  "network-attachment-definitions",
+);
 export const LEASE: ResourceKind = kind("coordination.k8s.io/v1", "Lease", "leases");
 
 function kind(apiVersion: string, name: string, plural: string): ResourceKind {

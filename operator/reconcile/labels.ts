@@ -27,6 +27,9 @@ export function gatewaySelector(tunnel: string): Record<string, string> {
   return { "app.kubernetes.io/component": "gateway", [TUNNEL_LABEL]: tunnel };
 }
 
+/** Pods of all gateways, as a selector. */
+export const GATEWAYS_SELECTOR: string = `app.kubernetes.io/component=gateway,${MANAGED_SELECTOR}`;
+
 /** Names of a tunnel's objects. */
 export function gatewayName(tunnel: string): string {
   return `${tunnel}-gateway`;

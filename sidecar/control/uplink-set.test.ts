@@ -108,7 +108,7 @@ test("what the data plane does not do yet is refused, each with its field", () =
     assert.ok(Array.isArray(problems) && problems.length === 1, field);
     assert.match(
       String(problems),
-      new RegExp(`^UplinkSet lab/x spec.${field}: .*not|cluster only|family`),
+      new RegExp(`^UplinkSet lab/x spec.${field}: .*not to this host: name the interface|family`),
     );
   }
 });

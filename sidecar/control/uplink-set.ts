@@ -85,7 +85,7 @@ function refused({ metadata, spec }: UplinkSet): string[] {
     [
       spec.uplinks.some((uplink) => uplink.network !== undefined),
       "uplinks.network",
-      "a Multus attachment exists in a cluster only: name the interface",
+      "a network of Multus is attached to pods only, not to this host: name the interface that leads there instead (interface: eth1)",
     ],
     [
       spec.uplinks.some(

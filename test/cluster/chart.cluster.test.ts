@@ -69,12 +69,14 @@ test("values that are off by default are rendered where they belong", async () =
     ...["--set", "networkPolicy.metricsFrom[0].podSelector.matchLabels.a=b"],
     ...["--set", "networkPolicy.webhookFrom[0].ipBlock.cidr=192.0.2.0/24"],
     ...["--set", "metrics.tunnelPort=9464"],
+    ...["--set", "multus.enabled=true", "--set", "multus.sharedNamespaces={default}"],
   ];
   const version = ["--kube-version", "1.34.0"];
   const text = await fine("template", "x", CHART, ...version, ...options);
   assert.match(text, /fairlead@sha256:a{64}/);
   assert.match(text, /--host-access\n\s+- lab\n\s+- other/);
   assert.match(text, /runAsNonRoot: true/);
+  assert.match(text, /--multus\n\s+- --multus-shared-namespace\n\s+- default/);
   assert.match(text, /--watch-namespace\n\s+- default/);
   assert.match(text, /--gateway-resources=\{"limits":\{"memory":"1Gi"\},"requests":/);
   const monitors = ["--set", "metrics.podMonitors=true"];
@@ -88,7 +90,8 @@ test("values that are off by default are rendered where they belong", async () =
 });
 
 test("values that were kept of an older chart lack whole groups, and do", async () => {
-  const groups = ["gateway", "sidecar", "metrics", "networkPolicy", "namespaces", "hostAccess"];
+  const groups = ["gateway", "sidecar", "metrics", "multus", "networkPolicy", "namespaces"];
+  groups.push("hostAccess");
   const older = groups.flatMap((group) => ["--set", `${group}=null`]);
   const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...older);
   assert.match(text, /--gateway-resources=\{\}/);

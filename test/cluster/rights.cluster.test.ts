@@ -38,6 +38,8 @@ async function rightsOf(account: string, namespace: string): Promise<readonly st
 
 const OPERATORS_ACCOUNT = `system:serviceaccount:default:${OPERATOR}`;
 
+const NETWORKS = "network-attachment-definitions.k8s.cni.cncf.io";
+
 const REFUSED: readonly string[] = [
   ...["create vpntunnels", "patch vpntunnels", "delete vpntunnels", "patch vpnpeers"],
   ...[
@@ -60,6 +62,7 @@ const REFUSED: readonly string[] = [
     "create validatingwebhookconfigurations",
     "patch customresourcedefinitions",
   ],
+  `get ${NETWORKS}`,
 ];
 
 test("the operator may do what it does and nothing beside, also in the whole cluster", async () => {
@@ -93,11 +96,21 @@ async function stateOf(namespace: string, name: string): Promise<string> {
 
 test("with namespaces named, it sees these alone and reads no Secret of another", async () => {
   for (const name of ["lab", "second", "other"]) await plane.kubectl("create", "namespace", name);
-  const account = await installChart(plane, "--set", "namespaces={lab,second}");
+  const values = [
+    "namespaces={lab,second}",
+    "multus.enabled=true",
+    "multus.sharedNamespaces={other}",
+  ];
+  const account = await installChart(plane, ...values.flatMap((value) => ["--set", value]));
   const secrets = ["get secrets", "list secrets", "create roles", "list vpntunnels", "list pods"];
   assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, "lab", secrets), secrets);
   assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, "other", secrets), []);
   assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, "kube-system", secrets), []);
+  const [get, list] = ["get", "list"].map((verb) => `${verb} ${NETWORKS}`);
+  for (const namespace of ["lab", "other"]) {
+    assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, namespace, [`${get}`, `${list}`]), [get]);
+  }
+  assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, "kube-system", [`${get}`]), []);
   // Its own namespace: the two objects that the chart made, by name.
   const own = [`update secrets/${OPERATOR}-webhook`, "update leases/fairlead-operator"];
   const foreign = ["get secrets/another", "update leases/another", "create secrets"];

@@ -10,6 +10,8 @@ export const TunnelCondition = {
   CredentialsReady: "CredentialsReady",
   /** Pods that hold the tunnel run. */
   GatewayReady: "GatewayReady",
+  /** Its pods have the networks that its uplinks name; absent where they name none. */
+  UplinksAttached: "UplinksAttached",
 } as const;
 
 /** Why. */
@@ -23,6 +25,13 @@ export const TunnelReason = {
   LoginMissing: "LoginMissing",
   UplinkSetMissing: "UplinkSetMissing",
   HostAccessDenied: "HostAccessDenied",
+  MultusMissing: "MultusMissing",
+  NetworkMissing: "NetworkMissing",
+  NetworkDenied: "NetworkDenied",
+  Attached: "Attached",
+  Attaching: "Attaching",
+  Rolling: "Rolling",
+  InterfaceMissing: "InterfaceMissing",
   CredentialsMade: "CredentialsMade",
   ProfileFound: "ProfileFound",
   NotReached: "NotReached",

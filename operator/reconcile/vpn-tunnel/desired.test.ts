@@ -35,6 +35,7 @@ function children(spec: object, gateways: GatewaySettings = GATEWAYS): readonly 
     tunnel: tunnel(spec),
     gateways,
     isForPods: false,
+    attachments: [],
     files: { "a.pem": "x" },
     peers: ["p2", "p1"],
   });
@@ -87,6 +88,35 @@ test("figures are served only where the chart says so, at the pod's address, and
   // On the node's own network the port would be the node's.
   const onNode = children({ ...spec, gateway: { network: "Host" } }, { ...GATEWAYS, metrics });
   assert.doesNotMatch(JSON.stringify(onNode), /9464/);
+});
+
+/** The annotations of a gateway's pods, and what its Secret says that pods are made from. */
+function made(all: readonly DesiredObject[]): readonly [Record<string, string>, string] {
+  const set = find(all, "StatefulSet") as unknown as {
+    spec: { template: { metadata: { annotations: Record<string, string> } } };
+  };
+  const secret = find(all, "Secret") as unknown as { data: Record<string, string> };
+  const digest = Buffer.from(secret.data["pod-template"] ?? "", "base64").toString();
+  return [set.spec.template.metadata.annotations, digest];
+}
+
+test("pods and their Secret carry one digest, which is another where pods are made otherwise", () => {
+  const [annotations, digest] = made(children({ listen: {} }));
+  assert.match(digest, /^[0-9a-f]{16}$/);
+  assert.deepEqual(annotations, { "fairlead.dev/pod-template": digest });
+  assert.equal(made(children({ listen: {}, stormLimits: { broadcast: "1Mbit" } }))[1], digest);
+  const image = { ...GATEWAYS.image, reference: "fairlead:2" };
+  assert.notEqual(made(children({ listen: {} }, { ...GATEWAYS, image }))[1], digest);
+  const lte = { uplink: "lte", namespace: "lab", name: "nad", interface: "up-lte" };
+  const input = { tunnel: tunnel({ listen: {} }), gateways: GATEWAYS, isForPods: false };
+  const attached = desiredChildren({ ...input, attachments: [lte], files: {}, peers: [] });
+  const [withNetwork, other] = made(attached);
+  assert.notEqual(other, digest);
+  const networks = [{ name: "nad", namespace: "lab", interface: "up-lte" }];
+  assert.deepEqual(withNetwork, {
+    "k8s.v1.cni.cncf.io/networks": JSON.stringify(networks),
+    "fairlead.dev/pod-template": other,
+  });
 });
 
 test("its role reads one Secret, writes one Lease, and reports about its own", () => {
@@ -190,7 +220,14 @@ test("one that takes pods has a listening side in one bridge with it, under the 
   assert.doesNotMatch(JSON.stringify(far), /addresses|listen|workloads/);
   const side = listeningSide(tunnel(spec));
   assert(side !== undefined);
-  const input = { tunnel: side, gateways: GATEWAYS, isForPods: true, files: {}, peers: [] };
+  const input = {
+    tunnel: side,
+    gateways: GATEWAYS,
+    isForPods: true,
+    attachments: [],
+    files: {},
+    peers: [],
+  };
   const policy = JSON.stringify(find(desiredChildren(input), "NetworkPolicy"));
   assert.match(policy, /"port":1194,"protocol":"UDP"\}\],"from":.*fairlead\.dev\/attached":"true"/);
   assert.match(JSON.stringify(desiredChildren(input)), /"type":"ClusterIP"/);

@@ -2,6 +2,7 @@
  * The objects that a tunnel consists of in the cluster. Pure: the same input gives the same bytes,
  * and nothing here reads a clock, the network or a random number.
  */
+import { createHash } from "node:crypto";
 import type { VpnTunnel } from "../../../crds/types.ts";
 import {
   type DesiredObject,
@@ -23,7 +24,9 @@ import {
   gatewayPodSpec,
   heartbeatPort,
   replicasOf,
+  TEMPLATE_ANNOTATION,
 } from "./gateway-pod.ts";
+import { type Attachment, networkAnnotations } from "./networks.ts";
 
 /** Everything the children are made from. */
 export interface TunnelInput {
@@ -33,6 +36,8 @@ export interface TunnelInput {
   readonly files: Readonly<Record<string, string>>;
   /** Only attached pods reach it: the listening side of a tunnel that dials. */
   readonly isForPods: boolean;
+  /** Networks of Multus that its pods are to have. */
+  readonly attachments: readonly Attachment[];
   /** Names of its peers: the gateway reports about these. */
   readonly peers: readonly string[];
 }
@@ -41,15 +46,17 @@ export interface TunnelInput {
 export function desiredChildren(input: TunnelInput): readonly DesiredObject[] {
   const { tunnel } = input;
   const replicas = replicasOf(tunnel.spec);
+  const template = podTemplate(input);
+  const digest = createHash("sha256").update(JSON.stringify(template)).digest("hex").slice(0, 16);
   return [
     serviceAccount(tunnel),
     role(input),
     roleBinding(tunnel),
-    gatewaySecret(input),
+    gatewaySecret(input, digest),
     ...services(tunnel),
     networkPolicy(input),
     ...(replicas > 1 ? [disruptionBudget(tunnel)] : []),
-    statefulSet(input, replicas),
+    statefulSet(input, replicas, stamped(template, digest)),
   ];
 }
 
@@ -112,8 +119,10 @@ function roleBinding(tunnel: VpnTunnel): DesiredObject {
   });
 }
 
-function gatewaySecret({ tunnel, files }: TunnelInput): DesiredObject {
-  return child(tunnel, SECRET, { type: "Opaque", data: secretDataOf(files) });
+/** With what the pods are to be made from: an active replica that was not hands over to one that was. */
+function gatewaySecret({ tunnel, files }: TunnelInput, template: string): DesiredObject {
+  const data = secretDataOf({ ...files, "pod-template": template });
+  return child(tunnel, SECRET, { type: "Opaque", data });
 }
 
 /** The Service that peers dial, and the headless one that gives each replica a name. */
@@ -175,20 +184,41 @@ function disruptionBudget(tunnel: VpnTunnel): DesiredObject {
   return child(tunnel, DISRUPTION_BUDGET, { spec: { maxUnavailable: 1, selector } });
 }
 
-function statefulSet({ tunnel, gateways }: TunnelInput, replicas: number): DesiredObject {
+interface PodTemplate {
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  readonly spec: object;
+}
+
+function podTemplate({ attachments, gateways, tunnel }: TunnelInput): PodTemplate {
   const { name } = tunnel.metadata;
-  const selector = gatewaySelector(name);
+  const labels = { ...tunnelLabels(name), ...gatewaySelector(name) };
+  const annotations = networkAnnotations(attachments);
+  return { metadata: { labels, annotations }, spec: gatewayPodSpec(tunnel, gateways) };
+}
+
+/** Each pod can read what it was made from. */
+function stamped({ metadata, spec }: PodTemplate, digest: string): PodTemplate {
+  const annotations = { ...metadata.annotations, [TEMPLATE_ANNOTATION]: digest };
+  return { metadata: { ...metadata, annotations }, spec };
+}
+
+function statefulSet(
+  { tunnel }: TunnelInput,
+  replicas: number,
+  template: PodTemplate,
+): DesiredObject {
+  const { name } = tunnel.metadata;
   return child(tunnel, STATEFUL_SET, {
     spec: {
       replicas,
       serviceName: `${gatewayName(name)}-pods`,
       // The standby is never ready, so the replicas must not wait for one another.
       podManagementPolicy: "Parallel",
-      selector: { matchLabels: selector },
-      template: {
-        metadata: { labels: { ...tunnelLabels(name), ...selector } },
-        spec: gatewayPodSpec(tunnel, gateways),
-      },
+      selector: { matchLabels: gatewaySelector(name) },
+      template,
     },
   });
 }

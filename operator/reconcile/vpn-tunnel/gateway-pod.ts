@@ -50,6 +50,14 @@ export function gatewayMetrics(
   return spec.gateway?.network === "Host" ? undefined : metrics;
 }
 
+/** Of a gateway's pod: a digest of what it was made from. */
+export const TEMPLATE_ANNOTATION = "fairlead.dev/pod-template";
+
+const OWN_TEMPLATE: object = {
+  name: "FAIRLEAD_POD_TEMPLATE",
+  valueFrom: { fieldRef: { fieldPath: `metadata.annotations['${TEMPLATE_ANNOTATION}']` } },
+};
+
 /** Replicas when the resource does not say: one active, one warm. */
 const REPLICAS_DEFAULT = 2;
 
@@ -133,6 +141,7 @@ function container(tunnel: VpnTunnel, settings: GatewaySettings): object {
       { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
       { name: "NODE_NAME", valueFrom: { fieldRef: { fieldPath: "spec.nodeName" } } },
       { name: "POD_UID", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } },
+      OWN_TEMPLATE,
       ...(metrics === undefined ? [] : [POD_ADDRESS]),
     ],
     ...(ports.length === 0 ? {} : { ports }),

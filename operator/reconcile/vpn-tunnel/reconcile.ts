@@ -15,6 +15,7 @@ import { authoritySecretName, gatewayName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
 import { secretTextOf } from "../secret-data.ts";
 import { claimedAddresses } from "../vpn-peer/address-claim.ts";
+import { attachedVerdict } from "./attached.ts";
 import { TunnelCondition, TunnelReason } from "./conditions.ts";
 import {
   fetchSecret,
@@ -24,9 +25,10 @@ import {
 } from "./credentials.ts";
 import { desiredChildren } from "./desired.ts";
 import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
-import type { GatewaySettings } from "./gateway-pod.ts";
+import { type GatewaySettings, replicasOf } from "./gateway-pod.ts";
 import { listeningSide } from "./listening-side.ts";
-import { findReferences, type HostAccess, type References } from "./references.ts";
+import { withInterfaces } from "./networks.ts";
+import { type Access, findReferences, type References } from "./references.ts";
 import { SegmentNews } from "./segment-news.ts";
 import {
   REPORTED,
@@ -40,13 +42,20 @@ import {
 export interface TunnelReconcilerOptions extends ReconcileContext {
   readonly children: Children;
   readonly gateways: GatewaySettings;
-  readonly hostAccess: HostAccess;
+  readonly access: Access;
 }
 
 /** Secrets that users made are not watched: a tunnel that names one is looked at this often. */
 const REFERENCE_POLL_MS = 30_000;
 /** Key of the gateway's Secret. */
 const HEARTBEAT_KEY = "heartbeat.key";
+/** A network that is not there yet is asked for this often: one call, and none once it is. */
+const NETWORK_POLL_MS = 5_000;
+const NETWORK_REASONS: readonly string[] = [
+  TunnelReason.MultusMissing,
+  TunnelReason.NetworkMissing,
+  TunnelReason.NetworkDenied,
+];
 /** Certificates are looked at this often. */
 const RENEW_POLL_MS = 3_600_000;
 
@@ -64,20 +73,28 @@ export class TunnelReconciler implements Reconciler {
   }
 
   async reconcile(key: string): Promise<WorkResult> {
-    const { clock, world } = this.#options;
+    const { world } = this.#options;
     const tunnel = world.tunnels.get(key);
     if (tunnel === undefined) this.#forget(key);
     if (tunnel === undefined || tunnel.metadata.deletionTimestamp !== undefined) return {};
-    const references = await findReferences(this.#options, tunnel, this.#options.hostAccess);
+    const references = await findReferences(this.#options, tunnel, this.#options.access);
     const findings = references.ok
       ? await this.#keep(tunnel, references.found)
       : this.#refused(tunnel, references.verdict);
     this.#tellReported(key, tunnel);
     this.#tellSegment(key, tunnel);
-    const status = tunnelStatus(tunnel, findings, clock.wallMs());
-    if (await this.#status.write(tunnel, status)) this.#tell(tunnel, status);
+    await this.#say(tunnel, findings);
+    if (!references.ok && NETWORK_REASONS.includes(references.verdict.reason)) {
+      return { retryAfterMs: NETWORK_POLL_MS };
+    }
     const polls = namesSecrets(tunnel) || !references.ok;
     return { retryAfterMs: polls ? REFERENCE_POLL_MS : RENEW_POLL_MS };
+  }
+
+  /** Writes what was found, and an event if that is news. */
+  async #say(tunnel: Live<VpnTunnel>, findings: TunnelFindings): Promise<void> {
+    const status = tunnelStatus(tunnel, findings, this.#options.clock.wallMs());
+    if (await this.#status.write(tunnel, status)) this.#tell(tunnel, status);
   }
 
   #forget(key: string): void {
@@ -88,8 +105,7 @@ export class TunnelReconciler implements Reconciler {
 
   /** What runs goes on as it was. */
   #refused(tunnel: Live<VpnTunnel>, accepted: Verdict): TunnelFindings {
-    const statefulSet = this.#statefulSet(tunnel);
-    return { accepted, ...(statefulSet === undefined ? {} : { statefulSet }) };
+    return { accepted, ...this.#gateway(tunnel) };
   }
 
   async #keep(tunnel: Live<VpnTunnel>, references: References): Promise<TunnelFindings> {
@@ -101,13 +117,16 @@ export class TunnelReconciler implements Reconciler {
       tunnel: tunnel as unknown as VpnTunnel,
       peers: side === undefined ? [] : this.#placed(tunnel, peers),
       secrets: references.secrets,
-      ...(references.uplinkSet === undefined ? {} : { uplinkSet: references.uplinkSet }),
+      ...(references.uplinkSet === undefined
+        ? {}
+        : { uplinkSet: withInterfaces(references.uplinkSet, references.attachments) }),
     });
     const { files, credentials } = await this.#credentials(tunnel, references);
     const desired = desiredChildren({
       tunnel: (side ?? tunnel) as unknown as VpnTunnel,
       gateways,
       isForPods: tunnel.spec.listen === undefined,
+      attachments: references.attachments,
       files: {
         ...files,
         "documents.yaml": documents,
@@ -116,19 +135,26 @@ export class TunnelReconciler implements Reconciler {
       peers: side === undefined ? [] : peers.map(({ metadata }) => metadata.name),
     });
     const authority = `Secret ${namespace}/${authoritySecretName(name)}`;
-    await children.keep(ownerReference(VPN_TUNNEL, tunnel), desired, [authority]);
-    const statefulSet = this.#statefulSet(tunnel);
-    const accepted = holds(
-      TunnelCondition.Accepted,
-      TunnelReason.Accepted,
-      "The resource can be carried out.",
-    );
-    return {
-      accepted,
+    const { Accepted } = TunnelCondition;
+    const attached = this.#attached(tunnel, references);
+    const findings = (): TunnelFindings => ({
+      accepted: holds(Accepted, TunnelReason.Accepted, "The resource can be carried out."),
       credentials,
-      ...(statefulSet === undefined ? {} : { statefulSet }),
+      ...(attached === undefined ? {} : { attached }),
+      ...this.#gateway(tunnel),
       ...(side === undefined ? {} : { peerCount: peers.length }),
-    };
+    });
+    // That pods are made anew is said before the first one goes.
+    if (attached?.reason === TunnelReason.Rolling) await this.#say(tunnel, findings());
+    await children.keep(ownerReference(VPN_TUNNEL, tunnel), desired, [authority]);
+    return findings();
+  }
+
+  /** Whether the gateway's pods have the networks of their uplinks. */
+  #attached(tunnel: Live<VpnTunnel>, { attachments }: References): Verdict | undefined {
+    const { name, namespace = "" } = tunnel.metadata;
+    const pods = this.#options.world.gatewayPodsOf({ namespace, name });
+    return attachedVerdict({ attachments, pods, replicas: replicasOf(tunnel.spec) });
   }
 
   /** What the replicas' heartbeats are signed with: made once, and kept where it is used. */
@@ -202,11 +228,11 @@ export class TunnelReconciler implements Reconciler {
     });
   }
 
-  #statefulSet(
-    tunnel: Live<VpnTunnel>,
-  ): ReturnType<ReconcileContext["world"]["statefulSets"]["get"]> {
+  #gateway(tunnel: Live<VpnTunnel>): Pick<TunnelFindings, "statefulSet"> {
     const { name, namespace } = tunnel.metadata;
-    return this.#options.world.statefulSets.get(`${namespace}/${gatewayName(name)}`);
+    const { statefulSets } = this.#options.world;
+    const statefulSet = statefulSets.get(`${namespace}/${gatewayName(name)}`);
+    return statefulSet === undefined ? {} : { statefulSet };
   }
 
   /** The gateway's own conditions are not ours to write, but their changes are told as events too. */

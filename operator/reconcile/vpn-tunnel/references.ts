@@ -19,12 +19,16 @@ import { TunnelCondition, TunnelReason } from "./conditions.ts";
 import { fetchSecret, pairOf } from "./credentials.ts";
 import type { NamedSecret } from "./gateway-documents.ts";
 import { podsProblem } from "./listening-side.ts";
+import { type NetworkAccess, networkProblem } from "./network-lookup.ts";
+import { type Attachment, attachmentsOf } from "./networks.ts";
 
 /** Everything that was named. */
 export interface References {
   readonly secrets: readonly NamedSecret[];
   readonly ownAuthority?: KeyPair;
   readonly uplinkSet?: UplinkSet;
+  /** Networks that the set's uplinks name. */
+  readonly attachments: readonly Attachment[];
 }
 
 /** What was found, or what is wrong. */
@@ -37,17 +41,32 @@ export interface HostAccess {
   readonly namespaces: readonly string[];
 }
 
+/** What the cluster's administrator lets tunnels have. */
+export interface Access {
+  readonly host: HostAccess;
+  readonly networks: NetworkAccess;
+}
+
 /** Reads all that the tunnel names. */
 export async function findReferences(
   context: { readonly api: Pick<Api, "call">; readonly world: Pick<World, "uplinkSets"> },
   tunnel: Live<VpnTunnel>,
-  hostAccess: HostAccess,
+  access: Access,
 ): Promise<FoundReferences> {
+  const uplinkSet = uplinkSetOf(context.world, tunnel);
+  const attachments = attachmentsOf(uplinkSet);
   const refused =
     unsupportedProblem(tunnel) ??
     selectorProblem(tunnel) ??
-    hostProblem(tunnel, hostAccess) ??
-    uplinkProblem(context.world, tunnel);
+    hostProblem(tunnel, access.host) ??
+    uplinkProblem(context.world, tunnel) ??
+    (await networkProblem(context.api, {
+      namespace: tunnel.metadata.namespace ?? "",
+      set: uplinkSet?.metadata.name ?? "",
+      isOnNode: tunnel.spec.gateway?.network === "Host",
+      attachments,
+      access: access.networks,
+    }));
   if (refused !== undefined) return { ok: false, verdict: refused };
   const secrets: NamedSecret[] = [];
   for (const wanted of wantedTexts(tunnel)) {
@@ -61,11 +80,11 @@ export async function findReferences(
   if (ownAuthority !== undefined && "reason" in ownAuthority) {
     return { ok: false, verdict: ownAuthority };
   }
-  const uplinkSet = uplinkSetOf(context.world, tunnel);
   return {
     ok: true,
     found: {
       secrets,
+      attachments,
       ...(ownAuthority === undefined ? {} : { ownAuthority }),
       ...(uplinkSet === undefined ? {} : { uplinkSet }),
     },

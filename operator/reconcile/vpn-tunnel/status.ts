@@ -24,6 +24,8 @@ export interface TunnelFindings {
   readonly accepted: Verdict;
   /** Absent: it was not come to. */
   readonly credentials?: Verdict;
+  /** Of the networks among its uplinks; absent: there are none, or they were not looked at. */
+  readonly attached?: Verdict;
   readonly statefulSet?: StatefulSetObject;
   /** Declared peers of a listening tunnel. */
   readonly peerCount?: number;
@@ -36,10 +38,12 @@ export function tunnelStatus(
   wallMs: number,
 ): TunnelStatus {
   const generation = tunnel.metadata.generation ?? 0;
+  const { attached } = findings;
   const parts = [
     findings.accepted,
     findings.credentials ??
       unknown(TunnelCondition.CredentialsReady, TunnelReason.NotReached, "Not looked at yet."),
+    ...(attached === undefined ? [] : [attached]),
     gatewayVerdict(findings),
   ];
   // A server that does not answer is what is wrong with a dialling tunnel; peers come and go.
