@@ -3,7 +3,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parseBeat, printBeat } from "./gateway-heartbeats.ts";
 
-const BEAT = { identity: "a-gateway-0", sequence: 1_700_000_000_000_123, transition: 7 };
+const BEAT = {
+  identity: "a-gateway-0",
+  sequence: 1_700_000_000_000_123,
+  news: { transition: 7 },
+} as const;
 
 test("a beat is read with its key alone, and no byte of it may change", () => {
   const datagram = printBeat(BEAT, "key");
@@ -16,6 +20,12 @@ test("a beat is read with its key alone, and no byte of it may change", () => {
       assert.equal(parseBeat(changed, "key"), undefined);
     }),
   );
+});
+
+test("a standby's word is told from that of one that forwards", () => {
+  const standby = { ...BEAT, news: { template: "0123456789abcdef" } };
+  assert.deepEqual(parseBeat(printBeat(standby, "key"), "key"), standby);
+  assert.equal(parseBeat(printBeat(standby, "key"), "other"), undefined);
 });
 
 test("what is no beat is none", () => {

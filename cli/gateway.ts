@@ -44,6 +44,9 @@ export interface GatewayFlags {
  */
 const ELECTION_TIMES = { leaseMs: 25_000, renewDeadlineMs: 20_000, retryMs: 10_000 };
 const HEARTBEAT_KEY = "heartbeat.key";
+/** What the gateway's pods are to be made from, and what this one was. */
+const TEMPLATE_KEY = "pod-template";
+const TEMPLATE_VARIABLE = "FAIRLEAD_POD_TEMPLATE";
 const STDERR = 2;
 /** What the readiness probe looks for, so that the Service leads to the active replica alone. */
 const ACTIVE_FILE = "active";
@@ -79,6 +82,7 @@ export async function run(flags: GatewayFlags): Promise<ExitStatus> {
   const watched = Promise.all([informer.run(stop.signal), ...standing]);
   await Promise.race([files.first, aborted(stop.signal)]);
   if (!stop.signal.aborted) await warmUp(files, log);
+  files.isWarm = true;
   log.info("standing by");
   const isWon = await election.win(stop.signal);
   const status = isWon
@@ -123,6 +127,13 @@ function stand(
       log.warn("another replica forwards since a later take-over: this one ends");
       process.kill(process.pid, "SIGTERM");
     },
+    standingBy: () => (files.isWarm ? ownTemplate() : undefined),
+    // A pod that is to be made anew goes last: only once one of the new ones can take over.
+    ready: (template) => {
+      if (!files.isOutdated(ownTemplate()) || template !== files.template) return;
+      log.warn("another replica is as its tunnel is now: this one hands over");
+      process.kill(process.pid, "SIGTERM");
+    },
     troubled: (error) => log.warn({ cause: String(error) }, "no heartbeats: the Lease decides"),
   });
   const election = new LeaseElection({
@@ -147,6 +158,10 @@ function stand(
     }
   });
   return { election, standing: [heartbeats.run(stop.signal), lease.run(stop.signal)] };
+}
+
+function ownTemplate(): string | undefined {
+  return process.env[TEMPLATE_VARIABLE];
 }
 
 function placesOf(flags: GatewayFlags): Pick<HeartbeatOptions, "port" | "replicas"> {
@@ -245,6 +260,10 @@ class Files {
   owners: readonly OwnerReference[] = [];
   /** What the replicas' heartbeats are signed with. */
   heartbeatKey: string | undefined;
+  /** What the gateway's pods are to be made from. */
+  template: string | undefined;
+  /** Everything was read once: this replica could forward at once. */
+  isWarm = false;
   /** The two sides of the tunnel meet in a bridge. */
   needsBridge = false;
   readonly #flags: GatewayFlags;
@@ -264,12 +283,18 @@ class Files {
     return this.#first.promise;
   }
 
+  /** Whether pods are made from something else now. */
+  isOutdated(template: string | undefined): boolean {
+    return template !== undefined && this.template !== undefined && template !== this.template;
+  }
+
   take(secret: SecretObject): void {
     // Without blockOwnerDeletion, which would need a right on the tunnel.
     this.owners = (secret.metadata.ownerReferences ?? []).map(({ apiVersion, kind, name, uid }) => {
       return { apiVersion, kind, name, uid };
     });
     this.heartbeatKey = secretTextOf(secret, HEARTBEAT_KEY) ?? this.heartbeatKey;
+    this.template = secretTextOf(secret, TEMPLATE_KEY) ?? this.template;
     this.#writing = this.#writing.then(async () => {
       const { namespace, tunnel } = this.#flags;
       await mkdir(this.documents, { recursive: true, mode: 0o700 });
