@@ -233,6 +233,16 @@ export const COUNTER_DETAILS = {
   reorderEvicted: ["packets", "Released because their flow gave way to another one."],
   reorderEnded: ["packets", "Released because their session ended, or order is not kept any more."],
 
+  rxIcmpUnreachable: [
+    "events",
+    "ICMP said that the other end cannot be reached: the path is asked, and judged by its replies alone.",
+  ],
+  rxIcmpTooBig: [
+    "events",
+    "ICMP said that a datagram was too long: sizes are found by probes, not by this.",
+  ],
+  rxIcmpOther: ["events", "ICMP said something else about what was sent."],
+
   rxFragments: ["packets", "Pieces of packets received (transport.fragmentBytes)."],
   rxFragmentMalformed: [
     "packets",

@@ -159,6 +159,10 @@ export const Counter = {
   reorderSurprised: 131,
   reorderEvicted: 132,
   reorderEnded: 133,
+
+  rxIcmpUnreachable: 134,
+  rxIcmpTooBig: 135,
+  rxIcmpOther: 136,
 } as const;
 export type CounterName = keyof typeof Counter;
 export type Counter = (typeof Counter)[CounterName];

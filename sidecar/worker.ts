@@ -13,6 +13,7 @@ import type { Clock } from "./clock.ts";
 import { closeConnection, sweepConnections } from "./connections.ts";
 import { decodeOrder, type Order, OrderRecord } from "./control/orders.ts";
 import { Counter, Counters, TrafficTable } from "./counters.ts";
+import { takeIcmpErrors } from "./icmp-errors.ts";
 import { keepAlive } from "./keepalive.ts";
 import { carryOutKeyOrder } from "./key-orders.ts";
 import {
@@ -184,6 +185,7 @@ export class WorkerLoop {
     const socketBits = (ready >> Ready.socketShift) & ((1 << LANE_SOCKETS_MAX) - 1);
     plane.hasWritten = false;
     if (socketBits !== 0) this.#receiveAll(socketBits);
+    if (ready >> Ready.errorsShift !== 0) takeIcmpErrors(plane, ready);
     // Our host answers an echo or acknowledges a segment while we write it: the answer is there.
     if (((ready >> Ready.tapShift) & 1) !== 0 || plane.hasWritten) {
       const count = send(plane);

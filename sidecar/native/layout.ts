@@ -85,9 +85,15 @@ export const PathWord = {
 
 /**
  * Bits of what `wait` returns: the control eventfd, then sockets, then taps, then the netlink
- * watch (links, addresses or routes changed).
+ * watch (links, addresses or routes changed), then sockets that ICMP says something about.
  */
-export const Ready = { control: 1, socketShift: 1, tapShift: 9, changes: 131_072 } as const;
+export const Ready = {
+  control: 1,
+  socketShift: 1,
+  tapShift: 9,
+  changes: 131_072,
+  errorsShift: 18,
+} as const;
 
 /** Sockets one lane can hold, and taps likewise. */
 export const LANE_SOCKETS_MAX = 8;

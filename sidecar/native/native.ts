@@ -133,6 +133,12 @@ export interface Lane {
    * is over; a packet that a row has no room for is `malformed`.
    */
   udpReceive(socket: number, first: number, count: number): number;
+  /**
+   * What ICMP said about datagrams that left by a UDP socket, since the last call: how often that the
+   * other end cannot be reached (bits 0 to 9), that one was too long (10 to 19), or else (20 to 29); or
+   * -errno. Anybody who knows both ports may have said it. `wait` tells of it until it was asked for.
+   */
+  udpErrors(socket: number): number;
   /** Opens rows of `received` whose verdict is `open`, in place; how many were opened. */
   openBatch(first: number, count: number): number;
   /**

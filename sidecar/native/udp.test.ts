@@ -161,7 +161,7 @@ test("a datagram that does not fit is malformed and touches nothing behind its r
   for (const row of [0, 1]) assert.equal(harness.slab[row * SLOT_BYTES + 100], 0xa5);
 });
 
-test("packets to a port where nobody listens leave no error behind", async () => {
+test("packets to a port where nobody listens all leave, and what ICMP says of them is told once", async () => {
   const harness = new Harness();
   const client = harness.open({ address: "127.0.0.1" });
   const gone = udpOpen({
@@ -177,9 +177,15 @@ test("packets to a port where nobody listens leave no error behind", async () =>
     harness.place(harness.orders, 0, Buffer.from("x"));
     assert.equal(harness.lane.send(1), 1);
     harness.grant(harness.received, 0, 1);
-    assert.equal(harness.lane.wait(20), 0);
+    assert.equal(harness.lane.wait(2000), 1 << (Ready.errorsShift + client.index));
+    // The next packet is not the one that it is about.
+    assert.equal(harness.lane.send(1), 1);
     assert.equal(harness.lane.udpReceive(client.index, 0, 1), -EAGAIN);
+    assert.equal(harness.lane.udpErrors(client.index), 2, "both, as unreachable");
+    assert.equal(harness.lane.udpErrors(client.index), 0);
+    assert.equal(harness.lane.wait(0), 0);
   }
+  assert(harness.lane.udpErrors(7) < 0, "no such socket");
 });
 
 test("a kick wakes the lane once", () => {

@@ -16,7 +16,13 @@ import {
   type PathPolicy,
   type ProbeSettings,
 } from "./path-settings.ts";
-import { PathState, type PathView, type ProbeReply, type ReplyCheck } from "./path-state.ts";
+import {
+  type PathMeasures,
+  PathState,
+  type PathView,
+  type ProbeReply,
+  type ReplyCheck,
+} from "./path-state.ts";
 
 /** Paths of one session: uplinks of the dialling end. */
 export const PATHS_MAX = 8;
@@ -29,20 +35,6 @@ export interface PathUse {
   /** No other path is. */
   readonly isOnly: boolean;
 }
-
-/** How long, how much and how many a path takes. */
-type PathMeasures = Pick<
-  PathState,
-  | "mtu"
-  | "rttMs"
-  | "out"
-  | "back"
-  | "lossOutPercent"
-  | "lossBackPercent"
-  | "sentAtLook"
-  | "noteSent"
-  | "sentBefore"
->;
 
 /** Why the choice changed. */
 export type PathChange = "none" | "up" | "down";

@@ -62,6 +62,21 @@ export interface ProbeReply {
   readonly nowMs: number;
 }
 
+/** How long, how much and how many a path takes. */
+export type PathMeasures = Pick<
+  PathState,
+  | "mtu"
+  | "rttMs"
+  | "out"
+  | "back"
+  | "lossOutPercent"
+  | "lossBackPercent"
+  | "sentAtLook"
+  | "noteSent"
+  | "sentBefore"
+  | "isDoubted"
+>;
+
 /** What becomes of a path for want of replies; a doubtful one is asked again and again. */
 export type ReplyCheck = "fine" | "doubtful" | "dead";
 
@@ -79,6 +94,8 @@ export class PathState {
   heardMs = 0;
   /** When the last reply to a probe came: only that shows that both directions work. */
   repliedMs = 0;
+  /** Somebody says that it does not work: it is asked until a reply comes. */
+  isDoubted = false;
   /** What the peer has to answer before packets go there; 0: nothing is asked. */
   challenge = 0;
   challengedMs = 0;
@@ -124,6 +141,7 @@ export class PathState {
     const isGap = ((reply.nowMs - this.repliedMs) | 0) >= intervalMs * downAfter;
     if (isGap) this.repliesInRow = 0;
     this.repliedMs = reply.nowMs;
+    this.isDoubted = false;
     this.received = (this.received + 1) >>> 0;
     this.rttMs = this.rttMs < 0 ? reply.rttMs : this.rttMs + (reply.rttMs - this.rttMs) / 8;
     const sent = (this.sequence - this.#windowSent) >>> 0;
@@ -204,7 +222,7 @@ export class PathState {
     const farMs = Math.max(0, this.rttMs - doubtMs);
     const silentMs = (nowMs - this.repliedMs) | 0;
     if (silentMs >= intervalMs * downAfter + farMs) return "dead";
-    return silentMs >= doubtMs ? "doubtful" : "fine";
+    return this.isDoubted || silentMs >= doubtMs ? "doubtful" : "fine";
   }
 
   delayed(delayMs: number): void {

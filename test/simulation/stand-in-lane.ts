@@ -131,6 +131,11 @@ export class StandInLane implements Lane {
     return ready;
   }
 
+  /** Nobody says anything by ICMP. */
+  udpErrors(): number {
+    return 0;
+  }
+
   udpReceive(socket: number, first: number, count: number): number {
     const { slab, received, arrivals } = this.#memory;
     const handle = this.#sockets[socket] ?? 0;

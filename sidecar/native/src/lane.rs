@@ -3,6 +3,7 @@
 //! made it, and keeps alive everything its pointers name.
 
 use crate::boundary::{Errno, checked, count, guard_count, guard_errno, integer};
+use crate::errors;
 use crate::handles::{self, Handle, Kind};
 use crate::keys::Held;
 use crate::layout::size::{LANE_SOCKETS_MAX, LANE_TAPS_MAX};
@@ -215,7 +216,7 @@ impl Lane {
                 other => other?,
             };
             let mask =
-                events.iter().take(filled).fold(pending, |mask, event| mask | 1usize << event.u64);
+                events.iter().take(filled).fold(pending, |mask, event| mask | self.bits(event));
             if mask & ready::CONTROL as usize != 0 {
                 self.drain_control();
             }
@@ -225,6 +226,33 @@ impl Lane {
                 netlink::drain(changes.descriptor.as_fd());
             }
             Ok(mask)
+        })
+    }
+
+    /// The bits of what epoll says: a UDP socket with an error need not have anything to read.
+    fn bits(&self, event: &epoll_event) -> usize {
+        let bit = 1usize << event.u64;
+        let socket = (event.u64 as usize).wrapping_sub(ready::SOCKET_SHIFT);
+        let is_udp = self.sockets.get(socket).is_some_and(|handle| {
+            handle.as_ref().is_some_and(|handle| handle.kind != Kind::Stream)
+        });
+        if !is_udp || event.events & libc::EPOLLERR as u32 == 0 {
+            return bit;
+        }
+        let errors = 1usize << (ready::ERRORS_SHIFT + socket);
+        if event.events & libc::EPOLLIN as u32 == 0 { errors } else { errors | bit }
+    }
+
+    /// What ICMP said about what left by a UDP socket: how often in ten bits for each kind.
+    pub fn udp_errors(&mut self, socket: f64) -> i32 {
+        guard_count(|| {
+            let handle = self.sockets.get(count(socket)?).and_then(Option::as_ref);
+            let handle = handle.ok_or(libc::EBADF)?;
+            if handle.kind == Kind::Stream {
+                return Err(libc::EOPNOTSUPP);
+            }
+            let counts = errors::take(handle.descriptor.as_fd())?;
+            Ok(counts.unreachable | counts.too_big << 10 | counts.other << 20)
         })
     }
 

@@ -28,6 +28,7 @@ pub fn lane_open<'env>(env: &'env Env, memory: LaneMemory) -> Result<Object<'env
     face.put("udpReceive", |lane, call| {
         Ok(lane.udp_receive(call.get(0)?, call.get(1)?, call.get(2)?))
     })?;
+    face.put("udpErrors", |lane, call| Ok(lane.udp_errors(call.get(0)?)))?;
     face.put("openBatch", |lane, call| Ok(lane.open_batch(call.get(0)?, call.get(1)?)))?;
     face.put("send", |lane, call| Ok(lane.send(call.get(0)?)))?;
     face.put("tapRead", |lane, call| Ok(lane.tap_read(call.get(0)?, call.get(1)?, call.get(2)?)))?;

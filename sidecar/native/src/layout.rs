@@ -75,6 +75,7 @@ pub mod ready {
         SOCKET_SHIFT = "socketShift": usize = 1;
         TAP_SHIFT = "tapShift": usize = 9;
         CHANGES = "changes": i32 = 1 << CHANGES_SHIFT;
+        ERRORS_SHIFT = "errorsShift": usize = CHANGES_SHIFT + 1;
     }
 }
 
@@ -97,7 +98,7 @@ pub mod size {
 // Every socket and tap of a lane has its own bit, and all of them fit a positive 32-bit number.
 const _: () = assert!(ready::SOCKET_SHIFT + size::LANE_SOCKETS_MAX == ready::TAP_SHIFT);
 const _: () = assert!(ready::TAP_SHIFT + size::LANE_TAPS_MAX == CHANGES_SHIFT);
-const _: () = assert!(CHANGES_SHIFT < 31);
+const _: () = assert!(ready::ERRORS_SHIFT + size::LANE_SOCKETS_MAX < 31);
 const _: () = assert!(word::OFFLOAD < size::DESCRIPTOR_WORDS);
 const _: () = assert!(path_word::SOCKET < size::DESCRIPTOR_WORDS);
 

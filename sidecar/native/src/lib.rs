@@ -12,6 +12,7 @@ mod boundary;
 mod control_message;
 #[cfg(test)]
 mod dice;
+mod errors;
 mod handles;
 mod keys;
 mod lane;

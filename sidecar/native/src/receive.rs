@@ -3,6 +3,7 @@
 use crate::batch::{Batch, headers};
 use crate::boundary::{Errno, checked};
 use crate::control_message;
+use crate::errors::Patience;
 use crate::layout::{path_word, size::BATCH_MAX, verdict, word};
 use crate::slab::{Row, Slab, Table};
 use libc::{MSG_DONTWAIT, MSG_TRUNC, mmsghdr};
@@ -69,6 +70,25 @@ impl Receiver {
         if count == 0 {
             return Ok(0);
         }
+        // An ICMP error is told once by whatever call comes next: what arrived is asked for again.
+        let mut patience = Patience::default();
+        let filled = loop {
+            match self.receive_batch(request, count) {
+                Err(errno) if patience.lasts(request.descriptor, errno) => {}
+                other => break other?,
+            }
+        };
+        for index in 0..filled {
+            let row = received.row(request.first + index)?;
+            let arrival = arrivals.row(request.first + index)?;
+            self.report(index, row, arrival);
+            arrival.set(path_word::SOCKET, request.socket as i32);
+        }
+        Ok(filled)
+    }
+
+    /// One recvmmsg with the headers that are filled.
+    fn receive_batch(&mut self, request: &Request<'_>, count: usize) -> Result<usize, Errno> {
         // SAFETY: `count` headers were just filled with the batch's own arrays and with ranges
         // inside the slab, which stays mapped; the descriptor is open while it is borrowed.
         let result = unsafe {
@@ -80,14 +100,7 @@ impl Receiver {
                 std::ptr::null_mut(),
             )
         };
-        let filled = checked(result.into())?.min(count);
-        for index in 0..filled {
-            let row = received.row(request.first + index)?;
-            let arrival = arrivals.row(request.first + index)?;
-            self.report(index, row, arrival);
-            arrival.set(path_word::SOCKET, request.socket as i32);
-        }
-        Ok(filled)
+        Ok(checked(result.into())?.min(count))
     }
 
     /// Writes what recvmmsg said about message `index` into its two rows.

@@ -6,6 +6,7 @@ use crate::address::Endpoint;
 use crate::batch::{Batch, headers};
 use crate::boundary::{Errno, checked};
 use crate::control_message::{self, Local};
+use crate::errors::Patience;
 use crate::handles::{Handle, Kind};
 use crate::keys::Held;
 use crate::layout::size::{BATCH_MAX, LANE_SOCKETS_MAX};
@@ -14,7 +15,7 @@ use crate::seal::{Header, seal, sealed_bytes};
 use crate::slab::{Range, Row, Slab, Table};
 use crate::stream::{Leaving, Streams};
 use libc::{MSG_DONTWAIT, mmsghdr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Output memory: a batch of packets of 4 KiB each. When it is full the batch leaves early.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -224,6 +225,7 @@ impl Queue {
     fn send(&mut self, handle: &Handle, orders: &Table, count: usize) -> Result<usize, Errno> {
         let mut done = 0;
         let mut at = 0;
+        let mut patience = Patience::default();
         while at < count {
             let rest = &mut self.headers[at..count];
             // SAFETY: each header points at the batch's own arrays and at output memory or a
@@ -243,6 +245,7 @@ impl Queue {
                     }
                     at += sent;
                     done += sent;
+                    patience.renew();
                 }
                 // The socket's buffer is full: asking again for each message would not empty it.
                 Err(libc::EAGAIN) => {
@@ -251,6 +254,8 @@ impl Queue {
                     }
                     at = count;
                 }
+                // An ICMP error about a packet before: not about this one.
+                Err(errno) if patience.lasts(handle.descriptor.as_fd(), errno) => {}
                 other => {
                     let errno = other.err().unwrap_or(libc::EIO);
                     orders.row(self.rows[at])?.set(word::VERDICT, -errno);

@@ -68,6 +68,14 @@ fn ask_for_arrivals(socket: &OwnedFd, wish: &Wish<'_>) -> Result<(), Failure> {
     set(socket, (IPPROTO_IP, libc::IP_PKTINFO), 1).during("IP_PKTINFO")
 }
 
+/// Asks to hear of ICMP errors, in a queue of their own.
+fn ask_for_errors(socket: &OwnedFd, is_v6: bool) -> Result<(), Failure> {
+    if is_v6 {
+        set(socket, (IPPROTO_IPV6, libc::IPV6_RECVERR), 1).during("IPV6_RECVERR")?;
+    }
+    set(socket, (IPPROTO_IP, libc::IP_RECVERR), 1).during("IP_RECVERR")
+}
+
 /// Binds to the wish's address and port; the port that was given.
 fn bind(socket: &OwnedFd, wish: &Wish<'_>) -> Result<u16, Failure> {
     let (ip, scope) = match wish.address {
@@ -101,6 +109,7 @@ pub fn open(wish: &Wish<'_>) -> Result<(i32, u16), Failure> {
     // SAFETY: the descriptor was just opened and nobody else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(result) };
     ask_for_arrivals(&socket, wish)?;
+    ask_for_errors(&socket, wish.is_v6)?;
     let receive = (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
     set_buffer(&socket, receive, wish.receive_buffer_bytes).during("SO_RCVBUF")?;
     let send = (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
