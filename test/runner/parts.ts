@@ -4,6 +4,7 @@
  */
 import { globSync } from "node:fs";
 import { join } from "node:path";
+import { PATIENT_FILES } from "./patient.ts";
 
 /** How a step's output is turned into counts. */
 export type StepKind =
@@ -28,6 +29,8 @@ export interface Step {
   readonly isIsolated?: true;
   /** Depends on when other programs get a processor: one failure is repeated and told. */
   readonly isTimed?: true;
+  /** Runs beside other such steps; the lowest place begins first. */
+  readonly lanePlace?: number;
   /** Runs in the long run alone. */
   readonly isLong?: true;
 }
@@ -72,8 +75,10 @@ export const PARTS: readonly Part[] = [
 ];
 
 function checkSteps(): readonly Step[] {
+  // Most have one thread, and the types take as long as all others.
   const check = (name: string, ...command: readonly string[]): Step => {
-    return { name, kind: "check", command, timeoutMs: 10 * MINUTE_MS };
+    const lanePlace = name === "types" ? 0 : 1;
+    return { name, kind: "check", command, timeoutMs: 10 * MINUTE_MS, lanePlace };
   };
   const folders = globSync("*/", { cwd: ROOT }).filter((name) => name !== "node_modules");
   const hasSources = (folder: string): boolean =>
@@ -130,8 +135,13 @@ function fileSteps(infix: string, isIsolated: boolean): readonly Step[] {
     .map((file) => ({
       ...nodeStep(file, [file]),
       isTimed: true,
+      ...inLane(PATIENT_FILES.indexOf(file)),
       ...(isIsolated && { isIsolated }),
     }));
+}
+
+function inLane(lanePlace: number): Pick<Step, "lanePlace"> {
+  return lanePlace < 0 ? {} : { lanePlace };
 }
 
 /** The full matrix has 1,080 cells of half a minute, four at a time: three hours, and twice that when busy. */

@@ -8,7 +8,9 @@ import { isRoot, Network } from "../support/netns.ts";
 import { type Outcome, type RunOptions, run } from "../support/process.ts";
 import { cacheFolder } from "../support/scratch.ts";
 import { addCounts, type Counts, countOutcome, NO_COUNTS } from "./counts.ts";
+import { inLanes } from "./lanes.ts";
 import { type Part, ROOT, type Step } from "./parts.ts";
+import { LANES } from "./patient.ts";
 
 const SHOWN_LINES_MAX = 150;
 /**
@@ -49,38 +51,72 @@ export async function runParts(parts: readonly Part[], extent: Extent): Promise<
   return total;
 }
 
+/** What an attempt at a step came to. */
+interface Attempt {
+  readonly step: Step;
+  readonly outcome: Outcome;
+  readonly counts: Counts;
+  readonly took: string;
+}
+
 async function runPart(part: Part, extent: Extent, repeated: string[]): Promise<Counts> {
   const log = join(cacheFolder(), "logs", `test-${part.name}.log`);
   mkdirSync(join(cacheFolder(), "logs"), { recursive: true });
   writeFileSync(log, "");
   const startMs = performance.now();
   let counts = NO_COUNTS;
-  for (const step of part.steps()) {
-    if (step.isLong === true && !extent.isFull) continue;
+  const attempt = async (step: Step, name = step.name): Promise<Attempt> => {
     const stepStartMs = performance.now();
-    const attempt = async (name: string): Promise<[Outcome, Counts]> => {
-      const outcome = await runStep(step, extent);
-      appendFileSync(log, `== ${name}\n${outcome.stdout}\n${outcome.stderr}\n`);
-      return [outcome, countOutcome(step.kind, outcome)];
-    };
-    let [outcome, stepCounts] = await attempt(step.name);
-    if (stepCounts.failed > 0 && step.isTimed === true && repeated.length < REPEATS_MAX) {
-      say(`  ${step.name}: failed, is repeated once (${secondsSince(stepStartMs)})`);
-      say(failureText(step, outcome));
-      [outcome, stepCounts] = await attempt(`${step.name}, again`);
-      if (stepCounts.failed === 0) repeated.push(step.name);
+    const outcome = await runStep(step, extent);
+    appendFileSync(log, `== ${name}\n${outcome.stdout}\n${outcome.stderr}\n`);
+    const counts = countOutcome(step.kind, outcome);
+    return { step, outcome, counts, took: secondsSince(stepStartMs) };
+  };
+  /** Counts and tells it; a timed step that failed is tried again first, with nothing beside it. */
+  const finish = async (first: Attempt): Promise<void> => {
+    const { step } = first;
+    let last = first;
+    if (first.counts.failed > 0 && step.isTimed === true && repeated.length < REPEATS_MAX) {
+      say(`  ${step.name}: failed, is repeated once (${first.took})`);
+      say(failureText(step, first.outcome));
+      last = await attempt(step, `${step.name}, again`);
+      if (last.counts.failed === 0) repeated.push(step.name);
     }
-    counts = addCounts(counts, stepCounts);
-    const isFailed = stepCounts.failed > 0;
-    if (isFailed || step.name !== part.name) {
-      say(`  ${step.name}: ${isFailed ? "FAILED" : "ok"} (${secondsSince(stepStartMs)})`);
-    }
-    if (isFailed) say(failureText(step, outcome));
-  }
+    counts = addCounts(counts, last.counts);
+    tell(part, last);
+  };
+  const steps = part.steps().filter((step) => step.isLong !== true || extent.isFull);
+  const alone = steps.filter(({ lanePlace }) => lanePlace === undefined);
+  // What is not timed comes first: others need what it builds.
+  for (const step of alone) if (step.isTimed !== true) await finish(await attempt(step));
+  const failed: Attempt[] = [];
+  await inLanes(byLanePlace(steps), LANES, async (step) => {
+    const first = await attempt(step);
+    if (first.counts.failed > 0) failed.push(first);
+    else await finish(first);
+  });
+  for (const first of failed) await finish(first);
+  for (const step of alone) if (step.isTimed === true) await finish(await attempt(step));
   const figures = `${counts.passed} passed, ${counts.failed} failed`;
   const where = counts.failed > 0 ? `; everything in ${log}` : "";
   say(`${part.name.padEnd(8)} ${figures} (${secondsSince(startMs)})${where}`);
   return counts;
+}
+
+/** Steps that run beside each other, as they are to begin. */
+function byLanePlace(steps: readonly Step[]): readonly Step[] {
+  const placed = steps.flatMap((step) =>
+    step.lanePlace === undefined ? [] : [{ step, place: step.lanePlace }],
+  );
+  return placed.toSorted((one, two) => one.place - two.place).map(({ step }) => step);
+}
+
+function tell(part: Part, { step, outcome, counts, took }: Attempt): void {
+  const isFailed = counts.failed > 0;
+  if (isFailed || step.name !== part.name) {
+    say(`  ${step.name}: ${isFailed ? "FAILED" : "ok"} (${took})`);
+  }
+  if (isFailed) say(failureText(step, outcome));
 }
 
 async function runStep(step: Step, { isFull, cells }: Extent): Promise<Outcome> {

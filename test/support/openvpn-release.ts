@@ -4,7 +4,7 @@
  * any other.
  */
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { debianMirror } from "./debian-mirror.ts";
 import { online } from "./owner.ts";
@@ -31,19 +31,18 @@ export async function openvpnRoot(release: RootedRelease): Promise<string> {
   process.stderr.write(`fairlead: making a Debian ${suite} root for OpenVPN ${release}\n`);
   const draft = `${root}.${process.pid}`;
   await mkdir(cacheFolder(), { recursive: true });
-  await runFine(
-    online([
-      ...["mmdebstrap", "--aptopt=Acquire::Check-Valid-Until false", "--variant=apt"],
-      ...["--include=openvpn", suite, draft, await debianMirror()],
-    ]),
-    { timeoutMs: BOOTSTRAP_TIMEOUT_MS },
-  );
-  // Two tests may have made one each: whoever comes second drops its own.
+  // Of two tests that need it the second waits, and finds it made.
+  const script =
+    '[ -e "$0/usr/sbin/openvpn" ] || { draft=$1; shift; "$@" && mv -T "$draft" "$0"; }';
+  const make = [
+    ...["mmdebstrap", "--aptopt=Acquire::Check-Valid-Until false", "--variant=apt"],
+    ...["--include=openvpn", suite, draft, await debianMirror()],
+  ];
+  const command = ["flock", `${root}.lock`, "sh", "-c", script, root, draft, ...make];
   try {
-    await rename(draft, root);
-  } catch (error) {
+    await runFine(online(command), { timeoutMs: 2 * BOOTSTRAP_TIMEOUT_MS });
+  } finally {
     await rm(draft, { recursive: true, force: true });
-    if (!existsSync(join(root, "usr/sbin/openvpn"))) throw error;
   }
   return root;
 }

@@ -4,10 +4,11 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { OperatingError } from "../../common/operating-error.ts";
 import { online } from "./owner.ts";
+import { cacheFolder } from "./scratch.ts";
 
 const DEBIAN_PACKAGES = {
   // The bridge plug-in of CNI, which is in nobody's search path.
@@ -76,8 +77,11 @@ function aptInstall(packages: readonly string[]): boolean {
   return aptGet(["install", "-y", "--no-install-recommends", ...packages]);
 }
 
+/** One at a time: of two, apt-get refuses the second. */
 function aptGet(parameters: readonly string[]): boolean {
-  const [program = "", ...rest] = online(["apt-get", "-q", ...parameters]);
+  mkdirSync(cacheFolder(), { recursive: true });
+  const lock = ["flock", join(cacheFolder(), ".apt-lock")];
+  const [program = "", ...rest] = online([...lock, "apt-get", "-q", ...parameters]);
   const { status } = spawnSync(program, rest, {
     stdio: ["ignore", process.stderr.fd, process.stderr.fd],
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
