@@ -7,7 +7,7 @@ import { issueCertificate } from "../../../authority/certificate.ts";
 import type { SecurityConfig } from "../../control/tunnel-config.ts";
 import { configOf, createIdentities, fingerprintOf } from "./identities-harness.ts";
 import { nodeTlsEngines } from "./node-tls-engine.ts";
-import type { TlsEngine, TlsPeer } from "./tls-engine.ts";
+import type { TlsEngine, TlsEngineFactory, TlsPeer } from "./tls-engine.ts";
 
 const identities = await createIdentities();
 const LABEL = "EXPORTER-OpenVPN-datakeys";
@@ -22,9 +22,13 @@ interface End {
 }
 
 function endOf(end: "client" | "server", change: Partial<SecurityConfig> = {}): End {
+  return endBy(nodeTlsEngines(configOf(identities, end, change), Date.now), end);
+}
+
+function endBy(createTls: TlsEngineFactory, end: "client" | "server"): End {
   const said = { peer: undefined, plaintext: [], ciphertext: [], failures: [] };
   const self = said as unknown as End;
-  self.engine = nodeTlsEngines(configOf(identities, end, change), Date.now)(end, {
+  self.engine = createTls(end, {
     ciphertext: (bytes) => self.ciphertext.push(Buffer.from(bytes)),
     secure: (peer) => {
       self.peer = peer;
@@ -124,6 +128,46 @@ for (const [what, asked, expected] of NAMES) {
     for (const end of [client, server]) end.engine.destroy();
   });
 }
+
+test("each of many sessions of one tunnel is told its own outcome, side by side and afterwards", async () => {
+  const createServer = nodeTlsEngines(configOf(identities, "server"), Date.now);
+  const { client: box, otherClient: stranger, foreignClient: foreign } = identities;
+  const createClients = [box, stranger, foreign].map((identity) =>
+    nodeTlsEngines(configOf(identities, "client", { identity }), Date.now),
+  );
+  const keys = new Set<string>();
+  for (let round = 0; round < 3; round++) {
+    const pairs = createClients.map((create) => [
+      endBy(create, "client"),
+      endBy(createServer, "server"),
+    ]);
+    const [failing, leaving] = [endBy(createServer, "server"), endBy(createServer, "server")];
+    await setImmediate();
+    failing.engine.receive(Buffer.alloc(5, 0xff));
+    leaving.engine.destroy();
+    await Promise.all(pairs.map(([client, server]) => carry(client as End, server as End, 300)));
+    const servers = pairs.map(([, server]) => server as End);
+    assert.deepEqual(
+      servers.map(({ peer }) => peer?.commonName),
+      ["box", "stranger", "box"],
+    );
+    assert.deepEqual(
+      servers.map(({ peer }) => peer?.problem !== undefined),
+      [false, false, true],
+    );
+    assert.deepEqual([failing.failures.length, leaving.failures.length], [1, 0]);
+    for (const [client, server] of pairs) {
+      const [one, other] = [client as End, server as End].map(({ engine, failures }) => {
+        assert.deepEqual(failures, []);
+        return engine.exportKeyingMaterial(32, LABEL).toString("hex");
+      });
+      assert.equal(one, other);
+      keys.add(one as string);
+    }
+    for (const end of [...pairs.flat(), failing]) end.engine.destroy();
+  }
+  assert.equal(keys.size, 9);
+});
 
 test("the first flight of a client fits one control packet", async () => {
   const client = endOf("client");

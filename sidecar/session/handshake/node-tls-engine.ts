@@ -14,6 +14,8 @@ import type { TlsEngine, TlsEngineFactory, TlsHandlers, TlsPeer } from "./tls-en
 const EXTENDED_KEY_USAGE = { server: "1.3.6.1.5.5.7.3.1", client: "1.3.6.1.5.5.7.3.2" } as const;
 /** A ClientHello of 334 bytes instead of 1568: one control packet, not two. */
 const CURVES = "X25519:P-256:P-384:P-521";
+/** Certificates are judged in `judgePeer`, in one place for both ends; nothing passes without it. */
+const ASKS_FOR_CERTIFICATE = { requestCert: true, rejectUnauthorized: false } as const;
 
 /** An engine factory for one tunnel's identity and the peers that it believes. */
 export function nodeTlsEngines(security: SecurityConfig, wallMs: () => number): TlsEngineFactory {
@@ -29,32 +31,68 @@ export function nodeTlsEngines(security: SecurityConfig, wallMs: () => number): 
       : { maxVersion: `TLSv${security.tlsVersionMax}` as const }),
     ecdhCurve: CURVES,
     secureOptions: constants.SSL_OP_NO_TICKET,
-    requestCert: true,
-    // Judged in `judgePeer`, in one place for both ends; nothing passes without it.
-    rejectUnauthorized: false,
+    ...ASKS_FOR_CERTIFICATE,
   };
+  // Made once for all sessions: reading certificates and keys costs more than what they are read for.
+  let clientContext: tls.SecureContext | undefined;
+  const servers = new Servers(context);
   return (role, handlers) => {
     const pipe = new MemoryPipe(handlers.ciphertext);
     if (role === "client") {
+      clientContext ??= tls.createSecureContext(context);
       const socket = tls.connect({
-        ...context,
+        secureContext: clientContext,
+        ...ASKS_FOR_CERTIFICATE,
         socket: pipe,
         checkServerIdentity: () => undefined,
       });
       socket.once("secureConnect", () => handlers.secure(judgePeer(socket, believes)));
       return new NodeTlsEngine(pipe, handlers, socket);
     }
-    // A bare server-side TLSSocket judges every certificate alike: only tls.Server is right.
-    const server = tls.createServer(context);
     const engine = new NodeTlsEngine(pipe, handlers);
-    server.once("secureConnection", (socket) => {
-      engine.adopt(socket);
-      handlers.secure(judgePeer(socket, believes));
+    servers.accept(pipe, {
+      secure: (socket) => {
+        engine.adopt(socket);
+        handlers.secure(judgePeer(socket, believes));
+      },
+      failed: (error) => engine.fail(error),
     });
-    server.on("tlsClientError", (error: NodeJS.ErrnoException) => engine.fail(error));
-    server.emit("connection", pipe);
     return engine;
   };
+}
+
+/** What becomes of one handshake of a server: one of the two, once. */
+interface Acceptance {
+  readonly secure: (socket: tls.TLSSocket) => void;
+  readonly failed: (error: NodeJS.ErrnoException) => void;
+}
+
+/** Servers that are kept for the next handshake. */
+const SERVERS_KEPT = 16;
+
+/**
+ * Node's TLS servers of one identity. A bare server-side TLSSocket judges every certificate alike: only
+ * tls.Server is right. One invariant: a server has at most one handshake under way, so that its events are that
+ * handshake's; one whose handshake did not succeed may still speak of it and is not used again.
+ */
+class Servers {
+  readonly #options: tls.TlsOptions;
+  readonly #idle: tls.Server[] = [];
+
+  constructor(options: tls.TlsOptions) {
+    this.#options = options;
+  }
+
+  accept(pipe: Duplex, { secure, failed }: Acceptance): void {
+    const server = this.#idle.pop() ?? tls.createServer(this.#options);
+    server.once("tlsClientError", failed);
+    server.once("secureConnection", (socket) => {
+      server.removeListener("tlsClientError", failed);
+      if (this.#idle.length < SERVERS_KEPT) this.#idle.push(server);
+      secure(socket);
+    });
+    server.emit("connection", pipe);
+  }
 }
 
 /** What peers are judged by. */
