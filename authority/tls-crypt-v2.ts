@@ -11,6 +11,8 @@ import {
   createCipheriv,
   createDecipheriv,
   createHmac,
+  createSecretKey,
+  type KeyObject,
   randomBytes,
   timingSafeEqual,
 } from "node:crypto";
@@ -147,12 +149,12 @@ function peerIn(metadata: Buffer): string | undefined {
   return text.startsWith(PEER_MARK) ? text.slice(PEER_MARK.length) : undefined;
 }
 
-function cipherKey(serverKey: Uint8Array): Uint8Array {
-  return serverKey.subarray(0, CIPHER_KEY_BYTES);
+function cipherKey(serverKey: Uint8Array): KeyObject {
+  return createSecretKey(serverKey.subarray(0, CIPHER_KEY_BYTES));
 }
 
 function tagOf(serverKey: Uint8Array, length: Uint8Array, clear: Uint8Array): Buffer {
-  const macKey = serverKey.subarray(MAC_KEY_START, MAC_KEY_START + 32);
+  const macKey = createSecretKey(serverKey.subarray(MAC_KEY_START, MAC_KEY_START + 32));
   return createHmac("sha256", macKey).update(length).update(clear).digest();
 }
 

@@ -4,7 +4,13 @@
  * prefix. One invariant: a token is worth something only to the name and certificate it was given
  * to, until its lifetime ends.
  */
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  createHmac,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
 
 /** Whom a token is for. */
 export interface TokenOwner {
@@ -37,11 +43,11 @@ export function isAuthToken(password: string): boolean {
 
 /** Gives tokens out and knows them again. */
 export class AuthTokens {
-  readonly #secret: Buffer;
+  readonly #secret: KeyObject;
   readonly #lifetimeSeconds: number;
 
   constructor(secret: Buffer, lifetimeSeconds: number) {
-    this.#secret = secret;
+    this.#secret = createSecretKey(secret);
     this.#lifetimeSeconds = lifetimeSeconds;
   }
 

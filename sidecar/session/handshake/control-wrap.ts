@@ -3,7 +3,13 @@
  * client), tls-auth or nothing (openvpn-rfc, "tlsauth" and "tlscrypt"). One invariant: `unwrap` gives a body only for a
  * packet whose MAC verified; replay is the caller's business, by the packet id returned.
  */
-import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  timingSafeEqual,
+} from "node:crypto";
 import type { ControlWrapConfig } from "../../control/tunnel-config.ts";
 import { CONTROL_HEADER_BYTES, carriesWrappedKey, opcodeOf } from "../../wire/control-packet.ts";
 
@@ -82,10 +88,11 @@ export function tlsCryptWrap(staticKey: Buffer, end: "client" | "server"): Contr
   const first = staticKey.subarray(0, HALF_BYTES);
   const second = staticKey.subarray(HALF_BYTES);
   const [send, receive] = end === "server" ? [first, second] : [second, first];
-  const sendKey = send.subarray(0, 32);
-  const sendMac = send.subarray(HMAC_OFFSET, HMAC_OFFSET + 32);
-  const receiveKey = receive.subarray(0, 32);
-  const receiveMac = receive.subarray(HMAC_OFFSET, HMAC_OFFSET + 32);
+  // As key objects: with bytes each use costs five to eight times as much (Node 24).
+  const sendKey = createSecretKey(send.subarray(0, 32));
+  const sendMac = createSecretKey(send.subarray(HMAC_OFFSET, HMAC_OFFSET + 32));
+  const receiveKey = createSecretKey(receive.subarray(0, 32));
+  const receiveMac = createSecretKey(receive.subarray(HMAC_OFFSET, HMAC_OFFSET + 32));
   const tagStart = CONTROL_HEADER_BYTES + PACKET_ID_BYTES;
   const bodyStart = tagStart + TLS_CRYPT_TAG_BYTES;
   return {
@@ -130,8 +137,8 @@ function tlsAuthWrap(
   digest: keyof typeof DIGEST_BYTES,
 ): ControlWrap {
   const macBytes = DIGEST_BYTES[digest];
-  const sendMac = sendKey.subarray(0, macBytes);
-  const receiveMac = receiveKey.subarray(0, macBytes);
+  const sendMac = createSecretKey(sendKey.subarray(0, macBytes));
+  const receiveMac = createSecretKey(receiveKey.subarray(0, macBytes));
   const idStart = CONTROL_HEADER_BYTES + macBytes;
   const bodyStart = idStart + PACKET_ID_BYTES;
   return {

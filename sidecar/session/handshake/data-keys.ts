@@ -4,7 +4,7 @@
  * code: the seed of the expansion includes both session ids). One invariant: the first half
  * of the 256 bytes is client to server, the second half server to client.
  */
-import { createHmac } from "node:crypto";
+import { createHmac, createSecretKey } from "node:crypto";
 import type { DataCipher } from "../../control/tunnel-config.ts";
 import type { KeyMethodMessage } from "../../wire/key-method.ts";
 
@@ -122,9 +122,10 @@ function pHash(digest: "md5" | "sha1", secret: Buffer, seed: Buffer, length: num
   const blocks: Buffer[] = [];
   let bytes = 0;
   let a = seed;
+  const key = createSecretKey(secret);
   while (bytes < length) {
-    a = createHmac(digest, secret).update(a).digest();
-    const block = createHmac(digest, secret).update(a).update(seed).digest();
+    a = createHmac(digest, key).update(a).digest();
+    const block = createHmac(digest, key).update(a).update(seed).digest();
     blocks.push(block);
     bytes += block.length;
   }

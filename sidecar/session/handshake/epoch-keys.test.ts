@@ -1,6 +1,6 @@
 /** Epoch keys: the known answers of OpenVPN's own tests, and a chain that only goes forward. */
 import assert from "node:assert/strict";
-import { createCipheriv } from "node:crypto";
+import { createCipheriv, createSecretKey } from "node:crypto";
 import { test } from "node:test";
 import vectors from "../../../test/vectors/data-packets.json" with { type: "json" };
 import epochs from "../../../test/vectors/epoch-keys.json" with { type: "json" };
@@ -9,13 +9,13 @@ import { EPOCH_MAX, EpochChain, expandLabel } from "./epoch-keys.ts";
 
 test("the label expansion gives the known answer", () => {
   const { secret, label, output } = epochs.expandLabel;
-  const bytes = expandLabel(Buffer.from(secret, "hex"), label, output.length / 2);
+  const bytes = expandLabel(createSecretKey(secret, "hex"), label, output.length / 2);
   assert.equal(bytes.toString("hex"), output);
 });
 
 test("a data key and its IV are the known answer", () => {
   const { secret, key, implicitIv } = epochs.dataKey;
-  const from = Buffer.from(secret, "hex");
+  const from = createSecretKey(secret, "hex");
   assert.equal(expandLabel(from, "data_key", key.length / 2).toString("hex"), key);
   assert.equal(expandLabel(from, "data_iv", implicitIv.length / 2).toString("hex"), implicitIv);
 });

@@ -4,7 +4,7 @@
  * handshake of OpenVPN 2.6). One invariant: a session is made only for a client that showed it
  * receives at the address it sends from.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import {
   type ControlPacket,
   controlBody,
@@ -42,11 +42,11 @@ const RECOGNISED: readonly number[] = [Opcode.ack, Opcode.control, Opcode.contro
 
 /** Answers resets and recognises the packets that follow them. */
 export class Greeter {
-  readonly #secret: Buffer;
+  readonly #secret: KeyObject;
   readonly #findWrap: WrapFinder;
 
   constructor(secret: Buffer, findWrap: WrapFinder) {
-    this.#secret = secret;
+    this.#secret = createSecretKey(secret);
     this.#findWrap = findWrap;
   }
 
