@@ -3,23 +3,17 @@
  * wire between them are captured with the kernel's times. A gap is the time between two arrivals less
  * the time between their departures, so that neither the sender's unevenness nor its pauses count.
  * Gaps around the moments at which an end asks for a new key or begins to send with one are compared
- * with gaps of windows as long in between, where the machine alone is to blame.
+ * with gaps of windows as long in between, where the machine alone is to blame, and with those of two stock ends.
  */
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { createLink, type LinkOptions } from "../interop/links.ts";
 import { PingStream, UPLINK } from "../support/hosts.ts";
 import { ensureCommands } from "../support/packages.ts";
 import { type CapturedFrame, readFrames, startCapture } from "../support/pcap.ts";
 import { Scratch } from "../support/scratch.ts";
 import { pause, waitFor } from "../support/wait.ts";
-
-/** One pair of ends, and which of them asks for new keys. */
-export interface KeyChangeCase extends LinkOptions {
-  readonly name: string;
-  readonly initiator: "ours" | "stock" | "both";
-}
+import { type KeyChangeCase, openEnds } from "./key-change-ends.ts";
 
 /** What was seen of one case. */
 export interface KeyChangeFigures {
@@ -30,12 +24,11 @@ export interface KeyChangeFigures {
   readonly gapMsP50: number;
   readonly gapMsP99: number;
   readonly gapMsMax: number;
-  /** Of as many windows without a change. */
+  /** Of windows as long without a change. */
+  readonly quietMsP50: number;
   readonly quietMsP99: number;
 }
 
-/** Ours takes no less than 5 s. */
-const RENEW_SECONDS = 6;
 const STREAM_SECONDS = 0.001;
 /** Either side of the moment. */
 const WINDOW_MS = 250;
@@ -45,43 +38,42 @@ const UDP_PAYLOAD = 42;
 const DATA_V2 = 9;
 const SOFT_RESET = 3;
 
-/** Every pair of ends with each initiator. */
-export const KEY_CHANGE_CASES: readonly KeyChangeCase[] = (["server", "client"] as const).flatMap(
-  (role) =>
+/** Every pair of ends with each initiator, and stock with itself before them. */
+export const KEY_CHANGE_CASES: readonly KeyChangeCase[] = [
+  ...(["2.6", "2.7"] as const).map((release) => ({
+    name: `stock ${release} with itself, both ask`,
+    release,
+    ours: "neither" as const,
+    initiator: "both" as const,
+  })),
+  ...(["server", "client"] as const).flatMap((ours) =>
     (["2.6", "2.7"] as const).flatMap((release) =>
       (["ours", "stock", "both"] as const).map((initiator) => ({
-        name: `our ${role}, stock ${release}, ${initiator} ${initiator === "both" ? "ask" : "asks"}`,
-        role,
+        name: `our ${ours}, stock ${release}, ${initiator} ${initiator === "both" ? "ask" : "asks"}`,
         release,
+        ours,
         initiator,
       })),
     ),
-);
+  ),
+];
 
 /** Streams for so many seconds and looks at each change of keys. */
 export async function measureKeyChanges(
-  { name, initiator, ...options }: KeyChangeCase,
+  wish: KeyChangeCase,
   seconds: number,
 ): Promise<KeyChangeFigures> {
   await ensureCommands(["tcpdump", "ping"]);
-  await using scratch = await Scratch.create();
-  await using link = await createLink({
-    ...options,
-    transport: { renegotiateSeconds: initiator === "stock" ? 0 : RENEW_SECONDS },
-    stockLines: [`reneg-sec ${initiator === "ours" ? 0 : RENEW_SECONDS}`],
-  });
-  const isServer = options.role.endsWith("server");
-  const [near, far, address] = isServer
-    ? [link.stockHost, link.oursHost, link.oursAddress]
-    : [link.oursHost, link.stockHost, link.stockAddress];
-  const devices = isServer ? ["tap0", "seg0"] : ["seg0", "tap0"];
+  await using stack = new AsyncDisposableStack();
+  const scratch = stack.use(await Scratch.create());
+  const { near, far, devices, address } = await openEnds(wish, stack);
   const file = (what: string): string => join(scratch.path, `${what}.pcap`);
   const capture = async (host: typeof near, what: string, device: string, filter: string) =>
     await startCapture(host, { device, file: file(what), filter });
   let lost = 0;
   {
-    await using _near = await capture(near, "near", devices[0] ?? "", "icmp");
-    await using _far = await capture(far, "far", devices[1] ?? "", "icmp");
+    await using _near = await capture(near, "near", devices.near, "icmp");
+    await using _far = await capture(far, "far", devices.far, "icmp");
     await using _wire = await capture(near, "wire", UPLINK, "udp port 1194");
     await using stream = new PingStream(near, address, STREAM_SECONDS);
     await waitFor("the stream", () => stream.received > 100, 20_000);
@@ -165,13 +157,15 @@ function figuresOf(
   const gapsAt = (list: readonly number[]): number[] =>
     list.map((at) => Math.max(...lines.map((line) => longestGap(line, at)))).sort((a, b) => a - b);
   const gaps = gapsAt(inside);
+  const quietGaps = gapsAt(quiet);
   return {
     sent,
     moments: inside.length,
     gapMsP50: quantile(gaps, 0.5),
     gapMsP99: quantile(gaps, 0.99),
     gapMsMax: quantile(gaps, 1),
-    quietMsP99: quantile(gapsAt(quiet), 0.99),
+    quietMsP50: quantile(quietGaps, 0.5),
+    quietMsP99: quantile(quietGaps, 0.99),
   };
 }
 
