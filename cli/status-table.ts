@@ -25,7 +25,7 @@ export function renderStatus(processes: readonly ProcessStatus[], withCounters: 
     lines.push("", `${tunnel.namespace}/${tunnel.name}`);
     if (tunnel.problem !== undefined) lines.push(`  ${tunnel.problem}`);
     lines.push(...indent(uplinkTable(tunnel)), ...indent(peerTable(tunnel)), "");
-    lines.push(...indent(pathTable(tunnel)));
+    lines.push(...indent(pathTable(tunnel)), ...indent(crossingTable(tunnel)));
     lines.push(
       ...indent(tunnel.routes === undefined ? stationTable(tunnel) : routeTable(tunnel)),
       "",
@@ -120,9 +120,10 @@ function peerTable(tunnel: TunnelStatus): string[] {
     peer.silentMs === undefined ? "-" : `${seconds(peer.silentMs)} ago`,
   ]);
   const head = ["PEER", "STATE", "REMOTE", "LOCAL", "CIPHER", "IN", "OUT", "KEY", "HEARD"];
-  const notes = tunnel.peers.flatMap(({ name, note }) =>
-    note === undefined ? [] : [`${name}: ${note}`],
-  );
+  const notes = tunnel.peers.flatMap(({ name, note, unrecoverablePackets: lost = 0 }) => [
+    ...(note === undefined ? [] : [`${name}: ${note}`]),
+    ...(lost === 0 ? [] : [`${name}: ${lost} packets were lost though parity came: too little`]),
+  ]);
   return [...table(head, rows), ...notes];
 }
 
@@ -135,8 +136,13 @@ function keyText({ keyId, epoch, usedPercent }: NonNullable<PeerStatus["key"]>):
 function uplinkTable(tunnel: TunnelStatus): string[] {
   const uplinks = tunnel.uplinks ?? [];
   if (uplinks.length === 0) return [];
-  const rows = uplinks.map((one) => [one.name, one.isUsable ? "Usable" : "Unusable", one.cause]);
-  return [...table(["UPLINK", "STATE", "CAUSE"], rows), ""];
+  const rows = uplinks.map(({ name, isUsable, cause, lastChange }) => [
+    name,
+    isUsable ? "Usable" : "Unusable",
+    cause,
+    lastChange === undefined ? "-" : `${lastChange.at.slice(0, 19)}Z: ${lastChange.cause}`,
+  ]);
+  return [...table(["UPLINK", "STATE", "CAUSE", "LAST CHANGE"], rows), ""];
 }
 
 /** The same for the paths of peers that have more than one or say how they are. */
@@ -147,7 +153,7 @@ function pathTable(tunnel: TunnelStatus): string[] {
       path.uplink ?? "-",
       path.remote,
       stateOf(path),
-      path.rttMs === undefined ? "unknown" : `${path.rttMs} ms`,
+      rttText(path),
       path.lossOutPercent === undefined
         ? "unknown"
         : `${path.lossOutPercent} % out, ${path.lossBackPercent} % back`,
@@ -176,6 +182,36 @@ function pathTable(tunnel: TunnelStatus): string[] {
     ),
     "",
   ];
+}
+
+function rttText({ rttMs, rttMsP99 }: PathStatus): string {
+  if (rttMs === undefined) return "unknown";
+  return rttMsP99 === undefined ? `${rttMs} ms` : `${rttMs} ms, p99 ${rttMsP99} ms`;
+}
+
+/** What crossed each path: nothing where nobody counts. */
+function crossingTable(tunnel: TunnelStatus): string[] {
+  const rows = tunnel.peers.flatMap(({ name, paths = [] }) =>
+    paths.flatMap((path) =>
+      path.bytesIn === undefined
+        ? []
+        : [
+            [
+              name,
+              path.uplink ?? path.remote,
+              bytes(path.bytesIn),
+              bytes(path.bytesOut ?? 0),
+              String(path.latePackets ?? 0),
+              String(path.duplicatePackets ?? 0),
+              String(path.savedPackets ?? 0),
+              String(path.recoveredPackets ?? 0),
+            ],
+          ],
+    ),
+  );
+  if (rows.length === 0) return [];
+  const head = ["BY PATH OF", "UPLINK", "IN", "OUT", "LATE", "DUPLICATES", "SAVED", "RECOVERED"];
+  return [...table(head, rows), ""];
 }
 
 /** What was seen to arrive: of a path that was never full it is the least that it carries. */

@@ -24,15 +24,36 @@ const status: ProcessStatus = {
     {
       ...{ namespace: "lab", name: "segment", role: "dial", state: "Up" },
       ...{ interface: "seg0", segmentInterface: "seg0", mtuBytes: 1500 },
-      uplinks: [{ name: "isp-a", isUsable: false, cause: "link down", address: "" }],
+      uplinks: [
+        {
+          ...{ name: "isp-a", isUsable: false, cause: "link down", address: "" },
+          lastChange: { at: "2026-08-01T00:00:01.000Z", cause: "link down" },
+        },
+      ],
       peers: [
         {
-          ...{ name: 'say "x"\\', port: 1, state: "Up", silentMs: 250, traffic },
+          ...{
+            name: 'say "x"\\',
+            port: 1,
+            state: "Up",
+            silentMs: 250,
+            traffic,
+            unrecoverablePackets: 13,
+          },
           paths: [
             {
               ...path,
               uplink: "isp-a",
               rttMs: 12.5,
+              ...{
+                rttMsP50: 12,
+                rttMsP99: 40,
+                packetsIn: 5,
+                bytesIn: 6,
+                packetsOut: 7,
+                bytesOut: 8,
+              },
+              ...{ savedPackets: 9, duplicatePackets: 10, latePackets: 11, recoveredPackets: 12 },
               lossOutPercent: 5,
               lossBackPercent: 0,
               ...carried,
@@ -64,6 +85,16 @@ test("tunnels, uplinks, peers, paths and every counter have a line", () => {
     `fairlead_path_active{${peer},path="isp-a"} 0`,
     `fairlead_path_alive{${peer},path="192.0.2.9:1194"} 1`,
     `fairlead_path_rtt_seconds{${peer},path="isp-a"} 0.0125`,
+    `fairlead_path_rtt_quantile_seconds{${peer},path="isp-a",quantile="0.5"} 0.012`,
+    `fairlead_path_rtt_quantile_seconds{${peer},path="isp-a",quantile="0.99"} 0.04`,
+    `fairlead_path_packets_total{${peer},path="isp-a",direction="out"} 7`,
+    `fairlead_path_bytes_total{${peer},path="isp-a",direction="in"} 6`,
+    `fairlead_path_saved_packets_total{${peer},path="isp-a"} 9`,
+    `fairlead_path_duplicate_packets_total{${peer},path="isp-a"} 10`,
+    `fairlead_path_late_packets_total{${peer},path="isp-a"} 11`,
+    `fairlead_path_fec_recovered_packets_total{${peer},path="isp-a"} 12`,
+    `fairlead_peer_fec_unrecoverable_packets_total{${peer}} 13`,
+    'fairlead_uplink_changed_timestamp_seconds{tunnel="lab/segment",uplink="isp-a"} 1785542401',
     `fairlead_path_loss_ratio{${peer},path="isp-a",direction="out"} 0.05`,
     `fairlead_path_carried_bits_per_second{${peer},path="isp-a",direction="out"} 4500000`,
     `fairlead_path_full{${peer},path="isp-a",direction="out"} 1`,

@@ -38,6 +38,12 @@ const PEER_FIGURES: readonly (Omit<Family, "read"> & {
     ...{ name: "peer_bytes_total", type: "counter", help: "Bytes of the peer's session." },
     of: ({ traffic }) => trafficSamples(traffic, "bytes"),
   },
+  {
+    name: "peer_fec_unrecoverable_packets_total",
+    type: "counter",
+    help: "Packets of the peer lost for good, though some parity of their block came.",
+    of: ({ unrecoverablePackets }) => known(unrecoverablePackets),
+  },
 ];
 
 /** What is asked of each path of a peer. */
@@ -59,6 +65,58 @@ const PATH_FIGURES: readonly (Omit<Family, "read"> & {
   {
     ...{ name: "path_rtt_seconds", type: "gauge", help: "Round trip, smoothed; of probed paths." },
     of: ({ rttMs }) => (rttMs === undefined ? [] : [[{}, rttMs / 1000]]),
+  },
+  {
+    name: "path_rtt_quantile_seconds",
+    type: "gauge",
+    help: "What so large a share of the last round trips did not exceed; of probed paths.",
+    of: ({ rttMsP50, rttMsP99 }) => [...quantile("0.5", rttMsP50), ...quantile("0.99", rttMsP99)],
+  },
+  {
+    ...{ name: "path_skew_seconds", type: "gauge", help: "How much later than by the fastest." },
+    of: ({ skewMs }) => (skewMs === undefined ? [] : [[{}, skewMs / 1000]]),
+  },
+  {
+    ...{ name: "path_mtu_bytes", type: "gauge", help: "Longest UDP payload shown to cross." },
+    of: ({ mtuBytes }) => known(mtuBytes),
+  },
+  {
+    ...{ name: "path_packets_total", type: "counter", help: "Packets by the path." },
+    of: (path) => [...way("in", path.packetsIn), ...way("out", path.packetsOut)],
+  },
+  {
+    ...{ name: "path_bytes_total", type: "counter", help: "Bytes by the path." },
+    of: (path) => [...way("in", path.bytesIn), ...way("out", path.bytesOut)],
+  },
+  {
+    name: "path_reordered_packets_total",
+    type: "counter",
+    help: "Packets that came by the path behind later ones that came by it.",
+    of: ({ reorderedPackets }) => known(reorderedPackets),
+  },
+  {
+    name: "path_late_packets_total",
+    type: "counter",
+    help: "Packets that the path was the first to bring, behind later ones by any path.",
+    of: ({ latePackets }) => known(latePackets),
+  },
+  {
+    name: "path_duplicate_packets_total",
+    type: "counter",
+    help: "Copies by the path of packets that had come before; with policy Duplicate.",
+    of: ({ duplicatePackets }) => known(duplicatePackets),
+  },
+  {
+    name: "path_saved_packets_total",
+    type: "counter",
+    help: "Packets that no other path brought while others were in use; with policy Duplicate.",
+    of: ({ savedPackets }) => known(savedPackets),
+  },
+  {
+    name: "path_fec_recovered_packets_total",
+    type: "counter",
+    help: "Lost packets that parity which came by the path made again.",
+    of: ({ recoveredPackets }) => known(recoveredPackets),
   },
   {
     name: "path_loss_ratio",
@@ -98,6 +156,15 @@ const FAMILIES: readonly Family[] = [
     ...{ name: "uplink_usable", type: "gauge", help: "1 while the uplink has what it needs." },
     read: ({ uplinks = [] }) =>
       uplinks.map(({ name, isUsable }) => [{ uplink: name }, isUsable ? 1 : 0]),
+  },
+  {
+    name: "uplink_changed_timestamp_seconds",
+    type: "gauge",
+    help: "When the uplink, or the path by it, changed last.",
+    read: ({ uplinks = [] }) =>
+      uplinks.flatMap(({ name, lastChange }): Sample[] =>
+        lastChange === undefined ? [] : [[{ uplink: name }, Date.parse(lastChange.at) / 1000]],
+      ),
   },
   {
     ...{ name: "tap_frames_total", type: "counter", help: "Frames of this host's interface." },
@@ -174,6 +241,18 @@ function trafficSamples(traffic: Traffic | undefined, of: "packets" | "bytes"): 
 
 function ratio(direction: "in" | "out", percent: number | undefined): Sample[] {
   return percent === undefined ? [] : [[{ direction }, percent / 100]];
+}
+
+function known(value: number | undefined): Sample[] {
+  return value === undefined ? [] : [[{}, value]];
+}
+
+function way(direction: "in" | "out", value: number | undefined): Sample[] {
+  return value === undefined ? [] : [[{ direction }, value]];
+}
+
+function quantile(share: "0.5" | "0.99", ms: number | undefined): Sample[] {
+  return ms === undefined ? [] : [[{ quantile: share }, ms / 1000]];
 }
 
 function bits(direction: "in" | "out", mbit: number | undefined): Sample[] {

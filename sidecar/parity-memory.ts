@@ -70,6 +70,8 @@ export interface ParityStage {
   /** When the next short block has to be closed; means nothing unless `isDue`. */
   dueMs: number;
   isDue: boolean;
+  /** By which path came the parity that each recovered row owes itself to. */
+  readonly recoveredPaths: Uint8Array;
   /** The rows worked on are packets made again. */
   isRecovering: boolean;
 }
@@ -109,6 +111,7 @@ export function createParityStage(slab: Uint8Array, firstSlot: number, rooms: nu
     id: { keyId: 0, high: 0, low: 0 },
     dueMs: 0,
     isDue: false,
+    recoveredPaths: new Uint8Array(PARITY_DATA_MAX),
     isRecovering: false,
   };
 }

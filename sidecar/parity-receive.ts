@@ -33,8 +33,13 @@ export function keepAuthentic(plane: Plane, room: ParityRoom, index: number, len
   staging[index] = room.kept.keep(id, length + SHARD_LENGTH_BYTES, slot);
 }
 
-/** An authentic parity message: keeps its shard if it may be of use. */
-export function takeParity(plane: Plane, room: ParityRoom, start: number, length: number): void {
+/** An authentic parity message by the session's last path: keeps its shard if it may be of use. */
+export function takeParity(
+  plane: Plane,
+  session: DataSession,
+  room: ParityRoom,
+  { start, length }: { readonly start: number; readonly length: number },
+): void {
   const { parity, counters, view, slab } = plane;
   const { fields } = parity;
   const { shape } = room;
@@ -45,7 +50,9 @@ export function takeParity(plane: Plane, room: ParityRoom, start: number, length
   }
   const isAgreed =
     shape?.dataPackets === fields.dataMax && shape.parityPackets === fields.parityMax;
-  const slot = isAgreed ? room.blocks.take(fields, room.kept, plane.nowMs) : ParityVerdict.misfit;
+  const slot = isAgreed
+    ? room.blocks.take(fields, room.kept, { nowMs: plane.nowMs, path: session.lastPath })
+    : ParityVerdict.misfit;
   countLost(plane, room);
   if (slot === ParityVerdict.unneeded) return;
   if (slot === ParityVerdict.misfit) {
@@ -89,6 +96,7 @@ export function recoverBlock(plane: Plane, session: DataSession, room: ParityRoo
     received[row + Word.start] = start + SHARD_LENGTH_BYTES;
     received[row + Word.length] = length;
     received[row + Word.verdict] = Verdict.none;
+    parity.recoveredPaths[count] = block.pathOf(count);
     count += 1;
   }
   room.blocks.finish(block);
@@ -144,5 +152,7 @@ function isPacketOf(plane: Plane, session: DataSession, block: WaitingBlock, at:
 
 function countLost(plane: Plane, room: ParityRoom): void {
   const lost = room.blocks.takeLost();
-  if (lost > 0) plane.counters.add(Counter.fecUnrecoverable, lost);
+  if (lost === 0) return;
+  plane.counters.add(Counter.fecUnrecoverable, lost);
+  plane.pathCounts.addLost(room.session, lost);
 }

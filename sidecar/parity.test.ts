@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { parityUsable } from "./native/native.ts";
+import { expireBlocks } from "./parity-receive.ts";
 import { TAP_INDEX } from "./plane.ts";
 import { broadcastFrame, type Peer, PlaneHarness, type PlaneWish } from "./plane-harness.ts";
 import { beginPlan, takePlan } from "./planning.ts";
 import { recoverLost } from "./receive.ts";
+import { BLOCK_LIFETIME_MS } from "./redundancy/parity-blocks.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
 import { closeDueBlocks, deliverFrame, flushOrders, sendPlan } from "./send.ts";
 import { PLAN_BYTES, type Plan, writePlan } from "./wire/redundancy.ts";
@@ -118,6 +120,25 @@ test("a packet leaves at once and grows by nothing; parity follows the tenth", {
   assert.deepEqual(pair.pass(), []);
   assert.equal(pair.send(11, 50).length, 1);
   assert.equal(pair.pass().length, 1, "a short block gets its share");
+});
+
+test("what parity made again is counted for its path, what it could not for the peer", {
+  skip,
+}, () => {
+  const pair = newPair();
+  const { pathCounts } = pair.receiver.plane;
+  const block = (): Buffer[] => Array.from({ length: 10 }, (_, at) => pair.send(at, 100)).flat();
+  pair.receive(...block().slice(2));
+  assert.equal(pathCounts.figures(1, 0).recoveredPackets, 2);
+  assert.equal(pathCounts.figures(1, 0).packetsIn, 8 + 3, "by no path came what was made again");
+  pair.receive(...block().slice(4));
+  pair.receiver.plane.nowMs += BLOCK_LIFETIME_MS;
+  expireBlocks(pair.receiver.plane);
+  assert.equal(pathCounts.figures(1, 0).recoveredPackets, 2);
+  assert.equal(pathCounts.lost(1), 4);
+  assert.equal(pair.sender.plane.pathCounts.figures(1, 0).packetsOut, 2 * 13);
+  pathCounts.clearSession(1);
+  assert.equal(pathCounts.lost(1) + pathCounts.figures(1, 0).packetsIn, 0);
 });
 
 test("as many lost packets as parity come back, each once; of more, none", { skip }, () => {

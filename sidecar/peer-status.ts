@@ -10,7 +10,7 @@ import type { UplinkBoard } from "./uplink-board.ts";
 
 /** What the data plane knows of its peers, and when that is. */
 export interface PeersView {
-  readonly plane: Pick<PlaneLink, "keyUse" | "lastHeardMs" | "traffic">;
+  readonly plane: Pick<PlaneLink, "keyUse" | "lastHeardMs" | "pathCounts" | "traffic">;
   readonly board: Pick<UplinkBoard, "pathsOf" | "policyNote">;
   readonly nowMs: number;
 }
@@ -60,7 +60,8 @@ function sessionStatus(
     silentMs: Math.max(0, (nowMs - plane.lastHeardMs(index)) | 0),
     traffic: plane.traffic(index),
     key: plane.keyUse(index),
-    paths: board.pathsOf(index),
+    paths: board.pathsOf(index, plane.pathCounts),
+    ...(hasParity ? { unrecoverablePackets: plane.pathCounts.lost(index) } : {}),
     ...(note === undefined ? {} : { note }),
     ...(agreement.peerInfo === undefined ? {} : { version: agreement.peerInfo.version }),
   };

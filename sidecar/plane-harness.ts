@@ -12,6 +12,7 @@ import { PORTS_MAX } from "./limits.ts";
 import { Harness } from "./native/lane-harness.ts";
 import { DESCRIPTOR_WORDS, PathWord } from "./native/layout.ts";
 import { handleClose, keyInstall, keyRemove, laneOpen, udpOpen } from "./native/native.ts";
+import { PathCounts } from "./path-counts.ts";
 import { createPlane, type Plane } from "./plane.ts";
 import { receive } from "./receive.ts";
 import { ReplayWindow } from "./replay/replay-window.ts";
@@ -91,6 +92,7 @@ export class PlaneHarness {
       stations: undefined,
       counters,
       traffic: new TrafficTable(PORTS_MAX),
+      pathCounts: new PathCounts(),
       lastHeard: new Int32Array(PORTS_MAX),
       toMain: new SharedRing(sharedRingMemory(ringBytes)),
       strangers: new SharedRing(sharedRingMemory(ringBytes)),

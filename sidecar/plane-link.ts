@@ -24,6 +24,7 @@ import {
 import { Counter, Counters, countersSnapshot, type Traffic, TrafficTable } from "./counters.ts";
 import { CAPTURE_RING_BYTES, CAPTURES_MAX, PORTS_MAX, RING_BYTES } from "./limits.ts";
 import { kick } from "./native/native.ts";
+import { PathCounts } from "./path-counts.ts";
 import { type KeyUse, UsageTable } from "./session/key-usage.ts";
 import { type GroupRow, readGroups } from "./switch/group-layout.ts";
 import { readStations, type Station } from "./switch/mac-table.ts";
@@ -84,6 +85,7 @@ export class PlaneLink {
   readonly #workerCounters: Counters;
   readonly #counters = new Counters();
   readonly #traffic: TrafficTable;
+  readonly #pathCounts = new PathCounts();
   readonly #lastHeard: Int32Array;
   readonly #usage: UsageTable;
   readonly #controlHandle: number;
@@ -114,6 +116,7 @@ export class PlaneLink {
       ...options,
       ...memory,
       traffic: this.#traffic.memory,
+      pathCounts: this.#pathCounts.memory,
       usage: this.#usage.memory,
       counters: this.#workerCounters.values.buffer as SharedArrayBuffer,
     };
@@ -165,6 +168,11 @@ export class PlaneLink {
 
   traffic(port: number): Traffic {
     return this.#traffic.snapshot(port);
+  }
+
+  /** What crossed the paths of sessions. */
+  get pathCounts(): Pick<PathCounts, "figures" | "lost"> {
+    return this.#pathCounts;
   }
 
   /** How much the sending key of session `index` was used. */

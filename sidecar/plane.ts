@@ -25,6 +25,7 @@ import { DESCRIPTOR_WORDS, HEADROOM_BYTES, Word } from "./native/layout.ts";
 import type { Lane, LaneMemory, LaneOpen } from "./native/native.ts";
 import { createOrderStage, ORDER_SLOTS, type OrderStage } from "./order-memory.ts";
 import { createParityStage, type ParityStage, parityRooms, paritySlots } from "./parity-memory.ts";
+import type { PathCounts } from "./path-counts.ts";
 import type { FlowTable } from "./redundancy/flow-table.ts";
 import type { ReplayWindowOptions } from "./replay/replay-window.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
@@ -104,6 +105,8 @@ export interface Plane extends LaneMemory {
   readonly counters: Counters;
   /** Row 0: the tap; row n: session n. */
   readonly traffic: TrafficTable;
+  /** By rows of the path table. */
+  readonly pathCounts: PathCounts;
   readonly lastHeard: Int32Array;
   readonly toMain: SharedRing;
   readonly strangers: SharedRing;
@@ -158,6 +161,7 @@ export function createPlane(
     | "address4"
     | "counters"
     | "traffic"
+    | "pathCounts"
     | "lastHeard"
     | "toMain"
     | "strangers"

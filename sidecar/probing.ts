@@ -14,7 +14,7 @@ import type { Plane } from "./plane.ts";
 import { beginPlan, changePlan, tellPlan } from "./planning.ts";
 import { sendPing, sendProbe } from "./send.ts";
 import type { DataSession } from "./session/data-session.ts";
-import { PATHS_MAX } from "./session/path-set.ts";
+import { PATHS_MAX, type PathChange } from "./session/path-set.ts";
 import { takeSized } from "./sizing.ts";
 import { addressWords } from "./uplink/address-words.ts";
 import { isSameWay, type UplinkPlaces } from "./uplink/uplink-places.ts";
@@ -27,6 +27,13 @@ const NO_SOCKET = -1;
 const LISTENING_DOWN_AFTER = 4;
 /** A peer without probes pings; silent for this many of its pings, its path is left. */
 const PINGS_MISSED_MAX = 2;
+
+/** Why a reply changed what a path is used for. */
+const CHANGES: Readonly<Record<Exclude<PathChange, "none">, string>> = {
+  up: "replies again",
+  lossy: "loses more than probe.maxLossPercent",
+  clean: "loses less again",
+};
 
 /** A probe or a reply arrived on the session's last path. */
 export function takeProbe(plane: Plane, session: DataSession, start: number, length: number): void {
@@ -45,8 +52,8 @@ export function takeProbe(plane: Plane, session: DataSession, start: number, len
     if (probe.clockMs !== 0) paths.arrivedAfter(lastPath, (nowMs - probe.clockMs) | 0);
     takeCounts(plane, session, probe, { start, length });
     const change = paths.replied(probe.path, reply, plane.probing);
-    if (change !== "up") return;
-    report(plane, session, probe.path, "replies again");
+    if (change === "none") return;
+    report(plane, session, probe.path, CHANGES[change]);
     tellWay(plane, session);
     return;
   }
@@ -164,6 +171,7 @@ export function redeclarePaths(
       plane.paths.copyWithin(row, from, from + DESCRIPTOR_WORDS);
       pointAt(plane, row, state, uplinks.socketOf(uplink));
       paths.forget(uplink);
+      plane.pathCounts.clear(session.index * PATHS_MAX + uplink);
       paths.propose(uplink, priorities[uplink] ?? 0, state.isUsable);
     }
   });

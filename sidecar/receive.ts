@@ -16,6 +16,7 @@
  * packet that was not authenticated.
  */
 
+import { countArrival, countCopy, countRecovered, seriesOf } from "./arrivals.ts";
 import { Counter } from "./counters.ts";
 import { reassemble } from "./fragments.ts";
 import { PACKETS_PER_TURN_MAX } from "./limits.ts";
@@ -146,6 +147,10 @@ function prepare(plane: Plane, index: number): void {
   const verdict = window.mayAccept(idHigh & COUNTER_HIGH_MASK, idLow, plane.nowMs);
   if (verdict > ReplayVerdict.acceptLate) {
     counters.add(replayCounter(verdict), 1);
+    if (verdict === ReplayVerdict.duplicate) {
+      session.series = seriesOf(keyId, idHigh);
+      countCopy(plane, index, session, idLow);
+    }
     return;
   }
   received[row + Word.key] = session.openSlots[place] as number;
@@ -196,9 +201,11 @@ function finish(plane: Plane, index: number): void {
     return;
   }
   const idLow = (received[row + Word.idLow] as number) >>> 0;
+  session.series = seriesOf(keyId, idHigh);
   const verdict = window.accept(idHigh & COUNTER_HIGH_MASK, idLow, plane.nowMs);
   if (verdict > ReplayVerdict.acceptLate) {
     counters.add(replayCounter(verdict), 1);
+    if (verdict === ReplayVerdict.duplicate) countCopy(plane, index, session, idLow);
     return;
   }
   if (verdict === ReplayVerdict.acceptLate) counters.add(Counter.rxAcceptedLate, 1);
@@ -214,11 +221,12 @@ function finish(plane: Plane, index: number): void {
   plane.lastHeard[session.index] = plane.nowMs;
   if (plane.parity.isRecovering) {
     counters.add(Counter.fecRecovered, 1);
+    countRecovered(plane, session, index);
   } else {
     followPath(plane, index, session, verdict === ReplayVerdict.accept);
     session.paths.arrived(session.lastPath, keyId, idLow);
-    const pathRow = session.index * PATHS_MAX + session.lastPath;
-    plane.arrivedBytes[pathRow] = (plane.arrivedBytes[pathRow] as number) + datagramBytes;
+    session.book?.first(session.series, idLow, session.lastPath);
+    countArrival(plane, session, datagramBytes, verdict === ReplayVerdict.acceptLate);
     const room = plane.parity.bySession[session.index];
     // A plan may have come a few rows before, when this one was opened in place already.
     if (room !== undefined && received[row + IS_ASIDE] === 1) keep(plane, room, index, keyId);
@@ -282,6 +290,7 @@ function openPath(plane: Plane, index: number, session: DataSession): void {
   session.lastPath = place;
   if (session.hasProbes) {
     session.paths.forget(place);
+    plane.pathCounts.clear(session.index * PATHS_MAX + place);
     session.paths.propose(place, 0, true);
     session.paths.heard(place, plane.nowMs);
     challengePath(plane, session, place);
@@ -322,6 +331,7 @@ function takeFrame(plane: Plane, session: DataSession, start: number, length: nu
     return;
   }
   if (session.hasProbes && isProbe(plane.view, start, length)) {
+    session.book?.disregardLast();
     takeProbe(plane, session, start, length);
     return;
   }
@@ -341,9 +351,10 @@ function takeFrame(plane: Plane, session: DataSession, start: number, length: nu
 function takeRedundancy(plane: Plane, session: DataSession, start: number, length: number): void {
   const type = redundancyType(plane.view, start, length);
   const room = plane.parity.bySession[session.index];
+  session.book?.disregardLast();
   if (type === RedundancyType.plan) takePlan(plane, session, start, length);
   else if (type !== RedundancyType.parity) plane.counters.add(Counter.rxUnknownInner, 1);
-  else if (room !== undefined) takeParity(plane, room, start, length);
+  else if (room !== undefined) takeParity(plane, session, room, { start, length });
   else plane.counters.add(Counter.fecParityMisfit, 1);
 }
 

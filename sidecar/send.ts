@@ -388,6 +388,7 @@ export function flushOrders(plane: Plane): void {
     const mtu = plane.mtus[path] as number;
     if (mtu !== 0 && bytes > mtu) counters.add(Counter.txOverMtu, 1);
     plane.traffic.addOut((path / PATHS_MAX) | 0, 1, bytes);
+    plane.pathCounts.addOut(path, bytes);
     bytesSent += bytes;
   }
   counters.add(Counter.txBytes, bytesSent);

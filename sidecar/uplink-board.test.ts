@@ -32,3 +32,34 @@ test("a peer that does not go along with the policy is told of, with what happen
     );
   }
 });
+
+test("status says when an uplink changed last, and why", () => {
+  let nowMs = Date.UTC(2026, 0, 1);
+  const probe = { intervalMs: 50, downAfter: 4, upAfter: 10, maxLossPercent: 20, lossWindow: 200 };
+  const config: UplinksConfig = {
+    ...{ policy: "Failover", reorderMs: 0, copies: 2, probe },
+    uplinks: [],
+  };
+  const board = new UplinkBoard(config, pino({ level: "silent" }), () => nowMs);
+  const base = { priority: 1, isUsable: true, isLeaving: false, socket: 0 };
+  const first = { ...base, uplink: 0, name: "isp-a", cause: "address 192.0.2.2", address: "a" };
+  const second = { ...base, uplink: 1, name: "isp-b", cause: "address 192.0.2.3", address: "b" };
+  const tell = (...uplinks: (typeof first)[]): void =>
+    board.take({ kind: "uplinks", cause: "told", uplinks, active: [0] });
+  const changes = (): (string | undefined)[] =>
+    board.uplinks().map(({ lastChange }) => lastChange && `${lastChange.at} ${lastChange.cause}`);
+  tell(first, second);
+  nowMs += 1000;
+  tell(first, { ...second, isUsable: false, cause: "no carrier" });
+  assert.deepEqual(changes(), [
+    "2026-01-01T00:00:00.000Z address 192.0.2.2",
+    "2026-01-01T00:00:01.000Z no carrier",
+  ]);
+  nowMs += 1000;
+  board.take({ kind: "pathChanged", path: 0, cause: "silent", active: [] });
+  assert.equal(changes()[0], "2026-01-01T00:00:02.000Z silent");
+  nowMs += 1000;
+  // Another uplink under the same number is no former one.
+  tell({ ...first, name: "other" }, second);
+  assert.equal(changes()[0], "2026-01-01T00:00:03.000Z address 192.0.2.2");
+});

@@ -5,9 +5,11 @@
  */
 
 import type { Logger } from "pino";
+import { wallMs } from "./clock.ts";
 import type { Notice, Order, PathReport, UplinkNotice } from "./control/orders.ts";
-import type { PathStatus, UplinkStatus } from "./control/status.ts";
+import type { ChangeStatus, PathStatus, UplinkStatus } from "./control/status.ts";
 import type { UplinksConfig } from "./control/tunnel-config.ts";
+import type { PathCounts } from "./path-counts.ts";
 import type { CopiedClasses, ProbingSettings } from "./session/path-settings.ts";
 import { localText, remoteText } from "./uplink/address-words.ts";
 
@@ -41,10 +43,14 @@ export class UplinkBoard {
   readonly #log: Logger;
   readonly #paths = new Map<number, readonly PathReport[]>();
   #uplinks: readonly UplinkNotice[] = [];
+  /** By the uplink's number. */
+  readonly #changes = new Map<number, ChangeStatus>();
+  readonly #wallMs: () => number;
 
-  constructor(config: UplinksConfig | undefined, log: Logger) {
+  constructor(config: UplinksConfig | undefined, log: Logger, clock: () => number = wallMs) {
     this.#config = config;
     this.#log = log;
+    this.#wallMs = clock;
   }
 
   /** The uplinks are others from now on: what tells the data plane. */
@@ -74,6 +80,7 @@ export class UplinkBoard {
   take(notice: UplinkBoardNotice): void {
     switch (notice.kind) {
       case "uplinks": {
+        this.#noteChanges(notice.uplinks);
         this.#uplinks = notice.uplinks;
         const active = this.#names(notice.active);
         this.#log.info({ active }, `uplinks: ${notice.cause} -> ${active.join(", ") || "none"}`);
@@ -82,6 +89,7 @@ export class UplinkBoard {
       case "pathChanged": {
         // One path and nowhere else to go: the keepalive tells that story.
         if (this.#config === undefined) return;
+        this.#noteChange(notice.path, notice.cause);
         const active = this.#names(notice.active);
         const uplink = this.#names([notice.path]).join();
         this.#log.info(
@@ -106,13 +114,13 @@ export class UplinkBoard {
 
   uplinks(): UplinkStatus[] {
     const declared = this.#uplinks.filter((one) => !one.isLeaving);
-    return declared.map(({ name, isUsable, cause, address }) => {
-      return { name, isUsable, cause, address };
+    return declared.map(({ uplink, name, isUsable, cause, address }) => {
+      return { name, isUsable, cause, address, ...this.#lastChange(uplink) };
     });
   }
 
-  /** The paths of session `index`, as told last. */
-  pathsOf(index: number): PathStatus[] {
+  /** The paths of session `index`, as told last, and what crossed them until now. */
+  pathsOf(index: number, counts: Pick<PathCounts, "figures">): PathStatus[] {
     return (this.#paths.get(index) ?? []).map(({ row, path, ...view }) => {
       const words = Int32Array.from(row);
       const uplink = this.#uplinks.find((one) => one.uplink === path)?.name;
@@ -122,8 +130,27 @@ export class UplinkBoard {
         ...(local === undefined ? {} : { local }),
         remote: remoteText(words),
         ...view,
+        ...counts.figures(index, path),
+        ...(uplink === undefined ? {} : this.#lastChange(path)),
       };
     });
+  }
+
+  /** What became of each uplink since it was told of last. */
+  #noteChanges(uplinks: readonly UplinkNotice[]): void {
+    for (const { uplink, name, isUsable, cause } of uplinks) {
+      const former = this.#uplinks.find((one) => one.uplink === uplink && one.name === name);
+      if (former?.isUsable !== isUsable || former.cause !== cause) this.#noteChange(uplink, cause);
+    }
+  }
+
+  #noteChange(uplink: number, cause: string): void {
+    this.#changes.set(uplink, { at: new Date(this.#wallMs()).toISOString(), cause });
+  }
+
+  #lastChange(uplink: number): { readonly lastChange?: ChangeStatus } {
+    const lastChange = this.#changes.get(uplink);
+    return lastChange === undefined ? {} : { lastChange };
   }
 
   #names(paths: readonly number[]): string[] {

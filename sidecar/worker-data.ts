@@ -47,6 +47,7 @@ export interface WorkerData {
   readonly strangers: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly traffic: SharedArrayBuffer;
+  readonly pathCounts: SharedArrayBuffer;
   /** Row n: when session n was last heard, wrapping milliseconds. */
   readonly lastHeard: Int32Array;
   /** Row n: how much session n's sending key was used. */

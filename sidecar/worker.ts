@@ -7,7 +7,6 @@
 
 import { randomInt } from "node:crypto";
 import { SharedRing } from "./buffer/shared-ring.ts";
-import { lookAtLoads } from "./capacity.ts";
 import type { CaptureMemory } from "./capture-tap.ts";
 import type { Clock } from "./clock.ts";
 import { closeConnection, sweepConnections } from "./connections.ts";
@@ -28,13 +27,13 @@ import { type Kernel, NetworkWatch } from "./network-watch.ts";
 import { notice } from "./notices.ts";
 import { releaseDue } from "./ordering.ts";
 import { sendLoopProbes, sendQueries, sendStationQuestions } from "./own-frames.ts";
-import { expireBlocks } from "./parity-receive.ts";
+import { PathCounts } from "./path-counts.ts";
+import { PathReports } from "./path-reports.ts";
 import { createPlane, type Plane } from "./plane.ts";
 import { endPlan } from "./planning.ts";
 import { DIALLED_INDEX, TAP_PORT } from "./ports.ts";
-import { leaveSilentPaths, pathReports, probePaths } from "./probing.ts";
+import { leaveSilentPaths, probePaths } from "./probing.ts";
 import { receive, recoverLost } from "./receive.ts";
-import { expectSkew } from "./replay-sizing.ts";
 import { createSwitching, takeRoutes } from "./routing.ts";
 import { createSegment } from "./segment.ts";
 import {
@@ -45,12 +44,12 @@ import {
   tellEvents,
 } from "./segment-events.ts";
 import { carryOutSegmentOrder } from "./segment-orders.ts";
-import { changeKey, closeDueBlocks, send, sendExit, sendPing } from "./send.ts";
+import { closeDueBlocks, send, sendExit, sendPing } from "./send.ts";
 import { sendControl } from "./send-plain.ts";
 import { DataSession } from "./session/data-session.ts";
 import { UsageTable } from "./session/key-usage.ts";
 import { PATHS_MAX } from "./session/path-set.ts";
-import { clampToPaths, holdToPaths, sizePaths } from "./sizing.ts";
+import { sizePaths } from "./sizing.ts";
 import { createOwnStation } from "./switch/own-station.ts";
 import type { PrefixWords } from "./switch/prefix-table.ts";
 import { TimerTable } from "./timer-table.ts";
@@ -100,8 +99,7 @@ export class WorkerLoop {
   #isStopped = false;
   #toldMs = 0;
   #refusedMs = 0;
-  /** What status was last told of each session's paths. */
-  readonly #toldPaths: string[] = [];
+  readonly #reports: PathReports;
 
   constructor(data: WorkerData, around: Surroundings) {
     const { clock, kernel, laneOpen, tables } = around;
@@ -124,6 +122,7 @@ export class WorkerLoop {
       address4: segment.address4,
       counters,
       traffic: new TrafficTable(data.traffic),
+      pathCounts: new PathCounts(data.pathCounts),
       lastHeard: data.lastHeard,
       toMain: new SharedRing(data.notices),
       strangers: new SharedRing(data.strangers),
@@ -136,6 +135,7 @@ export class WorkerLoop {
       mssFixBytes: data.mssFixBytes,
       uplinkCount: data.uplinks.length,
     });
+    this.#reports = new PathReports(this.#plane);
     const { lane, groups, switching } = this.#plane;
     switching.openPort(TAP_PORT);
     groups?.portReady(TAP_PORT, this.#clock.nowMs());
@@ -267,22 +267,7 @@ export class WorkerLoop {
   }
 
   #report(nowMs: number): void {
-    const plane = this.#plane;
-    expireBlocks(plane);
-    for (let index = 1; index <= SESSIONS_MAX; index++) {
-      const session = plane.sessions.at(index);
-      if (session === undefined) continue;
-      if (session.needsNewKeyStill()) changeKey(plane, session);
-      if (plane.isDialling) clampToPaths(plane, session);
-      expectSkew(session);
-      holdToPaths(plane, session);
-      lookAtLoads(plane, session);
-      const paths = pathReports(plane, session);
-      const text = JSON.stringify(paths);
-      if (text === this.#toldPaths[index]) continue;
-      this.#toldPaths[index] = text;
-      notice(plane, { kind: "paths", index, paths });
-    }
+    this.#reports.look();
     this.#timers.set(REPORT_TIMER, nowMs + REPORT_MS);
   }
 
@@ -376,6 +361,7 @@ export class WorkerLoop {
     plane.paths.set(order.path, pathRow * order.path.length);
     if (order.isStream) plane.lane.streamKeep(pathRow);
     plane.traffic.clear(index);
+    plane.pathCounts.clearSession(index);
     plane.mtus.fill(0, index * PATHS_MAX, (index + 1) * PATHS_MAX);
     plane.fragments?.reassembly.forget(index);
     const usage = this.#usage.begin(index);
@@ -384,7 +370,7 @@ export class WorkerLoop {
     const hasForeignId = order.isDialled || order.peerId !== index;
     plane.sessions.put(session, hasForeignId ? order.peerId : -1);
     plane.switching.openPort(index);
-    delete this.#toldPaths[index];
+    this.#reports.forget(index);
     this.#timers.set(index, nowMs);
   }
 

@@ -3,6 +3,7 @@
  */
 
 import type { Traffic } from "../counters.ts";
+import type { PathFigures } from "../path-counts.ts";
 import type { KeyUse } from "../session/key-usage.ts";
 import type { PathView } from "../session/path-state.ts";
 import type { GroupRow } from "../switch/group-layout.ts";
@@ -33,15 +34,26 @@ export interface PeerStatus {
   readonly key?: KeyUse;
   readonly version?: string;
   readonly paths?: readonly PathStatus[];
+  /** Lost for good, though some parity of their block came. */
+  readonly unrecoverablePackets?: number;
   /** What of the uplinks' policy it does not go along with, or needs for it. */
   readonly note?: string;
 }
 
-/** One path of a peer: by which uplink, from where to where, and how it is. */
-export interface PathStatus extends Omit<PathView, "path"> {
+/** What changed last, when, and why. */
+export interface ChangeStatus {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly cause: string;
+}
+
+/** One path of a peer: by which uplink, from where to where, how it is, and what crossed it. */
+export interface PathStatus extends Omit<PathView, "path">, Partial<PathFigures> {
   readonly uplink?: string;
   readonly local?: string;
   readonly remote: string;
+  /** At a dialling end. */
+  readonly lastChange?: ChangeStatus;
 }
 
 /** One way out of a dialling end. */
@@ -50,6 +62,7 @@ export interface UplinkStatus {
   readonly isUsable: boolean;
   readonly cause: string;
   readonly address: string;
+  readonly lastChange?: ChangeStatus;
 }
 
 /** One MAC address on the segment. */

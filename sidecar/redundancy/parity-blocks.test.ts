@@ -15,6 +15,7 @@ import {
 
 const FIRST_SLOT = 1000;
 const SHARD_SLOT = 5000;
+const AT = { nowMs: 0, path: 0 };
 /** Ids around the wrap of the low word, and small ones. */
 const firstIds = fc.constantFrom(
   1,
@@ -144,7 +145,7 @@ test("a block can be recovered exactly when as much parity as missing packets is
         } else {
           const index = gen(fc.integer, { min: 0, max: 2 });
           const missing = block.ids.filter((id) => !heard.has(id));
-          const slot = blocks.take(fieldsOf(block.ids, shape, index), kept, 0);
+          const slot = blocks.take(fieldsOf(block.ids, shape, index), kept, AT);
           const isUnneeded = done.has(block) || block.parity.has(index) || missing.length === 0;
           assert.equal(slot < 0, isUnneeded, "kept when it may be of use");
           if (slot >= 0) {
@@ -197,7 +198,7 @@ test("the oldest blocks give way, counted, and no shard is lost to them", () => 
   const idsOf = (at: number): number[] => Array.from({ length: 10 }, (_, n) => 1 + at * 13 + n);
   for (let at = 0; at < 10 * BLOCKS_MAX; at++) {
     for (let index = 0; index < 9; index++) {
-      const slot = blocks.take(fieldsOf(idsOf(at), { parityMax: 32 }, index), kept, 0);
+      const slot = blocks.take(fieldsOf(idsOf(at), { parityMax: 32 }, index), kept, AT);
       assert(slot >= SHARD_SLOT && slot < SHARD_SLOT + SHARDS_MAX);
     }
     assert(blocks.waitingCount <= Math.ceil(SHARDS_MAX / 9));
@@ -207,8 +208,8 @@ test("the oldest blocks give way, counted, and no shard is lost to them", () => 
   blocks.clear();
   // Every slot is free again: one block after the other takes all that a block can have.
   for (let index = 0; index < 32; index++) {
-    assert(blocks.take(fieldsOf(idsOf(0), { parityMax: 32 }, index), kept, 0) >= 0);
-    assert(blocks.take(fieldsOf(idsOf(1), { parityMax: 32 }, index), kept, 0) >= 0);
+    assert(blocks.take(fieldsOf(idsOf(0), { parityMax: 32 }, index), kept, AT) >= 0);
+    assert(blocks.take(fieldsOf(idsOf(1), { parityMax: 32 }, index), kept, AT) >= 0);
   }
   assert.equal(blocks.takeLost(), 0);
 });
@@ -217,7 +218,7 @@ test("parity that contradicts its block is refused", () => {
   const kept = new KeptPackets(FIRST_SLOT);
   const blocks = new ParityBlocks(SHARD_SLOT);
   const shape = { parityMax: 3 };
-  assert(blocks.take(fieldsOf([1, 2, 3], shape, 0), kept, 0) >= 0);
+  assert(blocks.take(fieldsOf([1, 2, 3], shape, 0), kept, AT) >= 0);
   const misfits = [
     fieldsOf([1, 2], shape, 1),
     fieldsOf([1, 2, 4], shape, 1),
@@ -225,7 +226,7 @@ test("parity that contradicts its block is refused", () => {
     Object.assign(fieldsOf([1, 2, 3], shape, 1), { shardBytes: 99 }),
     Object.assign(fieldsOf([1, 2, 3], shape, 1), { dataMax: PARITY_DATA_MAX }),
   ];
-  for (const fields of misfits) assert.equal(blocks.take(fields, kept, 0), ParityVerdict.misfit);
-  assert(blocks.take(fieldsOf([1, 2, 3], shape, 1), kept, 0) >= 0);
-  assert.equal(blocks.take(fieldsOf([1, 2, 3], shape, 1), kept, 0), ParityVerdict.unneeded);
+  for (const fields of misfits) assert.equal(blocks.take(fields, kept, AT), ParityVerdict.misfit);
+  assert(blocks.take(fieldsOf([1, 2, 3], shape, 1), kept, AT) >= 0);
+  assert.equal(blocks.take(fieldsOf([1, 2, 3], shape, 1), kept, AT), ParityVerdict.unneeded);
 });

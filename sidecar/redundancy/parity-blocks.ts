@@ -40,7 +40,21 @@ export class WaitingBlock {
   readonly heard: Uint8Array = new Uint8Array(PARITY_DATA_MAX);
   /** Slot of each parity shard; -1 for none. */
   readonly slots: Int32Array = new Int32Array(PARITY_MAX).fill(-1);
+  /** The paths that parity came by, in the order in which it came: each stands in for one packet. */
+  readonly #paths: Uint8Array = new Uint8Array(PARITY_MAX);
   parityCount = 0;
+
+  /** A shard came by a path. */
+  addParity(index: number, slot: number, path: number): void {
+    this.slots[index] = slot;
+    this.#paths[this.parityCount] = path;
+    this.parityCount += 1;
+  }
+
+  /** The path of the parity that stands in for the `nth` packet that is missing, from 0. */
+  pathOf(nth: number): number {
+    return this.#paths[nth] as number;
+  }
 
   /** Low word of the id of packet `at`. */
   lowOf(at: number): number {
@@ -85,7 +99,11 @@ export class ParityBlocks {
   }
 
   /** Parity arrived: the slot to put its shard into, or a `ParityVerdict`. */
-  take(fields: ParityFields, kept: KeptPackets, nowMs: number): number {
+  take(
+    fields: ParityFields,
+    kept: KeptPackets,
+    { nowMs, path }: { readonly nowMs: number; readonly path: number },
+  ): number {
     let block = this.#find(fields);
     if (block === undefined) {
       block = this.#begin(fields, nowMs);
@@ -95,8 +113,7 @@ export class ParityBlocks {
     const slot = this.#takeSlot(block);
     // Its own block was the oldest one and has given way.
     if (slot < 0) return ParityVerdict.unneeded;
-    block.slots[fields.index] = slot;
-    block.parityCount += 1;
+    block.addParity(fields.index, slot, path);
     return slot;
   }
 

@@ -8,6 +8,7 @@
  */
 
 import { Opcode } from "../wire/control-packet.ts";
+import type { ArrivalBook } from "./arrival-book.ts";
 import { KeyUsage } from "./key-usage.ts";
 import { PathSet } from "./path-set.ts";
 
@@ -44,6 +45,10 @@ export class DataSession {
   readonly paths: PathSet = new PathSet();
   /** The path that the last packet came by. */
   lastPath = 0;
+  /** Key and epoch of the packet that is worked on. */
+  series = 0;
+  /** Which path brought what, of a peer that copies; absent: nobody does. */
+  book: ArrivalBook | undefined;
   /** Plans sent at the beginning, and when the last one was (dialling end). */
   plansSent = 0;
   plannedMs = 0;

@@ -190,6 +190,29 @@ test("loss is told each way after 200 probes", () => {
   assert.equal(view?.rttMs, 8);
 });
 
+test("a path that begins to lose too much, and one that stops, say so once", () => {
+  const set = new PathSet();
+  set.open(0, 0, 0);
+  let there = 0;
+  const changes: string[] = [];
+  const window = (lost: number): void => {
+    for (let probe = 0; probe < SETTINGS.lossWindow; probe++) {
+      set.takeSequence(0);
+      if (probe < lost) continue;
+      there += 1;
+      const change = set.replied(0, { rttMs: 8, receivedThere: there, nowMs: 0 }, SETTINGS);
+      if (change !== "none") changes.push(change);
+    }
+  };
+  window(0);
+  window(60);
+  window(60);
+  assert.deepEqual(changes, ["lossy"]);
+  window(0);
+  window(0);
+  assert.deepEqual(changes, ["lossy", "clean"]);
+});
+
 test("whatever happens, no path is chosen twice and there is one to send by while any is known", () => {
   const path = fc.nat(PATHS_MAX - 1);
   const step = fc.oneof(

@@ -37,7 +37,7 @@ export interface PathUse {
 }
 
 /** Why the choice changed. */
-export type PathChange = "none" | "up" | "down";
+export type PathChange = "none" | "up" | "lossy" | "clean";
 
 /** Delays are told within 16 bits; clocks that drift that far apart begin anew. */
 const DELAY_MS_MAX = 16_000;
@@ -80,6 +80,11 @@ export class PathSet {
   setClasses(classes: CopiedClasses): void {
     this.#classes = classes;
     this.#choose();
+  }
+
+  /** Only some classes are. */
+  get hasClasses(): boolean {
+    return (this.#classes.high & this.#classes.low) !== -1;
   }
 
   /** Whether a frame of this class is copied; without one it is not, unless everything is. */
@@ -272,8 +277,9 @@ export class PathSet {
     const wasLossy = state.isLossy;
     state.measure(reply, settings);
     state.repliesInRow += 1;
-    if (wasLossy !== state.isLossy) this.#choose();
-    if (state.isAlive || !state.isUsable || !state.isSteady(settings)) return "none";
+    const change = wasLossy === state.isLossy ? "none" : state.isLossy ? "lossy" : "clean";
+    if (change !== "none") this.#choose();
+    if (state.isAlive || !state.isUsable || !state.isSteady(settings)) return change;
     state.rise();
     this.#choose();
     return "up";
@@ -374,10 +380,9 @@ export class PathSet {
     });
     const isEach = this.#policy === "Failover" || this.#policy === "Duplicate";
     this.isSpread = !isEach && chosen.length > 1;
-    const hasClasses = (this.#classes.high & this.#classes.low) !== -1;
     this.isChoosy =
       chosen.length > 1 &&
-      (this.#policy === "Balance" || (this.#policy === "Duplicate" && hasClasses));
+      (this.#policy === "Balance" || (this.#policy === "Duplicate" && this.hasClasses));
     this.sendCount = chosen.length;
     this.sendPaths.set(chosen);
     assert(this.sendCount <= PATHS_MAX, "no path is chosen twice");

@@ -6,6 +6,7 @@
 import { PathCapacity } from "./path-capacity.ts";
 import { PathMtu } from "./path-mtu.ts";
 import type { ProbeSettings } from "./path-settings.ts";
+import { RttSamples } from "./rtt-samples.ts";
 
 /** Paths that died within this time of each other died together. */
 const TOGETHER_MS = 250;
@@ -33,6 +34,9 @@ export interface PathView {
   readonly isActive: boolean;
   /** Smoothed, milliseconds; undefined before the first reply. */
   readonly rttMs?: number;
+  /** What half of the last probes' round trips did not exceed, and 99 of 100. */
+  readonly rttMsP50?: number;
+  readonly rttMsP99?: number;
   /** Of probes (out) and replies (back) over the last window; undefined before there are any. */
   readonly lossOutPercent?: number;
   readonly lossBackPercent?: number;
@@ -104,6 +108,7 @@ export class PathState {
   /** Probes (listening) or replies (dialling) received. */
   received = 0;
   rttMs = -1;
+  readonly #samples: RttSamples = new RttSamples();
   /** Counts at the start of the loss window: probes sent, heard there, replies got here. */
   #windowSent = 0;
   #windowThere = 0;
@@ -144,6 +149,7 @@ export class PathState {
     this.isDoubted = false;
     this.received = (this.received + 1) >>> 0;
     this.rttMs = this.rttMs < 0 ? reply.rttMs : this.rttMs + (reply.rttMs - this.rttMs) / 8;
+    this.#samples.add(reply.rttMs);
     const sent = (this.sequence - this.#windowSent) >>> 0;
     if (sent < lossWindow) return;
     const there = (reply.receivedThere - this.#windowThere) >>> 0;
@@ -242,12 +248,14 @@ export class PathState {
 
   view(path: number, isActive: boolean, leastDelayMs: number): PathView {
     const { delayMs, out, back } = this;
+    const rtt = this.#samples.percentiles();
     return {
       path,
       isUsable: this.isUsable,
       isAlive: this.isAlive,
       isActive,
       ...(this.rttMs < 0 ? {} : { rttMs: Math.round(this.rttMs * 10) / 10 }),
+      ...(rtt === undefined ? {} : { rttMsP50: rtt.p50, rttMsP99: rtt.p99 }),
       ...(this.lossOutPercent < 0
         ? {}
         : { lossOutPercent: this.lossOutPercent, lossBackPercent: this.lossBackPercent }),

@@ -16,6 +16,7 @@ import { PORTS_MAX } from "../../sidecar/limits.ts";
 import { Listening, serverTimeoutMs } from "../../sidecar/listening.ts";
 import { DESCRIPTOR_WORDS, PathWord, Ready } from "../../sidecar/native/layout.ts";
 import { dispatchNotice } from "../../sidecar/notice-dispatch.ts";
+import { PathCounts } from "../../sidecar/path-counts.ts";
 import type { PeerContext } from "../../sidecar/peer-session.ts";
 import { planeSettings, REPLAY_AUTO } from "../../sidecar/plane-settings.ts";
 import { createControlWrap } from "../../sidecar/session/handshake/control-wrap.ts";
@@ -154,6 +155,7 @@ export class SimulatedSidecar {
       ...rings,
       lastHeard: new Int32Array(PORTS_MAX),
       traffic: new TrafficTable(PORTS_MAX).memory,
+      pathCounts: new PathCounts().memory,
       usage: new UsageTable(PORTS_MAX, settings.keyLimits).memory,
       counters: this.#counters.values.buffer as SharedArrayBuffer,
     };
