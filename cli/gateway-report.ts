@@ -11,6 +11,7 @@ import type {
   TunnelStatus,
 } from "../sidecar/control/status.ts";
 import { type SegmentHappening, segmentReport } from "./gateway-segment.ts";
+import { type UplinksReport, uplinksReport } from "./gateway-uplinks.ts";
 
 /** Which replica forwards, and since when. */
 export interface ActiveReplica {
@@ -20,7 +21,7 @@ export interface ActiveReplica {
 }
 
 /** The gateway's part of a VpnTunnel's status. */
-export interface TunnelReport {
+export interface TunnelReport extends Partial<UplinksReport> {
   readonly conditions: readonly Omit<Condition, "observedGeneration">[];
   readonly active: ActiveReplica;
   readonly mtuBytes: number;
@@ -44,6 +45,7 @@ export interface PathReport {
   readonly state: "Up" | "Down" | "Unknown";
   readonly rttMs?: number;
   readonly lossPercent?: number;
+  readonly mtuBytes?: number;
 }
 
 /** The gateway's part of a VpnPeer's status. */
@@ -136,6 +138,7 @@ export function tunnelReport(
         .slice(0, MEMBERS_MAX),
     })),
     ...(segment.length === 0 ? {} : { segment }),
+    ...uplinksReport(tunnel, former ?? {}, context.wallMs),
   };
 }
 
@@ -240,6 +243,7 @@ function pathReport(path: PathStatus, former: readonly PathReport[] | undefined)
     state: isUsable && isAlive ? "Up" : "Down",
     ...(rttMs === undefined ? {} : { rttMs }),
     ...(lossPercent === undefined ? {} : { lossPercent }),
+    ...(path.mtuBytes === undefined ? {} : { mtuBytes: path.mtuBytes }),
   };
 }
 

@@ -1,8 +1,8 @@
 /**
  * Writes what the data plane does into the status of the tunnel and of its peers, as a field owner
- * of its own. Invariants: nothing is written at rest; a report that differs is written at most once
- * in two seconds, and one about a peer that is as connected as before once in ten; the API server's
- * absence delays nothing but the report.
+ * of its own. Invariants: nothing is written at rest but, where there is a set of uplinks, their figures each
+ * minute; a report that differs is written at most once in two seconds, and one about a peer that is as
+ * connected as before once in ten; the API server's absence delays nothing but the report.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Api } from "../operator/api/api-client.ts";

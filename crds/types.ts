@@ -595,6 +595,79 @@ export interface VpnTunnel {
       mtuBytes?: number;
     }[];
     /**
+     * How each uplink of an UplinkSet does.
+     */
+    uplinks?: {
+      /**
+       * Name of the uplink.
+       */
+      name: string;
+      /**
+       * Whether packets cross.
+       */
+      state?: "Up" | "Down" | "Unknown";
+      /**
+       * Our address on it.
+       */
+      sourceAddress?: string;
+      /**
+       * Median round trip in milliseconds.
+       */
+      rttMsP50?: number;
+      /**
+       * 99th percentile of the round trip in milliseconds.
+       */
+      rttMsP99?: number;
+      /**
+       * Lost probes in percent, of the worse direction.
+       */
+      lossPercent?: number;
+      /**
+       * Packets that came by it behind later ones that came by it.
+       */
+      reorderedPackets?: number;
+      /**
+       * Bytes received.
+       */
+      receivedBytes?: number;
+      /**
+       * Bytes sent.
+       */
+      sentBytes?: number;
+      /**
+       * Packets that no other uplink brought though others were in use; with policy Duplicate.
+       */
+      duplicatesSaved?: number;
+      /**
+       * Copies of packets that had come before.
+       */
+      duplicatePackets?: number;
+      /**
+       * Packets that it was the first to bring behind later ones by any uplink.
+       */
+      latePackets?: number;
+      /**
+       * Lost packets that parity which came by it brought back.
+       */
+      fecRecovered?: number;
+      /**
+       * When the state last changed.
+       */
+      lastChange?: string;
+      /**
+       * Why it changed.
+       */
+      lastChangeCause?: string;
+    }[];
+    /**
+     * When the figures of uplinks were taken. They begin anew with each session.
+     */
+    uplinksMeasured?: string;
+    /**
+     * Packets lost for good, though some parity of their block came.
+     */
+    fecUnrecoverable?: number;
+    /**
      * Multicast groups and who joined them.
      */
     groups?: {
@@ -824,6 +897,14 @@ export interface UplinkSet {
        */
       name: string;
       /**
+       * When the figures were taken. They begin anew with each session.
+       */
+      measured?: string;
+      /**
+       * Packets lost for good, though some parity of their block came; by which uplink they were sent is not known.
+       */
+      fecUnrecoverable?: number;
+      /**
        * How each uplink does.
        */
       uplinks?: {
@@ -848,11 +929,11 @@ export interface UplinkSet {
          */
         rttMsP99?: number;
         /**
-         * Lost probes in percent.
+         * Lost probes in percent, of the worse direction.
          */
         lossPercent?: number;
         /**
-         * Packets that came out of order.
+         * Packets that came by it behind later ones that came by it.
          */
         reorderedPackets?: number;
         /**
@@ -864,17 +945,21 @@ export interface UplinkSet {
          */
         sentBytes?: number;
         /**
-         * Packets that only a copy brought.
+         * Packets that no other uplink brought though others were in use; with policy Duplicate.
          */
         duplicatesSaved?: number;
         /**
-         * Packets that parity brought back.
+         * Copies of packets that had come before.
+         */
+        duplicatePackets?: number;
+        /**
+         * Packets that it was the first to bring behind later ones by any uplink.
+         */
+        latePackets?: number;
+        /**
+         * Lost packets that parity which came by it brought back.
          */
         fecRecovered?: number;
-        /**
-         * Packets that parity could not bring back.
-         */
-        fecUnrecoverable?: number;
         /**
          * When the state last changed.
          */

@@ -11,6 +11,7 @@ import type { Metrics } from "./metrics/metrics.ts";
 import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
 import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
+import { uplinksText } from "./reconcile/uplink-set/reported.ts";
 import { isConnected } from "./reconcile/vpn-peer/status.ts";
 import { NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION } from "./reconcile/vpn-tunnel/networks.ts";
 import { segmentOf } from "./reconcile/vpn-tunnel/segment-news.ts";
@@ -130,6 +131,7 @@ export class Controller {
     if (isSameSpec(former, current)) {
       // The gateway's part of the status decides over Ready, and is told in events.
       if (reportedText(former) !== reportedText(current)) this.#queue.add(`VpnTunnel ${key}`);
+      this.#onUplinks(former, current);
       return;
     }
     this.#queue.add(`VpnTunnel ${key}`);
@@ -144,6 +146,13 @@ export class Controller {
       const uplinks = tunnel?.spec.uplinks?.name;
       if (uplinks !== undefined) this.#queue.add(`UplinkSet ${namespace}/${uplinks}`);
     }
+  }
+
+  /** The gateway reports how its uplinks do. */
+  #onUplinks(former: Live<VpnTunnel> | undefined, current: Live<VpnTunnel> | undefined): void {
+    const name = current?.spec.uplinks?.name;
+    if (name === undefined || uplinksText(former) === uplinksText(current)) return;
+    this.#queue.add(`UplinkSet ${current?.metadata.namespace}/${name}`);
   }
 
   #onPeer(

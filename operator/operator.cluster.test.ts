@@ -11,6 +11,7 @@ interface Item {
   readonly spec: Record<string, unknown>;
   readonly status?: {
     readonly address?: string;
+    readonly tunnels?: readonly { readonly name: string; readonly uplinks?: unknown }[];
     readonly conditions?: readonly {
       type: string;
       status: string;
@@ -195,6 +196,17 @@ test("what a tunnel lacks is said with the next step, and noticed once it is the
   await applyAll(resource("UplinkSet", "isps", { uplinks: [{ name: "a", interface: "eth0" }] }));
   await waitForReason("vt", "ups", "ProfileMissing");
   await waitForReason("ups", "isps", "InUse");
+  // As the gateway says it; a gateway there is not, without its profile.
+  const uplink = { name: "a", state: "Up", sourceAddress: "192.0.2.2", receivedBytes: 7 };
+  const told = { uplinksMeasured: "2026-01-01T00:00:00Z", fecUnrecoverable: 1, uplinks: [uplink] };
+  const patch = ["--subresource=status", "--type=merge", "-p", JSON.stringify({ status: told })];
+  await plane.kubectl("patch", "vt", "ups", ...patch);
+  const shown = await waitFor("the set's tunnel with its uplinks", async () => {
+    const [first] = (await read("ups", "isps"))?.status?.tunnels ?? [];
+    return first?.uplinks === undefined ? undefined : first;
+  });
+  const measured = told.uplinksMeasured;
+  assert.deepEqual(shown, { name: "ups", measured, fecUnrecoverable: 1, uplinks: [uplink] });
   const events = await plane.kubectl("get", "events", "-o", "name");
   assert(events.split("\n").length > 3, events);
 });

@@ -1,4 +1,7 @@
-/** Brings an UplinkSet's status to what is so: which tunnels use it. It owns nothing. */
+/**
+ * Brings an UplinkSet's status to what is so: which tunnels use it, and how they find its uplinks. It owns
+ * nothing. Invariant: figures alone are written at most every ten seconds, however many tunnels report them.
+ */
 import type { UplinkSet } from "../../../crds/types.ts";
 import { UPLINK_SET } from "../../api/object.ts";
 import type { WorkResult } from "../../queue/work-queue.ts";
@@ -6,6 +9,7 @@ import { type Condition, holds, stampConditions } from "../../status/conditions.
 import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
+import { newsText, type TunnelUplinks, tunnelUplinks } from "./reported.ts";
 
 /** Reasons of its one condition, Ready. */
 const InUse = "InUse";
@@ -15,13 +19,17 @@ const Unused = "Unused";
 interface UplinkSetStatus {
   readonly observedGeneration: number;
   readonly conditions: readonly Condition[];
-  readonly tunnels: readonly { readonly name: string }[];
+  readonly tunnels: readonly TunnelUplinks[];
 }
+
+const FIGURES_MS_MIN = 10_000;
 
 /** Reconciles uplink sets. */
 export class UplinkSetReconciler implements Reconciler {
   readonly #context: ReconcileContext;
   readonly #status: StatusWriter;
+  /** When the status of each set was written, and what it said beside figures. */
+  readonly #written = new Map<string, { readonly atMs: number; readonly news: string }>();
 
   constructor(context: ReconcileContext) {
     this.#context = context;
@@ -31,15 +39,23 @@ export class UplinkSetReconciler implements Reconciler {
   async reconcile(key: string): Promise<WorkResult> {
     const { clock, world } = this.#context;
     const uplinkSet = world.uplinkSets.get(key);
-    if (uplinkSet === undefined) this.#status.forget(key);
+    if (uplinkSet === undefined) {
+      this.#status.forget(key);
+      this.#written.delete(key);
+    }
     if (uplinkSet === undefined || uplinkSet.metadata.deletionTimestamp !== undefined) return {};
     const { name, namespace } = uplinkSet.metadata;
     const users = [...world.tunnels.values()]
       .filter((tunnel) => tunnel.metadata.namespace === namespace)
-      .filter((tunnel) => tunnel.spec.uplinks?.name === name)
-      .map((tunnel) => tunnel.metadata.name);
-    const status = uplinkSetStatus(uplinkSet, users, clock.wallMs());
-    await this.#status.write(uplinkSet, status);
+      .filter((tunnel) => tunnel.spec.uplinks?.name === name);
+    const status = uplinkSetStatus(uplinkSet, tunnelUplinks(users), clock.wallMs());
+    const news = JSON.stringify([status.conditions, newsText(status.tunnels)]);
+    const written = this.#written.get(key);
+    const waitMs = (written?.atMs ?? 0) + FIGURES_MS_MIN - clock.nowMs();
+    if (written?.news === news && waitMs > 0) return { retryAfterMs: waitMs };
+    if (await this.#status.write(uplinkSet, status)) {
+      this.#written.set(key, { atMs: clock.nowMs(), news });
+    }
     return {};
   }
 }
@@ -50,7 +66,7 @@ const TUNNELS_SHOWN_MAX = 256;
 /** The status. Pure. */
 function uplinkSetStatus(
   uplinkSet: Live<UplinkSet>,
-  users: readonly string[],
+  users: readonly TunnelUplinks[],
   wallMs: number,
 ): UplinkSetStatus {
   const generation = uplinkSet.metadata.generation ?? 0;
@@ -62,9 +78,6 @@ function uplinkSetStatus(
   return {
     observedGeneration: generation,
     conditions: stampConditions([verdict], uplinkSet.status?.conditions, now),
-    tunnels: [...users]
-      .sort()
-      .slice(0, TUNNELS_SHOWN_MAX)
-      .map((name) => ({ name })),
+    tunnels: users.slice(0, TUNNELS_SHOWN_MAX),
   };
 }
