@@ -27,8 +27,9 @@ let operator: Program;
 let account: string;
 
 before(async () => {
-  plane = await ControlPlane.start({ hasControllers: true });
+  plane = await ControlPlane.start();
   account = await installChart(plane);
+  await plane.startControllers();
   operator = startOperator(account);
   await operator.waitForOutput(/this replica leads/);
 });
@@ -174,7 +175,6 @@ test("a deleted peer is out of the gateway's documents within a second, with all
   await waitForDocuments("whole", "box", false);
   const tookMs = performance.now() - startedMs;
   assert(tookMs < 1_500, `${tookMs} ms, two kubectl included`);
-  // The garbage collector learns of new kinds every 30 seconds.
   await waitFor("no Secret", async () => !(await read("secret", "box-profile")), 40_000);
   await waitFor("no claim", async () => !(await read("lease", "whole-10.20.0.200")), 10_000);
 });

@@ -45,8 +45,9 @@ let account: string;
 let operators: Program[] = [];
 
 before(async () => {
-  plane = await ControlPlane.start({ hasControllers: true });
+  plane = await ControlPlane.start();
   account = await installChart(plane);
+  await plane.startControllers();
   scratch = await Scratch.create();
   ports = [await freePort(), await freePort()];
   operators = ports.map((port) => startReplica(port));

@@ -57,9 +57,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Starts one; builds its programs first when they are missing. */
   static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-    const extra = options.hasControllers === true ? CONTROLLER_PROGRAMS : [];
-    const say = (line: string): void => void process.stderr.write(`${line}\n`);
-    await ensurePrograms([...SERVER_PROGRAMS, ...extra], say);
+    await ensurePrograms(SERVER_PROGRAMS, say);
     const plane = new ControlPlane(await Scratch.create(), await freePort(), options.host);
     try {
       await plane.#start(options);
@@ -151,6 +149,28 @@ export class ControlPlane implements AsyncDisposable {
     await this.#waitFor("the API server", ready);
   }
 
+  /**
+   * Starts the controllers. Where a test waits for the garbage collector, that is after the chart was
+   * installed: it looks for kinds when it starts and then every 30 seconds.
+   */
+  async startControllers(): Promise<void> {
+    await ensurePrograms(CONTROLLER_PROGRAMS, say);
+    const file = (name: string): string => this.#file(name);
+    await this.certificateConfig("controllers", "/CN=system:kube-controller-manager");
+    await this.certificateConfig("scheduler", "/CN=system:kube-scheduler");
+    this.#launch("kube-controller-manager", [
+      ...["--secure-port=0", "--leader-elect=false", "--use-service-account-credentials"],
+      ...["--kube-api-qps=500", "--kube-api-burst=1000"],
+      ...[`--kubeconfig=${file("controllers.kubeconfig")}`, `--root-ca-file=${file("ca.crt")}`],
+      `--service-account-private-key-file=${file("sa.key")}`,
+    ]);
+    this.#launch("kube-scheduler", [
+      ...["--secure-port=0", "--leader-elect=false"],
+      `--kubeconfig=${file("scheduler.kubeconfig")}`,
+    ]);
+    await this.#waitFor("the controllers", ["-n", "default", "get", "serviceaccount", "default"]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const program of [...this.#programs].reverse()) program.signal("SIGKILL");
     for (const program of this.#programs) await program.waitForEnd();
@@ -181,24 +201,7 @@ export class ControlPlane implements AsyncDisposable {
       ...["--initial-cluster=test=http://127.0.0.1:2"],
     ]);
     await this.startApiServer();
-    if (options.hasControllers === true) await this.#startControllers();
-  }
-
-  async #startControllers(): Promise<void> {
-    const file = (name: string): string => this.#file(name);
-    await this.certificateConfig("controllers", "/CN=system:kube-controller-manager");
-    await this.certificateConfig("scheduler", "/CN=system:kube-scheduler");
-    this.#launch("kube-controller-manager", [
-      ...["--secure-port=0", "--leader-elect=false", "--use-service-account-credentials"],
-      ...["--kube-api-qps=500", "--kube-api-burst=1000"],
-      ...[`--kubeconfig=${file("controllers.kubeconfig")}`, `--root-ca-file=${file("ca.crt")}`],
-      `--service-account-private-key-file=${file("sa.key")}`,
-    ]);
-    this.#launch("kube-scheduler", [
-      ...["--secure-port=0", "--leader-elect=false"],
-      `--kubeconfig=${file("scheduler.kubeconfig")}`,
-    ]);
-    await this.#waitFor("the controllers", ["-n", "default", "get", "serviceaccount", "default"]);
+    if (options.hasControllers === true) await this.startControllers();
   }
 
   async #waitFor(what: string, parameters: readonly string[]): Promise<void> {
@@ -220,6 +223,10 @@ export class ControlPlane implements AsyncDisposable {
   #file(name: string): string {
     return this.#scratch.file(name);
   }
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 /** A TCP port that nobody listens on now. */
