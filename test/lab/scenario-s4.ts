@@ -3,6 +3,7 @@
  * each under a stream of echoes at 5 ms: no step may silence it for longer than 200 ms, and no
  * step may need a new handshake. The same steps with a stock client, run first, show what
  * happens without: it falls silent at the first one and stays so until something brings its address back.
+ * The three run at the same time, each in hosts of its own: what they do is wait.
  */
 import { join } from "node:path";
 import { printProfile } from "../support/fairlead-peer.ts";
@@ -102,15 +103,20 @@ export async function runS4(
   options: { readonly folder: string; readonly screen: Screen },
 ): Promise<S4Result> {
   const { screen, folder } = options;
-  const hosts = await buildUplinkHosts(network);
   screen.step("S4, broken first: a stock client, the same steps");
-  const stockSteps = await runStockSteps(hosts, join(folder, "stock"), screen);
-  await restore(hosts);
+  const stock = await buildUplinkHosts(network, "-stock");
+  const routed = await buildUplinkHosts(network, "-plain");
+  const declared = await buildUplinkHosts(network, "-set");
+  const [stockSteps, plain, set] = await Promise.all([
+    runStockSteps(stock, join(folder, "stock")),
+    runSteps(routed, join(folder, "plain"), undefined),
+    runSteps(declared, join(folder, "set"), uplinkSetOf(2, "Failover")),
+  ]);
+  tell(screen, stockSteps);
   screen.step("S4, right: wherever routing says");
-  const plain = await runSteps(hosts, folder, undefined, screen);
-  await restore(hosts);
+  tell(screen, plain.steps);
   screen.step("S4, right: an UplinkSet of two with Failover");
-  const set = await runSteps(hosts, folder, uplinkSetOf(2, "Failover"), screen);
+  tell(screen, set.steps);
   const gapMsMax = Math.max(...plain.steps.map((step) => step.gapMs));
   const setGapMsMax = Math.max(...set.steps.map((step) => step.gapMs));
   const handshakes = plain.handshakes + set.handshakes;
@@ -138,18 +144,17 @@ async function runSteps(
   hosts: UplinkHosts,
   folder: string,
   set: ReturnType<typeof uplinkSetOf> | undefined,
-  screen: Screen,
 ): Promise<{ steps: StepFigures[]; handshakes: number; received: number }> {
   await using tunnel = await startUplinkTunnel(hosts, folder, set);
   await pause(1000);
-  const steps = await takeSteps(hosts, screen);
+  const steps = await takeSteps(hosts);
   const handshakes = [...tunnel.gateway.log.matchAll(/"peer connected"/g)].length;
   const received = steps.reduce((sum, step) => sum + STEP_ECHOES - step.lost, 0);
   return { steps, handshakes, received };
 }
 
 /** Every step, each in the first third of a stream of echoes. */
-async function takeSteps(hosts: UplinkHosts, screen: Screen): Promise<StepFigures[]> {
+async function takeSteps(hosts: UplinkHosts): Promise<StepFigures[]> {
   const steps: StepFigures[] = [];
   for (const { name, commands } of STEPS) {
     const count = { count: STEP_ECHOES, intervalMs: ECHO_INTERVAL_MS };
@@ -158,34 +163,23 @@ async function takeSteps(hosts: UplinkHosts, screen: Screen): Promise<StepFigure
       for (const command of commands) await hosts.box.ip(command);
     });
     steps.push({ step: name, gapMs: echoes.gapMsMax, lost: echoes.lost });
-    screen.step(`  ${name}: longest gap ${echoes.gapMsMax} ms, ${echoes.lost} lost`);
   }
   return steps;
 }
 
+function tell(screen: Screen, steps: readonly StepFigures[]): void {
+  for (const { step, gapMs, lost } of steps) {
+    screen.step(`  ${step}: longest gap ${gapMs} ms, ${lost} lost`);
+  }
+}
+
 /** The same with a stock client whose socket keeps its source address, as in the report. */
-async function runStockSteps(
-  hosts: UplinkHosts,
-  folder: string,
-  screen: Screen,
-): Promise<StepFigures[]> {
+async function runStockSteps(hosts: UplinkHosts, folder: string): Promise<StepFigures[]> {
   await using gateway = await startGateway(hosts, folder);
   const profile = await printProfile("box", gateway.file, { folder: gateway.folder });
   const config = profile.replace(/^nobind$/m, `local ${A.box}\nlport 0`);
   await using client = await OpenvpnPeer.start({ namespace: hosts.box, folder, config });
   await client.waitUntilUp();
   await pause(500);
-  return await takeSteps(hosts, screen);
-}
-
-/** The box's network as it was built. */
-async function restore(hosts: UplinkHosts): Promise<void> {
-  const { box } = hosts;
-  await box.ip(`link set ${A.interface} up`);
-  await box.try(["ip", "address", "add", `${A.box}/24`, "dev", A.interface]);
-  await box.try(["ip", "route", "flush", GATEWAY_ADDRESS]);
-  for (const [metric, uplink] of UPLINKS.entries()) {
-    const via = `via ${uplink.gateway} dev ${uplink.interface}`;
-    await box.ip(`route replace ${GATEWAY_ADDRESS} ${via} metric ${metric + 1}`);
-  }
+  return await takeSteps(hosts);
 }

@@ -42,10 +42,10 @@ export interface UplinkHosts {
   readonly box: Namespace;
 }
 
-/** Makes the hosts, their cables, addresses and routes. */
-export async function buildUplinkHosts(network: Network): Promise<UplinkHosts> {
-  const gateway = await network.namespace("gw");
-  const box = await network.namespace("tb");
+/** Makes the hosts, their cables, addresses and routes; a mark tells several pairs of one network apart. */
+export async function buildUplinkHosts(network: Network, mark = ""): Promise<UplinkHosts> {
+  const gateway = await network.namespace(`gw${mark}`);
+  const box = await network.namespace(`tb${mark}`);
   await gateway.addresses("lo", `${GATEWAY_ADDRESS}/32`);
   for (const [metric, uplink] of UPLINKS.entries()) {
     const device = uplink.interface;
