@@ -93,17 +93,9 @@ export async function runGroups(context: LabContext, guest: Guest): Promise<Grou
     ((await segment.status())?.queriers.length ?? 0) > 0 ? true : undefined,
   );
   await pause(LISTEN_MS);
-  const joins: JoinFigures[] = [];
-  for (const one of CASES) {
-    const figures = await joinAndLeave(context, guest, one);
-    screen.step(
-      `  ${one.protocol} ${one.group.address}: ${figures.framesBefore} frames before the join, first after ` +
-        `${figures.firstPacketMs} ms, last ${figures.stoppedAfterMs} ms after the leave`,
-    );
-    joins.push(figures);
-  }
-  const sources = await joinSource(context, guest, 4);
-  const sources6 = await joinSource(context, guest, 6);
+  const [joins4, joins6] = await inBothFamilies((family) => joinAll(context, guest, family));
+  const joins = [...joins4, ...joins6];
+  const [sources, sources6] = await inBothFamilies((family) => joinSource(context, guest, family));
   for (const [name, { other, wanted }] of [
     ["IGMPv3", sources],
     ["MLDv2", sources6],
@@ -112,10 +104,11 @@ export async function runGroups(context: LabContext, guest: Guest): Promise<Grou
       `  (S,G) by ${name}: ${wanted} frames of the source asked for, ${other} of another`,
     );
   }
-  const iperfBytes = await iperf(context, guest, 4);
-  const iperfBytes6 = await iperf(context, guest, 6);
-  const bystander = await nonMember(context, guest);
-  const nonMemberBytesStock = await stockNonMember(context);
+  const [iperfBytes, iperfBytes6] = await inBothFamilies((family) => iperf(context, guest, family));
+  const [bystander, nonMemberBytesStock] = await Promise.all([
+    nonMember(context, guest),
+    stockNonMember(context),
+  ]);
   screen.step(
     `  a host that never joined got ${bystander.bytes} of ${bystander.sentBytes} bytes, ` +
       `${nonMemberBytesStock} with stock openvpn in the middle; iperf 2 got ${iperfBytes} and ${iperfBytes6} bytes`,
@@ -152,6 +145,35 @@ function isRight(figures: JoinFigures): boolean {
   return framesBefore === 0 && frames > 0 && stoppedAfterMs < 1000 && othersLost === 0;
 }
 
+/** The two families do not hear each other: what is done in one can be done in the other meanwhile. */
+async function inBothFamilies<T>(work: (family: 4 | 6) => Promise<T>): Promise<[T, T]> {
+  return await Promise.all([work(4), work(6)]);
+}
+
+/** The cases of one family, one after the other: an old version is forced upon the whole device. */
+async function joinAll(
+  context: LabContext,
+  guest: Guest,
+  family: 4 | 6,
+): Promise<readonly JoinFigures[]> {
+  const joins: JoinFigures[] = [];
+  for (const one of CASES.filter(({ group }) => group.family === family)) {
+    const figures = await joinAndLeave(context, guest, one);
+    context.screen.step(
+      `  ${one.protocol} ${one.group.address}: ${figures.framesBefore} frames before the join, first after ` +
+        `${figures.firstPacketMs} ms, last ${figures.stoppedAfterMs} ms after the leave`,
+    );
+    joins.push(figures);
+  }
+  return joins;
+}
+
+/** What tcpdump calls the messages of each family's hosts. */
+const REPORTS = {
+  4: { join: /igmp .*report/i, leave: /igmp .*(report|leave)/i },
+  6: { join: /multicast listener report/i, leave: /multicast listener (report|done)/i },
+} as const;
+
 async function joinAndLeave(
   context: LabContext,
   guest: Guest,
@@ -182,12 +204,12 @@ async function joinAndLeave(
   await forceVersion(guest, one, false);
   const seen = capture.matching(data);
   const report = capture
-    .matching(/igmp .*report|multicast listener report/i)
+    .matching(REPORTS[group.family].join)
     .find(({ seconds }) => seconds >= startSeconds);
   const joinSeconds = report?.seconds ?? startSeconds;
   // Hosts report a leave up to a second late (RFC 3376, 5.1): what counts is when we heard it.
   const left = capture
-    .matching(/igmp .*(report|leave)|multicast listener (report|done)/i)
+    .matching(REPORTS[group.family].leave)
     .find(({ seconds }) => seconds >= leaveSeconds);
   const leftSeconds = left?.seconds ?? leaveSeconds;
   const first = seen.find(({ seconds }) => seconds >= joinSeconds);
