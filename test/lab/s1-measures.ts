@@ -3,6 +3,7 @@ import { DATA_V2_AEAD_BYTES, DATA_V2_EPOCH_BYTES } from "../../sidecar/wire/mss-
 import type { Fields } from "../support/documents.ts";
 import { pause } from "../support/wait.ts";
 import { startNestedStock } from "./nested-stock.ts";
+import { type StreamTurn, streamOnce } from "./s1-streams.ts";
 import {
   type Echoes,
   echo,
@@ -23,10 +24,14 @@ const CUT_ECHOES = 3000;
 export interface Load {
   readonly echoes: number;
   readonly bytes?: number;
+  /** A TCP stream through the same programs, after the echoes. */
+  readonly streamSeconds?: number;
 }
 
 /** What it came to. */
-export type SetUpFigures = Pick<Echoes, "sent" | "lost" | "lostPercent">;
+export interface SetUpFigures extends Pick<Echoes, "sent" | "lost" | "lostPercent"> {
+  readonly stream?: StreamTurn;
+}
 
 /** The same of ours, which counts its bytes. */
 export interface OwnFigures extends SetUpFigures {
@@ -53,6 +58,7 @@ export async function measureOurs(
     ...echoes,
     bandwidth: Math.round(ratio * 1000) / 1000,
     recovered: after.recovered - before.recovered,
+    ...(await tcpStream(hosts, load)),
   };
 }
 
@@ -64,7 +70,7 @@ export async function measureNested(
 ): Promise<SetUpFigures> {
   await using _tunnels = await startNestedStock(hosts, folder);
   await pause(1000);
-  return await stream(hosts, load);
+  return { ...(await stream(hosts, load)), ...(await tcpStream(hosts, load)) };
 }
 
 /** One uplink, the one in use, goes silent in the middle of a stream of 1,000 echoes a second. */
@@ -82,6 +88,13 @@ export async function cutUnderLoad(
     await pause(CUT_ECHOES / 2);
     for (const host of [hosts.gateway, hosts.box]) await loseOn(host, [first], 100);
   });
+}
+
+async function tcpStream(
+  hosts: UplinkHosts,
+  { streamSeconds }: Load,
+): Promise<Pick<SetUpFigures, "stream">> {
+  return streamSeconds === undefined ? {} : { stream: await streamOnce(hosts, streamSeconds) };
 }
 
 async function stream(hosts: UplinkHosts, { echoes, bytes }: Load): Promise<SetUpFigures> {

@@ -55,10 +55,15 @@ export async function measureStreams<Name extends string>(
       found.get(name)?.push(await streamOnce(hosts, options.seconds));
     }
   }
+  return compareStreams(found);
+}
+
+/** What the turns of each set-up come to, beside those of the one named `nested`. */
+export function compareStreams<Name extends string>(
+  found: ReadonlyMap<Name, readonly StreamTurn[]>,
+): Record<Name, StreamFigures> {
   const nestedMbits = medianOf((found.get("nested" as Name) ?? []).map(({ mbits }) => mbits));
-  const figures = names.map(
-    (name) => [name, figuresOf(found.get(name) ?? [], nestedMbits)] as const,
-  );
+  const figures = [...found].map(([name, turns]) => [name, figuresOf(turns, nestedMbits)] as const);
   return Object.fromEntries(figures) as Record<Name, StreamFigures>;
 }
 

@@ -17,7 +17,12 @@ import {
   type OwnFigures,
   type SetUpFigures,
 } from "./s1-measures.ts";
-import { measureStreams, type StreamFigures } from "./s1-streams.ts";
+import {
+  compareStreams,
+  measureStreams,
+  type StreamFigures,
+  type StreamTurn,
+} from "./s1-streams.ts";
 import type { Screen } from "./screen.ts";
 import {
   buildUplinkHosts,
@@ -109,21 +114,26 @@ export async function runS1(network: Network, options: S1Options): Promise<S1Res
   const { screen, echoes, isFull, folder } = options;
   const limits = isFull ? FULL : SHORT;
   const hosts = await buildUplinkHosts(network);
-  const load = { echoes };
+  // In short the stream goes through the programs that carried the echoes.
+  const isOneStream = limits.streamTurns === 1;
+  const load = { echoes, ...(isOneStream && { streamSeconds: limits.streamSeconds }) };
   await loseEverywhere(hosts, LOSS_PERCENT);
   screen.step(`S1, ${LOSS_PERCENT} % lost each way on every uplink, ${echoes} echoes`);
   const single = await ours(hosts, options, "single", load);
   const nested = await classic(hosts, options, load);
   const duplicate = await ours(hosts, options, "duplicate", load);
   const fec = await ours(hosts, options, "fec", { ...load, bytes: FEC_ECHO_BYTES });
-  const streams = await runStreams(hosts, options, limits);
+  const setUps = { single, nested, duplicate, fec };
+  const streams = isOneStream
+    ? compareStreams(streamsOf(setUps))
+    : await runStreams(hosts, options, limits);
+  tellStreams(screen, streams);
   const story = isFull ? await runStory(hosts, options, load) : undefined;
   const cutDuplicate = await cutUnderLoad(hosts, join(folder, "cut-duplicate"), "Duplicate");
   tell(screen, "cut silently, Duplicate", cutDuplicate);
   const cutFailover = await cutUnderLoad(hosts, join(folder, "cut-failover"), "Failover");
   tell(screen, "cut silently, Failover", cutFailover);
   const brokenFailed = single.lostPercent > LOSS_PERCENT;
-  const setUps = { single, nested, duplicate, fec };
   const missed = [
     ...missedBy(setUps, streams, limits),
     ...(brokenFailed ? [] : ["one uplink is to lose more than its loss each way"]),
@@ -164,13 +174,24 @@ async function runStory(
 /** Through each set-up, at the loss that is set. */
 async function runStreams(
   hosts: UplinkHosts,
-  { folder, screen }: S1Options,
+  { folder }: S1Options,
   limits: Limits,
 ): Promise<S1Streams> {
   const { streamTurns: turns, streamSeconds: seconds } = limits;
   const setUps = { ...SETS, nested: "nested" } as const;
   const where = { folder: join(folder, "streams"), turns, seconds };
-  const streams = await measureStreams(hosts, setUps, where);
+  return await measureStreams(hosts, setUps, where);
+}
+
+/** Those that were sent after the echoes. */
+function streamsOf(setUps: S1SetUps): ReadonlyMap<keyof S1SetUps, readonly StreamTurn[]> {
+  const names = Object.keys(setUps) as (keyof S1SetUps)[];
+  return new Map(
+    names.map((name) => [name, [setUps[name].stream].filter((one) => one !== undefined)]),
+  );
+}
+
+function tellStreams(screen: Screen, streams: S1Streams): void {
   for (const [name, { mbits, ratio, repeatedPermille, outOfOrderPermille }] of Object.entries(
     streams,
   )) {
@@ -178,7 +199,6 @@ async function runStreams(
       `  a TCP stream, ${name}: ${mbits} Mbit/s, ${ratio} times the nested one's; of 1,000 segments ${repeatedPermille} repeated, ${outOfOrderPermille} out of order`,
     );
   }
-  return streams;
 }
 
 function missedBy(setUps: S1SetUps, streams: S1Streams, limits: Limits): readonly string[] {
