@@ -4,7 +4,7 @@
  */
 import { globSync } from "node:fs";
 import { join } from "node:path";
-import { PATIENT_FILES } from "./patient.ts";
+import { PATIENT_FILES, PATIENT_SCENARIOS } from "./patient.ts";
 
 /** How a step's output is turned into counts. */
 export type StepKind =
@@ -214,7 +214,10 @@ function labSteps(): readonly Step[] {
     const step = labStep(scenario, peer, "1", "--full");
     return { ...step, timeoutMs: minutes * MINUTE_MS, isLong: true };
   });
-  const shares = LAB_RUNS.map(([scenario, peer, seconds]) => labStep(scenario, peer, seconds));
+  const shares = LAB_RUNS.map(([scenario, peer, seconds]) => ({
+    ...labStep(scenario, peer, seconds),
+    ...inLane(PATIENT_SCENARIOS.indexOf(scenario)),
+  }));
   return [...shares, ...whole];
 }
 

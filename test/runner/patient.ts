@@ -32,4 +32,13 @@ export const PATIENT_FILES: readonly string[] = [
   "test/faults/service.netns.test.ts",
   "test/faults/refused.netns.test.ts",
   "test/interop/frames.netns.test.ts",
+  "operator/attach/attach.cluster.test.ts",
+  "operator/attach/dialling.cluster.test.ts",
+  "test/cluster/chart.cluster.test.ts",
+  "test/cluster/rights.cluster.test.ts",
+  "crds/definitions.cluster.test.ts",
+  "operator/watch/informer.cluster.test.ts",
 ];
+
+/** Scenarios of the lab, whoever the peer is. */
+export const PATIENT_SCENARIOS: readonly string[] = ["S3", "S0"];
