@@ -1,6 +1,6 @@
 /** New keys every ten seconds, or more often, under a stream of a thousand packets a second. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { suite, type TestContext, test } from "node:test";
 import { IS_FULL } from "../support/full.ts";
 import { PingStream } from "../support/hosts.ts";
 import { pause } from "../support/wait.ts";
@@ -24,9 +24,7 @@ const CASES: readonly Case[] = [
   { role: "client", release: "2.6", initiator: "stock" },
 ];
 
-test("renegotiation loses no packet, whoever asks for it, in both roles", {
-  timeout: STREAM_MS + 120_000,
-}, async (context) => {
+async function losesNothing(context: TestContext): Promise<void> {
   // All at once: they sleep most of the time.
   await Promise.all(
     CASES.map(async (one) => {
@@ -54,7 +52,7 @@ test("renegotiation loses no packet, whoever asks for it, in both roles", {
       assert(keys >= 1 + Math.floor((STREAM_MS - 2000) / (RENEGOTIATE_SECONDS * 1000)), name);
     }),
   );
-});
+}
 
 /** Packets a second; each is counted twice, as there is an answer to it. */
 const LIMITED_PINGS_PER_SECOND = 200;
@@ -69,9 +67,7 @@ const LIMITED_CASES: readonly Case[] = [
   { role: "client", release: "2.7", initiator: "ours" },
 ];
 
-test("a key that has carried as much as was set is renewed, by either end, without loss", {
-  timeout: LIMITED_MS + 120_000,
-}, async (context) => {
+async function renewsByAmount(context: TestContext): Promise<void> {
   await Promise.all(
     LIMITED_CASES.map(async (one) => {
       const { role, release, initiator } = one;
@@ -103,5 +99,16 @@ test("a key that has carried as much as was set is renewed, by either end, witho
       assert(key !== undefined && key.packets < sent * 2, `${name}: ${JSON.stringify(key)}`);
       if (isOurs) assert(key !== undefined && key.usedPercent > 0.1, `${JSON.stringify(key)}`);
     }),
+  );
+}
+
+// Both at once: they sleep most of the time.
+suite("new keys under a stream", { concurrency: 2 }, () => {
+  const room = { timeout: STREAM_MS + 120_000 };
+  test("renegotiation loses no packet, whoever asks for it, in both roles", room, losesNothing);
+  test(
+    "a key that has carried as much as was set is renewed, by either end, without loss",
+    room,
+    renewsByAmount,
   );
 });
