@@ -64,6 +64,8 @@ const USE_OIDS: Readonly<Record<CertificateUse, string>> = {
 };
 /** X.520 upper bound of a common name (RFC 5280, appendix A.1). */
 const COMMON_NAME_LENGTH_MAX = 64;
+/** Certificates from a peer's to the root: deeper ones are refused. */
+const CHAIN_LENGTH_MAX = 8;
 
 /** Makes a new self-signed authority. */
 export async function createAuthority(request: {
@@ -156,6 +158,39 @@ export async function isIssuedBy(certificatePem: string, authorityPem: string): 
   const certificate = loadCertificate(certificatePem);
   const authority = loadCertificate(authorityPem);
   return certificate.issuer === authority.subject && certificate.verify(authority.publicKey);
+}
+
+/** Every certificate of a text, once, in its order. */
+export function certificatesOf(text: string): readonly string[] {
+  const pems = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return [...new Set(pems.map((pem) => `${pem.replaceAll("\r", "")}\n`))];
+}
+
+/** Whether a certificate stands for itself. */
+export function isSelfSigned(certificatePem: string): boolean {
+  const certificate = loadCertificate(certificatePem);
+  return isSignedBy(certificate, certificate);
+}
+
+/**
+ * Whether the first certificate of a chain leads to a self-signed one among the authorities, over
+ * others of either: what OpenSSL asks for unless it is told to be content with less.
+ */
+export function leadsTo(chainPem: string, authoritiesPem: string): boolean {
+  const [leaf, ...between] = certificatesOf(chainPem).map(loadCertificate);
+  const authorities = certificatesOf(authoritiesPem).map(loadCertificate);
+  let at = leaf;
+  for (let depth = 0; at !== undefined && depth < CHAIN_LENGTH_MAX; depth++) {
+    const below = at;
+    const root = authorities.find((one) => isSignedBy(below, one) && isSignedBy(one, one));
+    if (root !== undefined) return true;
+    at = [...between, ...authorities].find((one) => one !== below && isSignedBy(below, one));
+  }
+  return false;
+}
+
+function isSignedBy(certificate: X509Certificate, signer: X509Certificate): boolean {
+  return certificate.checkIssued(signer) && certificate.verify(signer.publicKey);
 }
 
 function subjectOf(request: CertificateRequest): x509.JsonName {

@@ -157,6 +157,7 @@ function addOperator(program: Command, settle: Settle): void {
     .option("--multus", "uplinks may be networks of Multus, which are looked up by name")
     .option("--multus-shared-namespace <name...>", "whose networks tunnels of others may use")
     .option("--watch-namespace <name...>", "carry out the resources of these alone, not of all")
+    .option("--cert-manager", "make Certificates for tunnels with security.issuerRef")
     .option("--gateway-resources <json>", "of gateways whose tunnel names none", "{}")
     .option("--sidecar-resources <json>", "resources of sidecars, as in a container", "{}")
     .option("--tunnel-metrics-port <port>", "of /metrics in gateways and sidecars; 0: none", "0")

@@ -17,6 +17,7 @@ export interface OperatorFlags {
   readonly multus?: true;
   readonly multusSharedNamespace?: readonly string[];
   readonly watchNamespace?: readonly string[];
+  readonly certManager?: boolean;
   readonly gatewayResources: string;
   readonly sidecarResources: string;
   readonly tunnelMetricsPort: string;
@@ -54,6 +55,7 @@ export async function run(flags: OperatorFlags): Promise<ExitStatus> {
       },
     },
     namespaces: namespacesOf(flags.watchNamespace),
+    usesCertManager: flags.certManager === true,
     gatewayResources: resourcesOf("--gateway-resources", flags.gatewayResources),
     sidecarResources: resourcesOf("--sidecar-resources", flags.sidecarResources),
     ...(webhook === undefined ? {} : { webhook }),

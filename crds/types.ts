@@ -391,7 +391,7 @@ export interface VpnTunnel {
        */
       tlsVersionMin: "1.2" | "1.3";
       /**
-       * Your own authority: a Secret with tls.crt and tls.key (P-256), and ca.crt where another authority stands for it. Absent: Fairlead keeps one of its own.
+       * Your own authority: a Secret with tls.crt and tls.key (P-256), and ca.crt where another authority stands for it. Absent: Fairlead keeps one of its own. Beside issuerRef: a Secret with the root of the issuer as ca.crt, where the issuer does not give it.
        */
       caSecretRef?: {
         /**
@@ -400,7 +400,7 @@ export interface VpnTunnel {
         name: string;
       };
       /**
-       * Refused: name the Secret of a cert-manager Certificate with isCA: true in caSecretRef instead.
+       * An issuer of cert-manager that signs the certificates of the gateway and of every peer; in a cluster, where the chart's certManager.enabled is set. Its key stays with it. Of a listening tunnel.
        */
       issuerRef?: {
         /**

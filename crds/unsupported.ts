@@ -45,9 +45,8 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "spec.security.issuerRef",
-    reason:
-      "Fairlead signs the certificates of its peers itself, with an authority: remove it, and name in caSecretRef the Secret of a cert-manager Certificate with isCA: true, which that issuer fills",
-    isAsked: ({ spec }) => spec.security.issuerRef !== undefined,
+    reason: "a tunnel that dials proves itself by its server's profile: remove it",
+    isAsked: ({ spec }) => spec.listen === undefined && spec.security.issuerRef !== undefined,
   },
   {
     field: "spec.security.userPassSocket",

@@ -9,7 +9,14 @@ import type { Clock } from "./clock.ts";
 import * as limits from "./limits.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { WorkQueue, type WorkResult } from "./queue/work-queue.ts";
-import { authoritySecretName, gatewayName, PEER_LABEL, tunnelOf } from "./reconcile/labels.ts";
+import {
+  authoritySecretName,
+  gatewayCertificateName,
+  gatewayName,
+  issuedSecretName,
+  PEER_LABEL,
+  tunnelOf,
+} from "./reconcile/labels.ts";
 import type { Reconciler } from "./reconcile/reconciler.ts";
 import { uplinksText } from "./reconcile/uplink-set/reported.ts";
 import { isConnected } from "./reconcile/vpn-peer/status.ts";
@@ -115,6 +122,8 @@ export class Controller {
       if (tunnel !== undefined) this.#queue.add(`VpnTunnel ${metadata?.namespace}/${tunnel}`);
     });
     world.claims.onChange((_, { former, current }) => this.#onClaim(former, current));
+    // Its kinds may be installed long after this program was started.
+    void world.certificates?.synced.then(() => this.#addIssued());
     for (const { informer, kind } of world.childKinds) {
       (informer as World["secrets"]).onChange((_, change) =>
         this.#onOwned(kind.kind, change.current ?? change.former),
@@ -192,12 +201,27 @@ export class Controller {
     const peer = labels?.[PEER_LABEL];
     if (peer !== undefined) {
       this.#queue.add(`VpnPeer ${namespace}/${peer}`);
+      // Which certificates are a peer's own stands in its Secret, and its gateway is told.
+      const { spec } = this.#options.world.tunnels.get(`${namespace}/${tunnel}`) ?? {};
+      const isToTell = kind === "Secret" && spec?.security.issuerRef !== undefined;
+      if (isToTell) this.#queue.add(`VpnTunnel ${namespace}/${tunnel}`);
       return;
     }
     this.#queue.add(`VpnTunnel ${namespace}/${tunnel}`);
-    const isKeys = kind === "Secret" && name === authoritySecretName(tunnel);
+    const keys = [authoritySecretName(tunnel), issuedSecretName(gatewayCertificateName(tunnel))];
+    const isKeys = kind === "Secret" && keys.includes(name);
     const isFront = kind === "Service" && name === gatewayName(tunnel);
     if (isKeys || isFront) this.#addPeers({ namespace, name: tunnel });
+  }
+
+  /** Tunnels whose certificates an issuer signs, with their peers. */
+  #addIssued(): void {
+    for (const tunnel of this.#options.world.tunnels.values()) {
+      if (tunnel.spec.security.issuerRef === undefined) continue;
+      this.#queue.add(`VpnTunnel ${keyOf(tunnel)}`);
+      const { name, namespace = "" } = tunnel.metadata;
+      this.#addPeers({ namespace, name });
+    }
   }
 
   #addPeers(tunnel: { readonly namespace: string; readonly name: string }): void {

@@ -50,6 +50,9 @@ export const EVENTS_WAITING_MAX = 1_000;
 /** Addresses that are tried in one reconcile; more means a copy far behind, and a retry later. */
 export const CLAIM_ATTEMPTS_MAX = 64;
 
+/** Certificates of a peer that its gateway takes: renewals within one lifetime. More forget the oldest. */
+export const PEER_CERTIFICATES_MAX = 16;
+
 /** A key that is drained at stop gets so long to end. */
 export const DRAIN_MS_MAX = 10_000;
 

@@ -213,12 +213,16 @@ test("what a tunnel lacks is said with the next step, and noticed once it is the
 
 test("an edit that is refused keeps what runs", async () => {
   const before = await read("sts", "whole-gateway");
-  await applyAll(tunnel("whole", { security: { issuerRef: { name: "x" } } }));
+  await applyAll(tunnel("whole", { transport: { protocol: "Tcp", fragmentBytes: 1372 } }));
   const item = await waitForReason("vt", "whole", "Unsupported");
   assert.match(
     item.status?.conditions?.[0]?.message ?? "",
-    /^spec\.security\.issuerRef: .*remove it/,
+    /^spec\.transport\.fragmentBytes: .*remove it/,
   );
+  await applyAll(tunnel("whole", { security: { issuerRef: { name: "x" } } }));
+  const off = await waitForReason("vt", "whole", "CertManagerOff");
+  const said = off.status?.conditions?.[0]?.message ?? "";
+  assert.match(said, /set the chart's value certManager\.enabled, or remove the field$/);
   const now = await read("sts", "whole-gateway");
   assert.equal(now?.metadata.resourceVersion, before?.metadata.resourceVersion);
   await applyAll(tunnel("whole"));

@@ -14,6 +14,7 @@ import { Controller } from "./controller.ts";
 import { EventRecorder } from "./events/event-recorder.ts";
 import { ELECTION_TIMES, LeaseElection } from "./leader/lease-election.ts";
 import { Metrics } from "./metrics/metrics.ts";
+import { Issuing } from "./reconcile/issuer/issuing.ts";
 import { PodReconciler } from "./reconcile/pod/reconcile.ts";
 import { UplinkSetReconciler } from "./reconcile/uplink-set/reconcile.ts";
 import { PeerReconciler } from "./reconcile/vpn-peer/reconcile.ts";
@@ -40,6 +41,8 @@ export interface OperatorSettings {
   readonly access: Access;
   /** Namespaces whose resources are carried out. Empty: all. */
   readonly namespaces: readonly string[];
+  /** Certificates of cert-manager may be made. */
+  readonly usesCertManager: boolean;
   /** Resources of gateways and sidecars, as in a container. */
   readonly gatewayResources: object;
   readonly sidecarResources: object;
@@ -94,6 +97,7 @@ function createWorld(get: Resolve): World {
     api: get(API),
     clock: get(CLOCK),
     namespaces: get(SETTINGS).namespaces,
+    usesCertManager: get(SETTINGS).usesCertManager,
     troubled: ({ kind }, error) => log.warn({ kind: kind.kind, ...cause(error) }, "watch failed"),
   });
   metrics.gauge("fairlead_objects", () =>
@@ -156,6 +160,7 @@ function createController(get: Resolve): Controller {
   const [api, clock] = [get(API), get(CLOCK)];
   const context = { api, clock, world, events: get(EVENTS) };
   const children = new Children(api, world.childKinds);
+  const issuing = new Issuing({ api, children, clock, world });
   const running = get(WEBHOOK);
   const webhook =
     running && settings.webhook ? { webhook: { running, settings: settings.webhook } } : {};
@@ -164,8 +169,8 @@ function createController(get: Resolve): Controller {
     world,
     metrics,
     reconcilers: {
-      VpnTunnel: new TunnelReconciler({ ...context, children, gateways, access }),
-      VpnPeer: new PeerReconciler({ ...context, children }),
+      VpnTunnel: new TunnelReconciler({ ...context, children, gateways, access, issuing }),
+      VpnPeer: new PeerReconciler({ ...context, children, issuing }),
       UplinkSet: new UplinkSetReconciler(context),
       Pod: new PodReconciler(context),
       Webhook: new WebhookReconciler({ api, world, namespace, ...webhook }),

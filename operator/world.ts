@@ -8,6 +8,7 @@ import type { KubeObject, ResourceKind } from "./api/object.ts";
 import * as kinds from "./api/object.ts";
 import type { ChildKind } from "./apply/children.ts";
 import type { Clock } from "./clock.ts";
+import type { CertificateObject } from "./reconcile/issuer/certificate.ts";
 import {
   ATTACHED_LABEL,
   GATEWAYS_SELECTOR,
@@ -73,6 +74,7 @@ export type WorldOptions = Pick<InformerOptions<KubeObject>, "api" | "clock" | "
   readonly clock: Clock;
   /** Empty: all of them. */
   readonly namespaces: readonly string[];
+  readonly usesCertManager: boolean;
 };
 
 /** All informers. */
@@ -90,6 +92,8 @@ export class World {
   readonly gatewayPods: Watched<PodObject>;
   /** The kinds that tunnels own. */
   readonly childKinds: readonly ChildKind[];
+  /** Certificates of ours, where cert-manager is to be used; its kinds may not be installed. */
+  readonly certificates: Watched<CertificateObject> | undefined;
   readonly all: readonly Watched<KubeObject>[];
 
   constructor(options: WorldOptions) {
@@ -126,11 +130,15 @@ export class World {
       kinds.NETWORK_POLICY,
       kinds.DISRUPTION_BUDGET,
     ];
+    this.certificates = options.usesCertManager
+      ? managed<CertificateObject>(kinds.CERTIFICATE)
+      : undefined;
     this.childKinds = [
       { kind: kinds.SECRET, informer: this.secrets },
       { kind: kinds.SERVICE, informer: this.services },
       { kind: kinds.STATEFUL_SET, informer: this.statefulSets },
       ...rest.map((kind) => ({ kind, informer: managed<KubeObject>(kind) })),
+      ...(this.certificates ? [{ kind: kinds.CERTIFICATE, informer: this.certificates }] : []),
     ];
     const children = this.childKinds.map(({ informer }) => informer as Watched<KubeObject>);
     const read = [this.tunnels, this.peers, this.uplinkSets, this.claims];
@@ -139,9 +147,11 @@ export class World {
     );
   }
 
-  /** Resolves when every informer has its first list. */
+  /** Resolves when every informer has its first list, but for kinds that are not installed. */
   async synced(): Promise<void> {
-    await Promise.all(this.all.map((informer) => informer.synced));
+    const optional: unknown = this.certificates;
+    const first = this.all.map((one) => (one === optional ? one.attempted : one.synced));
+    await Promise.all(first);
   }
 
   /** Keeps all copies until the signal aborts. */

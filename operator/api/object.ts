@@ -111,6 +111,11 @@ export const NETWORK_ATTACHMENT: ResourceKind = kind(
   "NetworkAttachmentDefinition",
   "network-attachment-definitions",
 );
+/** Kinds of cert-manager: there only where it is installed. */
+const CERT_MANAGER = "cert-manager.io/v1";
+export const CERTIFICATE: ResourceKind = kind(CERT_MANAGER, "Certificate", "certificates");
+export const ISSUER: ResourceKind = kind(CERT_MANAGER, "Issuer", "issuers");
+export const CLUSTER_ISSUER: ResourceKind = kind(CERT_MANAGER, "ClusterIssuer", "clusterissuers");
 export const LEASE: ResourceKind = kind("coordination.k8s.io/v1", "Lease", "leases");
 
 function kind(apiVersion: string, name: string, plural: string): ResourceKind {

@@ -72,6 +72,11 @@ export class Children {
     return { applied, removed };
   }
 
+  /** Makes one child what is desired, and removes nothing. */
+  async ensure(owner: OwnerReference, child: DesiredObject): Promise<void> {
+    await this.#keepOne(owner, child);
+  }
+
   async #keepOne(owner: OwnerReference, child: DesiredObject): Promise<boolean> {
     const own = this.#kinds.find(({ kind }) => kind.kind === child.kind);
     if (own === undefined) throw new TypeError(`${child.kind} is not a kind of child`);

@@ -1,4 +1,5 @@
 /** Names and labels of what the operator makes, in one place, so that everything can be found. */
+import { createHash } from "node:crypto";
 import type { ObjectMeta } from "../api/object.ts";
 
 /** Everything of ours carries this label. */
@@ -55,6 +56,25 @@ export function authoritySecretName(tunnel: string): string {
 /** The Secret with a peer's profile. */
 export function profileSecretName(peer: string): string {
   return `${peer}-profile`;
+}
+
+/** The Certificate of a tunnel's gateway. */
+export function gatewayCertificateName(tunnel: string): string {
+  return gatewayName(tunnel);
+}
+
+/**
+ * The Certificate of a peer. A peer made anew under its old name has another: what was issued for
+ * its forerunner is never its own.
+ */
+export function peerCertificateName({ name, uid = "" }: ObjectMeta): string {
+  const mark = createHash("sha256").update(uid).digest("hex").slice(0, 8);
+  return `${profileSecretName(name)}-${mark}`;
+}
+
+/** The Secret that cert-manager writes for a Certificate of ours. */
+export function issuedSecretName(certificate: string): string {
+  return `${certificate}-tls`;
 }
 
 /** The tunnel that an object says it belongs to. */

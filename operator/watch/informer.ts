@@ -53,6 +53,7 @@ export class Informer<Item extends KubeObject> {
   readonly #items = new Map<ObjectKey, Item>();
   readonly #listeners: Changed<Item>[] = [];
   readonly #synced: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+  readonly #attempted: PromiseWithResolvers<void> = Promise.withResolvers<void>();
   #version: string | undefined;
   #lists = 0;
   #watches = 0;
@@ -65,6 +66,11 @@ export class Informer<Item extends KubeObject> {
   /** Resolves when the first list is in the copy. */
   get synced(): Promise<void> {
     return this.#synced.promise;
+  }
+
+  /** Resolves when the first list is in the copy, or could not be had: a kind may not be installed. */
+  get attempted(): Promise<void> {
+    return this.#attempted.promise;
   }
 
   get selection(): Selection {
@@ -108,6 +114,7 @@ export class Informer<Item extends KubeObject> {
         if (isGone(error)) this.#version = undefined;
         failureCount++;
         this.#failures++;
+        this.#attempted.resolve();
         troubled(selection, error);
       }
       if (failureCount > 0) {
@@ -132,6 +139,7 @@ export class Informer<Item extends KubeObject> {
     }
     for (const key of gone) this.#remove(key);
     this.#synced.resolve();
+    this.#attempted.resolve();
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

@@ -9,7 +9,7 @@ import type { Selection } from "./selection.ts";
 /** What is read and run of a copy, whatever it consists of. */
 export type Watched<Item extends KubeObject> = Pick<
   Informer<Item>,
-  "figures" | "get" | "onChange" | "run" | "selection" | "synced" | "values"
+  "attempted" | "figures" | "get" | "onChange" | "run" | "selection" | "synced" | "values"
 >;
 
 /** The copies of one kind, by namespace. */
@@ -24,6 +24,10 @@ export class Several<Item extends KubeObject> implements Watched<Item> {
 
   get synced(): Promise<void> {
     return Promise.all([...this.#parts.values()].map((one) => one.synced)).then(() => undefined);
+  }
+
+  get attempted(): Promise<void> {
+    return Promise.all([...this.#parts.values()].map((one) => one.attempted)).then(() => undefined);
   }
 
   get figures(): InformerFigures {

@@ -70,6 +70,7 @@ test("values that are off by default are rendered where they belong", async () =
     ...["--set", "networkPolicy.webhookFrom[0].ipBlock.cidr=192.0.2.0/24"],
     ...["--set", "metrics.tunnelPort=9464"],
     ...["--set", "multus.enabled=true", "--set", "multus.sharedNamespaces={default}"],
+    ...["--set", "certManager.enabled=true"],
   ];
   const version = ["--kube-version", "1.34.0"];
   const text = await fine("template", "x", CHART, ...version, ...options);
@@ -78,6 +79,7 @@ test("values that are off by default are rendered where they belong", async () =
   assert.match(text, /runAsNonRoot: true/);
   assert.match(text, /--multus\n\s+- --multus-shared-namespace\n\s+- default/);
   assert.match(text, /--watch-namespace\n\s+- default/);
+  assert.match(text, /- --cert-manager\n/);
   assert.match(text, /--gateway-resources=\{"limits":\{"memory":"1Gi"\},"requests":/);
   const monitors = ["--set", "metrics.podMonitors=true"];
   const monitored = await fine("template", "x", CHART, ...version, ...options, ...monitors);
@@ -91,7 +93,7 @@ test("values that are off by default are rendered where they belong", async () =
 
 test("values that were kept of an older chart lack whole groups, and do", async () => {
   const groups = ["gateway", "sidecar", "metrics", "multus", "networkPolicy", "namespaces"];
-  groups.push("hostAccess");
+  groups.push("hostAccess", "certManager");
   const older = groups.flatMap((group) => ["--set", `${group}=null`]);
   const text = await fine("template", "x", CHART, "--kube-version", "1.34.0", ...older);
   assert.match(text, /--gateway-resources=\{\}/);

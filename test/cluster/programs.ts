@@ -12,10 +12,22 @@ import { cacheFolder } from "../support/scratch.ts";
 
 /** Kubernetes as the module has it. */
 const KUBERNETES_VERSION = "v1.34.4";
-/** One module for all, so that what they share is fetched and compiled once. */
-const MODULE: string = join(import.meta.dirname, "gomod");
-/** What a program is made from besides the packages that the module names. */
-const MODULE_FILES = ["go.mod", "go.sum", "coredns/main.go"];
+/** A Go module, and what its programs are made from besides the packages that it names. */
+interface Module {
+  readonly folder: string;
+  readonly files: readonly string[];
+}
+
+/** One module for the cluster, so that what its programs share is fetched and compiled once. */
+const CLUSTER: Module = {
+  folder: join(import.meta.dirname, "gomod"),
+  files: ["go.mod", "go.sum", "coredns/main.go"],
+};
+/** Apart, so that another version of it does not compile the whole cluster anew. */
+const CERT_MANAGER: Module = {
+  folder: join(import.meta.dirname, "gomod-cert-manager"),
+  files: ["go.mod", "go.sum", "main.go"],
+};
 
 const BUILD_TIMEOUT_MS = 40 * 60_000;
 /** Without what only debuggers read. */
@@ -37,28 +49,31 @@ export type ClusterProgram =
   | "kubelet"
   | "kube-proxy"
   | "coredns"
-  | "helm";
+  | "helm"
+  | "cert-manager";
 
 /** A main package, and what `go build` calls the program of it. */
 interface Source {
+  readonly module: Module;
   readonly package: string;
   readonly output: string;
 }
 
 function kubernetes(name: string): Source {
-  return { package: `k8s.io/kubernetes/cmd/${name}`, output: name };
+  return { module: CLUSTER, package: `k8s.io/kubernetes/cmd/${name}`, output: name };
 }
 
 const SOURCES: Readonly<Record<ClusterProgram, Source>> = {
-  etcd: { package: "go.etcd.io/etcd/server/v3", output: "server" },
+  etcd: { module: CLUSTER, package: "go.etcd.io/etcd/server/v3", output: "server" },
   "kube-apiserver": kubernetes("kube-apiserver"),
   kubectl: kubernetes("kubectl"),
   "kube-controller-manager": kubernetes("kube-controller-manager"),
   "kube-scheduler": kubernetes("kube-scheduler"),
   kubelet: kubernetes("kubelet"),
   "kube-proxy": kubernetes("kube-proxy"),
-  coredns: { package: "./coredns", output: "coredns" },
-  helm: { package: "helm.sh/helm/v3/cmd/helm", output: "helm" },
+  coredns: { module: CLUSTER, package: "./coredns", output: "coredns" },
+  helm: { module: CLUSTER, package: "helm.sh/helm/v3/cmd/helm", output: "helm" },
+  "cert-manager": { module: CERT_MANAGER, package: ".", output: "fairlead-test-cert-manager" },
 };
 
 /** What every control plane needs. */
@@ -96,8 +111,21 @@ export async function ensurePrograms(
   if (missing.length === 0) return;
   say(`building ${missing.join(", ")}: minutes when nothing of them is cached`);
   const startMs = performance.now();
-  await build(missing, version);
+  for (const module of [CLUSTER, CERT_MANAGER]) {
+    const own = missing.filter((name) => SOURCES[name].module === module);
+    if (own.length > 0) await build(module, own, version);
+  }
   say(`built in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+}
+
+/** Files with the kinds of cert-manager, as its module has them. */
+export async function certManagerKinds(): Promise<readonly string[]> {
+  const command = ["go", "mod", "download", "-json", "github.com/cert-manager/cert-manager"];
+  const text = await runFine(command, { directory: CERT_MANAGER.folder, timeoutMs: 120_000 });
+  const { Dir: folder } = JSON.parse(text) as { readonly Dir: string };
+  return ["certificates", "certificaterequests", "issuers", "clusterissuers"].map((kind) =>
+    join(folder, "deploy", "crds", `cert-manager.io_${kind}.yaml`),
+  );
 }
 
 async function goVersion(): Promise<string> {
@@ -110,7 +138,11 @@ async function goVersion(): Promise<string> {
 }
 
 /** All in one run of `go build`: both processors are busy while one program is linked. */
-async function build(names: readonly ClusterProgram[], version: string): Promise<void> {
+async function build(
+  module: Module,
+  names: readonly ClusterProgram[],
+  version: string,
+): Promise<void> {
   const draft = join(programFolder(), `.new-${process.pid}`);
   const command = ["go", "build", "-trimpath", "-gcflags", COMPILE_FLAGS, "-ldflags", LINK_FLAGS];
   const lock = join(programFolder(), ".lock");
@@ -118,7 +150,7 @@ async function build(names: readonly ClusterProgram[], version: string): Promise
   try {
     mkdirSync(draft, { recursive: true });
     await runFine(["flock", lock, "nice", "-n", "19", ...command, "-o", `${draft}/`, ...packages], {
-      directory: MODULE,
+      directory: module.folder,
       environment: { CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false" },
       timeoutMs: BUILD_TIMEOUT_MS,
     });
@@ -139,7 +171,8 @@ function isBuilt(name: ClusterProgram, stamp: string): boolean {
 function stampOf(source: Source, version: string): string {
   const hash = createHash("sha256").update(`${version}\n${source.package}\n`);
   hash.update(`${COMPILE_FLAGS}\n${LINK_FLAGS}\n`);
-  for (const file of MODULE_FILES) hash.update(readFileSync(join(MODULE, file)));
+  const { files, folder } = source.module;
+  for (const file of files) hash.update(readFileSync(join(folder, file)));
   return hash.digest("hex");
 }
 

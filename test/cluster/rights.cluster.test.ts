@@ -4,6 +4,7 @@ import type { Program } from "../support/process.ts";
 import { waitFor } from "../support/wait.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { installChart, OPERATOR, startOperator } from "./operator-program.ts";
+import { certManagerKinds } from "./programs.ts";
 
 let plane: ControlPlane;
 let operator: Program;
@@ -78,6 +79,33 @@ test("the operator may do what it does and nothing beside, also in the whole clu
     ...["poddisruptionbudgets", "pods", "rolebindings", "roles", "secrets", "serviceaccounts"],
     ...["services", "statefulsets", "uplinksets", "vpnpeers", "vpntunnels"],
   ]);
+  await plane.kubectl("delete", "clusterrole,clusterrolebinding", OPERATOR);
+});
+
+test("kinds of cert-manager are the operator's only where it is told so, and issuers never to write", async () => {
+  const group = "cert-manager.io";
+  const allowed = [
+    ...[
+      `list certificates.${group}`,
+      `create certificates.${group}`,
+      `patch certificates.${group}`,
+    ],
+    ...[`delete certificates.${group}`, `get issuers.${group}`, `get clusterissuers.${group}`],
+  ];
+  const refused = [
+    ...[`list issuers.${group}`, `patch issuers.${group}`, `create clusterissuers.${group}`],
+    ...[`create certificaterequests.${group}`, `update certificates.${group} --subresource=status`],
+  ];
+  const asked = [...allowed, ...refused];
+  // kubectl asks about a kind by its group only where the kind is known.
+  for (const file of await certManagerKinds())
+    await plane.kubectl("apply", "--server-side", "-f", file);
+  const kinds = ["certificates", "clusterissuers"].map((name) => `crd/${name}.${group}`);
+  await plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", ...kinds);
+  await installChart(plane);
+  assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, "default", asked), []);
+  await installChart(plane, "--set", "certManager.enabled=true");
+  assert.deepEqual(await mayAll(OPERATORS_ACCOUNT, "default", asked), allowed);
   await plane.kubectl("delete", "clusterrole,clusterrolebinding", OPERATOR);
 });
 

@@ -19,7 +19,7 @@ import {
 import type { VpnPeer } from "../../../crds/types.ts";
 import type { Live } from "../../world.ts";
 import { type SecretObject, secretTextOf } from "../secret-data.ts";
-import { pairOf, type TunnelCredentials } from "../vpn-tunnel/credentials.ts";
+import { pairOf, type TunnelCredentials, type WrapKeys } from "../vpn-tunnel/credentials.ts";
 
 /** Keys inside the Secret. */
 export const PROFILE_KEYS = {
@@ -27,6 +27,9 @@ export const PROFILE_KEYS = {
   certificate: "tls.crt",
   key: "tls.key",
   wrapKey: "tls-crypt-v2.key",
+  /** Where an issuer signs: the authority of its certificate, and the certificates that are its own. */
+  authority: "ca.crt",
+  fingerprints: "fingerprints",
 } as const;
 
 /** A peer's own keys. */
@@ -46,8 +49,7 @@ export async function readPeerKeys(
 ): Promise<PeerKeys | undefined> {
   const text = (key: keyof typeof PROFILE_KEYS): string =>
     secretTextOf(secret, PROFILE_KEYS[key]) ?? "";
-  const owners = secret?.metadata.ownerReferences ?? [];
-  if (!owners.some(({ uid }) => uid === peer.metadata.uid)) return undefined;
+  if (!isOwnedBy(secret, peer)) return undefined;
   const pair = pairOf(text("certificate"), text("key"));
   const wrapKeyText = text("wrapKey");
   if (pair === undefined || !isWrapKeyOf(peer.metadata.name, wrapKeyText, tunnel)) return undefined;
@@ -69,8 +71,28 @@ export async function makePeerKeys(
     lifetimeDays: peer.spec.certificate.lifetimeDays,
     wallMs,
   });
+  return { pair, wrapKeyText: makeWrapKey(name, tunnel) };
+}
+
+/** The tls-crypt-v2 key in a peer's Secret, if it is still good; else a new one. */
+export function keptWrapKey(
+  secret: SecretObject | undefined,
+  peer: Live<VpnPeer>,
+  tunnel: WrapKeys,
+): string {
+  const text = isOwnedBy(secret, peer) ? (secretTextOf(secret, PROFILE_KEYS.wrapKey) ?? "") : "";
+  const { name } = peer.metadata;
+  return isWrapKeyOf(name, text, tunnel) ? text : makeWrapKey(name, tunnel);
+}
+
+/** Whether a Secret was made for this very peer, not for one of the same name before it. */
+export function isOwnedBy(secret: SecretObject | undefined, peer: Live<VpnPeer>): boolean {
+  return secret?.metadata.ownerReferences?.some(({ uid }) => uid === peer.metadata.uid) === true;
+}
+
+function makeWrapKey(peer: string, tunnel: WrapKeys): string {
   const serverKey = parseServerWrapKey(tunnel.serverWrapKeyText);
-  return { pair, wrapKeyText: printClientWrapKey(generateClientWrapKey(serverKey, name)) };
+  return printClientWrapKey(generateClientWrapKey(serverKey, peer));
 }
 
 /** When a new certificate is due; never, when the authority ends as early. */
@@ -81,7 +103,7 @@ function renewalMs(pair: KeyPair, peer: Live<VpnPeer>, tunnel: TunnelCredentials
   return notAfterMs - peer.spec.certificate.renewBeforeDays * DAY_MS;
 }
 
-function isWrapKeyOf(peer: string, text: string, tunnel: TunnelCredentials): boolean {
+function isWrapKeyOf(peer: string, text: string, tunnel: WrapKeys): boolean {
   try {
     const serverKey = parseServerWrapKey(tunnel.serverWrapKeyText);
     return unwrapClientKey(serverKey, parseClientWrapKey(text).wrapped)?.peer === peer;

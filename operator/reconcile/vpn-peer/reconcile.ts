@@ -11,6 +11,7 @@ import type { WorkResult } from "../../queue/work-queue.ts";
 import { fails, holds, unknown, type Verdict } from "../../status/conditions.ts";
 import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
+import type { Issuing } from "../issuer/issuing.ts";
 import { authoritySecretName, gatewayName, profileSecretName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
 import { fetchSecret, readCredentials, type TunnelCredentials } from "../vpn-tunnel/credentials.ts";
@@ -20,6 +21,7 @@ import { type Claimed, type ClaimOutcome, claimAddress, releaseOthers } from "./
 import { PeerCondition, PeerReason } from "./conditions.ts";
 import { makePeerKeys, type PeerKeys, readPeerKeys } from "./credentials.ts";
 import { profileSecret } from "./desired.ts";
+import { type IssuedKeys, issuedKeys, type PeerMaterial } from "./issued-keys.ts";
 import { insideRemotes, isPodPeer, podDocuments } from "./pod-documents.ts";
 import { profileText, remotesOf } from "./profile.ts";
 import { isConnected, type PeerFindings, type PeerStatus, peerStatus } from "./status.ts";
@@ -27,10 +29,13 @@ import { isConnected, type PeerFindings, type PeerStatus, peerStatus } from "./s
 /** What the peers' reconciler is made with. */
 export interface PeerReconcilerOptions extends ReconcileContext {
   readonly children: Children;
+  readonly issuing: Issuing;
 }
 
 /** A timer of the runtime holds 24 days; a certificate is looked at once an hour. */
 const RENEW_POLL_MS = 3_600_000;
+/** Issuers are not watched: a peer that waits for one looks this often. */
+const ISSUER_POLL_MS = 30_000;
 
 /** Reconciles peers. */
 export class PeerReconciler implements Reconciler {
@@ -62,7 +67,9 @@ export class PeerReconciler implements Reconciler {
     this.#tellConnected(key, peer);
     const status = peerStatus(peer, findings, clock.wallMs());
     if (await this.#status.write(peer, status)) this.#tell(peer, status);
-    return { retryAfterMs: RENEW_POLL_MS };
+    const waits =
+      side?.spec.security.issuerRef !== undefined && findings.profile?.status !== "True";
+    return { retryAfterMs: waits ? ISSUER_POLL_MS : RENEW_POLL_MS };
   }
 
   async #keep(peer: Live<VpnPeer>, tunnel: Live<VpnTunnel>): Promise<PeerFindings> {
@@ -83,7 +90,26 @@ export class PeerReconciler implements Reconciler {
     tunnel: Live<VpnTunnel>,
     claimed: Claimed,
   ): Promise<Pick<PeerFindings, "profile" | "certificatePem">> {
-    const { children, clock, world } = this.#options;
+    const { name } = tunnel.metadata;
+    const isIssued = tunnel.spec.security.issuerRef !== undefined;
+    const { material, trouble }: IssuedKeys = isIssued
+      ? await issuedKeys(this.#options, peer, tunnel)
+      : await this.#signed(peer, tunnel);
+    const type = PeerCondition.ProfileReady;
+    if (material === undefined) {
+      const message = `The tunnel ${name} has no keys yet: see its condition CredentialsReady.`;
+      const pending = unknown(type, PeerReason.CredentialsPending, message);
+      return { profile: trouble === undefined ? pending : { type, ...trouble } };
+    }
+    const isMade = await this.#write(peer, tunnel, { claimed, material });
+    const { certificatePem } = material.keys.pair;
+    const verdict = profileVerdict(tunnel, isMade);
+    return { certificatePem, profile: trouble === undefined ? verdict : { type, ...trouble } };
+  }
+
+  /** Keys signed by the tunnel's own authority. */
+  async #signed(peer: Live<VpnPeer>, tunnel: Live<VpnTunnel>): Promise<IssuedKeys> {
+    const { clock, world } = this.#options;
     const { name, namespace } = tunnel.metadata;
     const wallMs = clock.wallMs();
     const secret = world.secrets.get(`${namespace}/${authoritySecretName(name)}`);
@@ -93,12 +119,22 @@ export class PeerReconciler implements Reconciler {
       secret,
       isOwn ? { wallMs, ownAuthority: own } : { wallMs },
     );
-    if (credentials === undefined) {
-      const message = `The tunnel ${name} has no keys yet: see its condition CredentialsReady.`;
-      const { CredentialsPending } = PeerReason;
-      return { profile: unknown(PeerCondition.ProfileReady, CredentialsPending, message) };
-    }
+    if (credentials === undefined) return {};
     const keys = await this.#keys(peer, credentials, wallMs);
+    const authorityPem = credentials.authority.certificatePem;
+    const { wrapKeyText } = credentials;
+    return { material: { keys, authorityPem, wrapKeyText, certificates: [] } };
+  }
+
+  /** Writes the peer's Secret; whether its profile is complete. */
+  async #write(
+    peer: Live<VpnPeer>,
+    tunnel: Live<VpnTunnel>,
+    { claimed, material }: { readonly claimed: Claimed; readonly material: PeerMaterial },
+  ): Promise<boolean> {
+    const { children, world } = this.#options;
+    const { name, namespace } = tunnel.metadata;
+    const { authorityPem, certificates, issued, keys, wrapKeyText } = material;
     const isPod = isPodPeer(peer);
     const service = world.services.get(`${namespace}/${gatewayName(name)}`);
     const remotes = isPod ? insideRemotes(tunnel, service) : remotesOf(tunnel, service);
@@ -106,17 +142,19 @@ export class PeerReconciler implements Reconciler {
       remotes.length === 0
         ? undefined
         : profileText({
-            ...{ tunnel, peer, claimed, remotes, keys },
-            authorityPem: credentials.authority.certificatePem,
-            wrapKeyText: credentials.wrapKeyText,
+            ...{ tunnel, peer, claimed, remotes, keys, authorityPem, wrapKeyText },
           });
     const owner = ownerReference(VPN_PEER, peer);
     const documents =
       isPod && profile !== undefined ? { documents: podDocuments(tunnel, peer, profile) } : {};
-    const texts = { keys, ...(profile === undefined ? {} : { profile }), ...documents };
-    await children.keep(owner, [profileSecret(peer, owner, texts)]);
-    const { certificatePem } = keys.pair;
-    return { certificatePem, profile: profileVerdict(tunnel, profile !== undefined) };
+    const texts = {
+      keys,
+      ...(profile === undefined ? {} : { profile }),
+      ...(issued === undefined ? {} : { issued }),
+      ...documents,
+    };
+    await children.keep(owner, [profileSecret(peer, owner, texts)], certificates);
+    return profile !== undefined;
   }
 
   async #keys(peer: Live<VpnPeer>, tunnel: TunnelCredentials, wallMs: number): Promise<PeerKeys> {

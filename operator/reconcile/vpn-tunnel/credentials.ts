@@ -34,12 +34,16 @@ const AUTHORITY_KEYS = {
   serverWrapKey: "tls-crypt-v2-server.key",
 } as const;
 
-/** What a listening tunnel needs. */
-export interface TunnelCredentials {
-  readonly authority: KeyPair;
-  readonly gateway: KeyPair;
+/** What wraps the control channel. */
+export interface WrapKeys {
   readonly wrapKeyText: string;
   readonly serverWrapKeyText: string;
+}
+
+/** What a listening tunnel needs. */
+export interface TunnelCredentials extends WrapKeys {
+  readonly authority: KeyPair;
+  readonly gateway: KeyPair;
 }
 
 /** Whose keys, and when. */
@@ -66,11 +70,40 @@ export async function readCredentials(
   const kept = pairOf(text("authorityCertificate"), text("authorityKey"));
   const authority = request.ownAuthority ?? kept;
   const gateway = pairOf(text("gatewayCertificate"), text("gatewayKey"));
-  const [wrapKeyText, serverWrapKeyText] = [text("wrapKey"), text("serverWrapKey")];
-  const hasKeys = wrapKeyText !== "" && serverWrapKeyText !== "";
-  if (authority === undefined || gateway === undefined || !hasKeys) return undefined;
+  const wrapKeys = readWrapKeys(secret);
+  if (authority === undefined || gateway === undefined || wrapKeys === undefined) return undefined;
   if (!(await isFresh(gateway, authority, request.wallMs))) return undefined;
-  return { authority, gateway, wrapKeyText, serverWrapKeyText };
+  return { authority, gateway, ...wrapKeys };
+}
+
+/** The keys of the control channel alone: of a tunnel whose certificates an issuer signs. */
+export function readWrapKeys(secret: SecretObject | undefined): WrapKeys | undefined {
+  const wrapKeyText = secretTextOf(secret, AUTHORITY_KEYS.wrapKey);
+  const serverWrapKeyText = secretTextOf(secret, AUTHORITY_KEYS.serverWrapKey);
+  if (!wrapKeyText || !serverWrapKeyText) return undefined;
+  return { wrapKeyText, serverWrapKeyText };
+}
+
+/** Makes them where they are missing; an authority of before stays, for when it is wanted again. */
+export async function makeWrapKeys(
+  api: Pick<Api, "call">,
+  secret: SecretObject | undefined,
+  request: CredentialsRequest,
+): Promise<WrapKeys> {
+  const made = readWrapKeys(secret) ?? {
+    wrapKeyText: printStaticKey(generateStaticKey()),
+    serverWrapKeyText: printServerWrapKey(generateServerWrapKey()),
+  };
+  const former = Object.keys(secret?.data ?? {}).map((key) => [key, secretTextOf(secret, key)]);
+  await store(api, secret, {
+    request,
+    texts: {
+      ...(Object.fromEntries(former) as Record<string, string>),
+      [AUTHORITY_KEYS.wrapKey]: made.wrapKeyText,
+      [AUTHORITY_KEYS.serverWrapKey]: made.serverWrapKeyText,
+    },
+  });
+  return made;
 }
 
 /** Makes what is missing and stores it; what was good in `secret` stays. */
@@ -96,9 +129,19 @@ export async function makeCredentials(
   });
   const wrapKeyText = kept("wrapKey") ?? printStaticKey(generateStaticKey());
   const serverWrapKeyText = kept("serverWrapKey") ?? printServerWrapKey(generateServerWrapKey());
-  const made = { authority, gateway, wrapKeyText, serverWrapKeyText };
-  await store(api, secret, { request, made });
-  return made;
+  const own = request.ownAuthority === undefined;
+  await store(api, secret, {
+    request,
+    texts: {
+      [AUTHORITY_KEYS.authorityCertificate]: authority.certificatePem,
+      [AUTHORITY_KEYS.authorityKey]: own ? authority.privateKeyPem : undefined,
+      [AUTHORITY_KEYS.gatewayCertificate]: gateway.certificatePem,
+      [AUTHORITY_KEYS.gatewayKey]: gateway.privateKeyPem,
+      [AUTHORITY_KEYS.wrapKey]: wrapKeyText,
+      [AUTHORITY_KEYS.serverWrapKey]: serverWrapKeyText,
+    },
+  });
+  return { authority, gateway, wrapKeyText, serverWrapKeyText };
 }
 
 /** Reads the Secret itself, past the operator's copy, before anything is made. */
@@ -141,18 +184,17 @@ async function newAuthority(request: CredentialsRequest): Promise<KeyPair> {
 
 interface Made {
   readonly request: CredentialsRequest;
-  readonly made: TunnelCredentials;
+  readonly texts: Readonly<Record<string, string | undefined>>;
 }
 
 /** Create or replace at the version that was read: of two operators the second gets a 409. */
 async function store(
   api: Pick<Api, "call">,
   secret: SecretObject | undefined,
-  { request, made }: Made,
+  { request, texts }: Made,
 ): Promise<void> {
   const { namespace, name } = request.tunnel;
   const place = { namespace, name: authoritySecretName(name) };
-  const own = request.ownAuthority === undefined;
   const body: DesiredObject & { readonly data: unknown } = {
     apiVersion: "v1",
     kind: "Secret",
@@ -164,14 +206,7 @@ async function store(
         ? {}
         : { resourceVersion: secret.metadata.resourceVersion }),
     },
-    data: secretDataOf({
-      [AUTHORITY_KEYS.authorityCertificate]: made.authority.certificatePem,
-      [AUTHORITY_KEYS.authorityKey]: own ? made.authority.privateKeyPem : undefined,
-      [AUTHORITY_KEYS.gatewayCertificate]: made.gateway.certificatePem,
-      [AUTHORITY_KEYS.gatewayKey]: made.gateway.privateKeyPem,
-      [AUTHORITY_KEYS.wrapKey]: made.wrapKeyText,
-      [AUTHORITY_KEYS.serverWrapKey]: made.serverWrapKeyText,
-    }),
+    data: secretDataOf(texts),
   };
   const query = { fieldManager: FIELD_OWNER };
   if (secret === undefined) {

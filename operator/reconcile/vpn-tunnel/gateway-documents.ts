@@ -61,7 +61,7 @@ function tunnelDocuments(tunnel: VpnTunnel): readonly unknown[] {
 function listenDocument(tunnel: VpnTunnel): unknown {
   const { name, namespace } = tunnel.metadata;
   const { gateway, listen, workloads: _, security, ...spec } = tunnel.spec;
-  const { caSecretRef: __, ...keptSecurity } = security;
+  const { caSecretRef: __, issuerRef: ___, ...keptSecurity } = security;
   return {
     apiVersion: tunnel.apiVersion,
     kind: tunnel.kind,

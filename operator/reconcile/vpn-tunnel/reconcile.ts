@@ -11,6 +11,7 @@ import type { WorkResult } from "../../queue/work-queue.ts";
 import { holds, type Verdict } from "../../status/conditions.ts";
 import { StatusWriter } from "../../status/write-status.ts";
 import type { Live } from "../../world.ts";
+import type { Issuing } from "../issuer/issuing.ts";
 import { authoritySecretName, gatewayName } from "../labels.ts";
 import type { ReconcileContext, Reconciler } from "../reconciler.ts";
 import { secretTextOf } from "../secret-data.ts";
@@ -26,6 +27,7 @@ import {
 import { desiredChildren } from "./desired.ts";
 import { gatewayDocuments, type PlacedPeer } from "./gateway-documents.ts";
 import { type GatewaySettings, replicasOf } from "./gateway-pod.ts";
+import { type IssuedGateway, issuedGateway } from "./issued-gateway.ts";
 import { listeningSide } from "./listening-side.ts";
 import { withInterfaces } from "./networks.ts";
 import { type Access, findReferences, type References } from "./references.ts";
@@ -43,6 +45,7 @@ export interface TunnelReconcilerOptions extends ReconcileContext {
   readonly children: Children;
   readonly gateways: GatewaySettings;
   readonly access: Access;
+  readonly issuing: Issuing;
 }
 
 /** Secrets that users made are not watched: a tunnel that names one is looked at this often. */
@@ -80,14 +83,15 @@ export class TunnelReconciler implements Reconciler {
     const references = await findReferences(this.#options, tunnel, this.#options.access);
     const findings = references.ok
       ? await this.#keep(tunnel, references.found)
-      : this.#refused(tunnel, references.verdict);
+      : this.#found(tunnel, references.verdict);
     this.#tellReported(key, tunnel);
     this.#tellSegment(key, tunnel);
     await this.#say(tunnel, findings);
     if (!references.ok && NETWORK_REASONS.includes(references.verdict.reason)) {
       return { retryAfterMs: NETWORK_POLL_MS };
     }
-    const polls = namesSecrets(tunnel) || !references.ok;
+    const waits = findings.credentials !== undefined && findings.credentials.status !== "True";
+    const polls = namesSecrets(tunnel) || !references.ok || waits;
     return { retryAfterMs: polls ? REFERENCE_POLL_MS : RENEW_POLL_MS };
   }
 
@@ -103,8 +107,8 @@ export class TunnelReconciler implements Reconciler {
     for (const type of REPORTED) this.#reported.delete(`${key} ${type}`);
   }
 
-  /** What runs goes on as it was. */
-  #refused(tunnel: Live<VpnTunnel>, accepted: Verdict): TunnelFindings {
+  /** What was found of what runs, as it is. */
+  #found(tunnel: Live<VpnTunnel>, accepted: Verdict): TunnelFindings {
     return { accepted, ...this.#gateway(tunnel) };
   }
 
@@ -113,15 +117,27 @@ export class TunnelReconciler implements Reconciler {
     const { name, namespace = "" } = tunnel.metadata;
     const peers = world.peersOf({ namespace, name });
     const side = listeningSide(tunnel);
+    const placed = side === undefined ? [] : this.#placed(tunnel, peers);
     const documents = gatewayDocuments({
       tunnel: tunnel as unknown as VpnTunnel,
-      peers: side === undefined ? [] : this.#placed(tunnel, peers),
+      peers: placed,
       secrets: references.secrets,
       ...(references.uplinkSet === undefined
         ? {}
         : { uplinkSet: withInterfaces(references.uplinkSet, references.attachments) }),
     });
-    const { files, credentials } = await this.#credentials(tunnel, references);
+    const accepted = holds(
+      TunnelCondition.Accepted,
+      TunnelReason.Accepted,
+      "The resource can be carried out.",
+    );
+    const { certificates, credentials, files } = await this.#credentials(
+      tunnel,
+      references,
+      placed,
+    );
+    const peerCount = side === undefined ? {} : { peerCount: peers.length };
+    if (files === undefined) return { ...this.#found(tunnel, accepted), credentials, ...peerCount };
     const desired = desiredChildren({
       tunnel: (side ?? tunnel) as unknown as VpnTunnel,
       gateways,
@@ -135,18 +151,17 @@ export class TunnelReconciler implements Reconciler {
       peers: side === undefined ? [] : peers.map(({ metadata }) => metadata.name),
     });
     const authority = `Secret ${namespace}/${authoritySecretName(name)}`;
-    const { Accepted } = TunnelCondition;
     const attached = this.#attached(tunnel, references);
     const findings = (): TunnelFindings => ({
-      accepted: holds(Accepted, TunnelReason.Accepted, "The resource can be carried out."),
+      ...this.#found(tunnel, accepted),
       credentials,
       ...(attached === undefined ? {} : { attached }),
-      ...this.#gateway(tunnel),
-      ...(side === undefined ? {} : { peerCount: peers.length }),
+      ...peerCount,
     });
     // That pods are made anew is said before the first one goes.
     if (attached?.reason === TunnelReason.Rolling) await this.#say(tunnel, findings());
-    await children.keep(ownerReference(VPN_TUNNEL, tunnel), desired, [authority]);
+    const owner = ownerReference(VPN_TUNNEL, tunnel);
+    await children.keep(owner, desired, [authority, ...certificates]);
     return findings();
   }
 
@@ -172,15 +187,24 @@ export class TunnelReconciler implements Reconciler {
   async #credentials(
     tunnel: Live<VpnTunnel>,
     references: References,
-  ): Promise<{ readonly files: Record<string, string>; readonly credentials: Verdict }> {
+    placed: readonly PlacedPeer[],
+  ): Promise<IssuedGateway> {
     if (listeningSide(tunnel) === undefined) {
       const message = "The keys are those of the administrator's profile.";
       const { CredentialsReady } = TunnelCondition;
       return {
         files: {},
+        certificates: [],
         credentials: holds(CredentialsReady, TunnelReason.ProfileFound, message),
       };
     }
+    const { trustedPem } = references;
+    const issued = await issuedGateway(this.#options, {
+      tunnel,
+      peers: placed.map(({ peer }) => peer),
+      ...(trustedPem === undefined ? {} : { trustedPem }),
+    });
+    if (issued !== undefined) return issued;
     const keys = await this.#ensureKeys(tunnel, references);
     const files = {
       "authority.pem": keys.authority.certificatePem,
@@ -190,7 +214,8 @@ export class TunnelReconciler implements Reconciler {
     };
     const message = `Kept in the Secret ${authoritySecretName(tunnel.metadata.name)}.`;
     const { CredentialsReady } = TunnelCondition;
-    return { files, credentials: holds(CredentialsReady, TunnelReason.CredentialsMade, message) };
+    const credentials = holds(CredentialsReady, TunnelReason.CredentialsMade, message);
+    return { files, certificates: [], credentials };
   }
 
   async #ensureKeys(tunnel: Live<VpnTunnel>, references: References): Promise<TunnelCredentials> {

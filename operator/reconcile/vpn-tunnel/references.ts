@@ -5,6 +5,7 @@
 import { CertificateError } from "../../../authority/authority-error.ts";
 import {
   canIssue,
+  certificatesOf,
   isIssuedBy,
   type KeyPair,
   readCertificate,
@@ -26,6 +27,8 @@ import { type Attachment, attachmentsOf } from "./networks.ts";
 export interface References {
   readonly secrets: readonly NamedSecret[];
   readonly ownAuthority?: KeyPair;
+  /** Certificates of the authority that is named beside an issuer. */
+  readonly trustedPem?: string;
   readonly uplinkSet?: UplinkSet;
   /** Networks that the set's uplinks name. */
   readonly attachments: readonly Attachment[];
@@ -80,12 +83,15 @@ export async function findReferences(
   if (ownAuthority !== undefined && "reason" in ownAuthority) {
     return { ok: false, verdict: ownAuthority };
   }
+  const trustedPem = await readTrusted(context.api, tunnel);
+  if (typeof trustedPem === "object") return { ok: false, verdict: trustedPem };
   return {
     ok: true,
     found: {
       secrets,
       attachments,
       ...(ownAuthority === undefined ? {} : { ownAuthority }),
+      ...(trustedPem === undefined ? {} : { trustedPem }),
       ...(uplinkSet === undefined ? {} : { uplinkSet }),
     },
   };
@@ -142,8 +148,8 @@ export async function readAuthority(
   api: Pick<Api, "call">,
   tunnel: Live<VpnTunnel>,
 ): Promise<KeyPair | Verdict | undefined> {
-  const reference = tunnel.spec.security.caSecretRef;
-  if (reference === undefined) return undefined;
+  const { caSecretRef: reference, issuerRef } = tunnel.spec.security;
+  if (reference === undefined || issuerRef !== undefined) return undefined;
   const { namespace = "" } = tunnel.metadata;
   const field = "spec.security.caSecretRef";
   const secret = await fetchSecret(api, { namespace, name: reference.name });
@@ -153,7 +159,7 @@ export async function readAuthority(
     return fails(TunnelCondition.Accepted, TunnelReason.AuthorityMissing, problem);
   }
   const pair = pairOf(certificate, key);
-  if (pair === undefined || !isAuthority(pair)) {
+  if (pair === undefined || !isAuthority(pair.certificatePem)) {
     const problem = `${field}: tls.crt of ${reference.name} is not the certificate of an authority (CA:TRUE) that tls.key belongs to: take both from the same authority`;
     return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
   }
@@ -162,6 +168,30 @@ export async function readAuthority(
     return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
   }
   return await withChain(pair, secretTextOf(secret, "ca.crt"));
+}
+
+/**
+ * The authority that is named beside an issuer, for one that does not give it: only its certificate is
+ * read, never a key.
+ */
+export async function readTrusted(
+  api: Pick<Api, "call">,
+  tunnel: Live<VpnTunnel>,
+): Promise<string | Verdict | undefined> {
+  const { caSecretRef: reference, issuerRef } = tunnel.spec.security;
+  if (reference === undefined || issuerRef === undefined) return undefined;
+  const { namespace = "" } = tunnel.metadata;
+  const field = "spec.security.caSecretRef";
+  const secret = await fetchSecret(api, { namespace, name: reference.name });
+  const text = secretTextOf(secret, "ca.crt") ?? secretTextOf(secret, "tls.crt");
+  if (text === undefined) {
+    const problem = `${field}: the Secret ${namespace}/${reference.name} with the authority's certificate as ca.crt is not there: kubectl -n ${namespace} create secret generic ${reference.name} --from-file=ca.crt, or remove the field to believe what the issuer gives`;
+    return fails(TunnelCondition.Accepted, TunnelReason.AuthorityMissing, problem);
+  }
+  const certificates = certificatesOf(text);
+  if (certificates.length > 0 && certificates.every(isAuthority)) return certificates.join("");
+  const problem = `${field}: ca.crt of ${reference.name} is not the certificate of an authority (CA:TRUE): take the issuer's root`;
+  return fails(TunnelCondition.Accepted, TunnelReason.AuthorityInvalid, problem);
 }
 
 /** Peers believe an authority that another one stands for only with that one's certificate beside it. */
@@ -173,9 +203,9 @@ async function withChain(pair: KeyPair, root: string | undefined): Promise<KeyPa
   return { certificatePem: `${certificatePem.trimEnd()}\n${root.trim()}\n`, privateKeyPem };
 }
 
-function isAuthority(pair: KeyPair): boolean {
+function isAuthority(certificatePem: string): boolean {
   try {
-    return readCertificate(pair.certificatePem).isAuthority;
+    return readCertificate(certificatePem).isAuthority;
   } catch (error) {
     if (error instanceof CertificateError) return false;
     throw error;
