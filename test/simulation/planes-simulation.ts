@@ -23,6 +23,8 @@ export interface PlanesOutcome {
   readonly frames: number;
   readonly delivered: number;
   readonly troubles: number;
+  /** Segments that later ones waited for. */
+  readonly inOrder: number;
 }
 
 const PORT = 1194;
@@ -126,6 +128,7 @@ export class PlanesSimulation {
         frames: this.#ledger.sentCount,
         delivered: this.#ledger.deliveredCount,
         troubles: troubles.count,
+        inOrder: this.#sidecars.reduce((sum, { order }) => sum + order.putInOrder, 0),
       };
     } finally {
       restore();

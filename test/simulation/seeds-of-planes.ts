@@ -21,11 +21,11 @@ export function testSeedsOfPlanes(half: 0 | 1): void {
     if (((first - FIRST) / SEEDS_PER_TEST) % HALVES !== half) continue;
     const limit = Math.min(first + SEEDS_PER_TEST, FIRST + SEEDS);
     test(`seeds ${first} to ${limit - 1}: frames come out once, as sent, wherever a copy arrived`, async (context) => {
-      const sums = { sidecars: 0, frames: 0, delivered: 0, troubles: 0 };
+      const sums = { sidecars: 0, frames: 0, delivered: 0, troubles: 0, inOrder: 0 };
       for (let seed = first; seed < limit; seed++) {
         try {
           const outcome = await new PlanesSimulation(seed).run();
-          for (const name of ["sidecars", "frames", "delivered", "troubles"] as const) {
+          for (const name of ["sidecars", "frames", "delivered", "troubles", "inOrder"] as const) {
             sums[name] += outcome[name];
           }
         } catch (cause) {
@@ -34,6 +34,8 @@ export function testSeedsOfPlanes(half: 0 | 1): void {
         }
       }
       assert(sums.delivered > sums.frames / 2, "frames came out");
+      if (SEED_ALONE === undefined)
+        assert(sums.inOrder > 0, "segments waited for those before them");
       context.diagnostic(JSON.stringify(sums));
     });
   }

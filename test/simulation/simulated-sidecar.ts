@@ -29,6 +29,7 @@ import { WorkerLoop } from "../../sidecar/worker.ts";
 import { EVERYBODY, type Ledger } from "./ledger.ts";
 import type { Machine } from "./machine.ts";
 import type { Datagram } from "./network.ts";
+import { OrderWatch } from "./order-watch.ts";
 import { frameNumber, type Leaving, type StandInLane, standInLane } from "./stand-in-lane.ts";
 import type { Chance, Timeline } from "./timeline.ts";
 
@@ -75,6 +76,7 @@ export class SimulatedSidecar {
   /** Which frames left towards which sessions. */
   readonly #sealed = new Set<string>();
   readonly #live: number[] = [];
+  readonly order: OrderWatch;
   #plannedMs = Number.POSITIVE_INFINITY;
 
   constructor(world: World, number: number, config: TunnelConfig, machine: Machine) {
@@ -82,13 +84,14 @@ export class SimulatedSidecar {
     this.number = number;
     this.config = config;
     this.#machine = machine;
+    this.order = new OrderWatch(number, world.ledger);
     this.keySlots = new KeySlots(machine.keys);
     this.#board = new UplinkBoard(config.uplinks, log);
     machine.start({
       wake: () => this.#wake(0),
       handed: (datagram) => this.#handed(datagram),
       sent: (leaving) => this.#sent(leaving),
-      wrote: (frame) => world.ledger.deliver(number, frame),
+      wrote: (frame) => this.#wrote(frame),
       read: (frame) => this.#due.push({ frame: frameNumber(frame), from: 0 }),
     });
     const memory = [1, 2, 3].map(() => sharedRingMemory(RING_BYTES));
@@ -314,9 +317,14 @@ export class SimulatedSidecar {
     const isDue = this.#world.ledger.arrive(this.number, sealed, packetsMin);
     // What parity made again was taken then, and sent on to those who were there then.
     const isNew = !this.#world.ledger.isDelivered(this.number, sealed.frame);
-    if (isDue && isNew && sealed.frame >= 0) {
-      this.#due.push({ frame: sealed.frame, from: session.index });
-    }
+    if (!isDue || !isNew || sealed.frame < 0) return;
+    this.#due.push({ frame: sealed.frame, from: session.index });
+    this.order.arrived(sealed.frame, session, this.#world.timeline.nowMs);
+  }
+
+  #wrote(bytes: Uint8Array): void {
+    this.#world.ledger.deliver(this.number, bytes);
+    this.order.delivered(frameNumber(bytes));
   }
 
   #sent({ path, sealed }: Leaving): void {
