@@ -2,26 +2,11 @@
  * How a dialling gateway's uplinks do, as its tunnel's status tells it; the operator shows it in the UplinkSet.
  * Pure. Invariant: an uplink that came or went is told at once, figures that only grow or tremble once a minute.
  */
+import type { VpnTunnel } from "../crds/types.ts";
 import type { PathStatus, TunnelStatus, UplinkStatus } from "../sidecar/control/status.ts";
 
-/** One uplink. */
-export interface UplinkReport {
-  readonly name: string;
-  readonly state: "Up" | "Down" | "Unknown";
-  readonly sourceAddress?: string;
-  readonly rttMsP50?: number;
-  readonly rttMsP99?: number;
-  readonly lossPercent?: number;
-  readonly reorderedPackets?: number;
-  readonly latePackets?: number;
-  readonly receivedBytes?: number;
-  readonly sentBytes?: number;
-  readonly duplicatePackets?: number;
-  readonly duplicatesSaved?: number;
-  readonly fecRecovered?: number;
-  readonly lastChange?: string;
-  readonly lastChangeCause?: string;
-}
+/** One uplink, as the resource has it. */
+export type UplinkReport = NonNullable<NonNullable<VpnTunnel["status"]>["uplinks"]>[number];
 
 /** All uplinks of a tunnel. */
 export interface UplinksReport {
