@@ -109,6 +109,17 @@ test("tunnels, uplinks, peers, paths and every counter have a line", () => {
   assert.equal(samples.length, COUNTERS.length);
 });
 
+test("of a peer with one path nothing is said that only several paths have", () => {
+  const tunnels = status.tunnels.map((tunnel) => {
+    const [peer] = tunnel.peers;
+    assert(peer !== undefined);
+    return { ...tunnel, peers: [{ ...peer, paths: (peer.paths ?? []).slice(0, 1) }] };
+  });
+  const text = metricsText({ ...status, tunnels });
+  assert.match(text, /^fairlead_path_bytes_total\{/m);
+  assert.doesNotMatch(text, /^fairlead_path_(saved|duplicate|late|reordered|fec)/m);
+});
+
 test("every name is described once and every line is in Prometheus' form", () => {
   const lines = metricsText(status).trimEnd().split("\n");
   const types = lines

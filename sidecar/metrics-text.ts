@@ -49,6 +49,8 @@ const PEER_FIGURES: readonly (Omit<Family, "read"> & {
 /** What is asked of each path of a peer. */
 const PATH_FIGURES: readonly (Omit<Family, "read"> & {
   readonly of: (path: PathStatus) => readonly Sample[];
+  /** Of a peer with one path it would say nothing, a thousand times. */
+  readonly isOfSeveral?: true;
 })[] = [
   {
     ...{ name: "path_usable", type: "gauge", help: "1 while the path's uplink has what it needs." },
@@ -90,30 +92,35 @@ const PATH_FIGURES: readonly (Omit<Family, "read"> & {
   },
   {
     name: "path_reordered_packets_total",
+    isOfSeveral: true,
     type: "counter",
     help: "Packets that came by the path behind later ones that came by it.",
     of: ({ reorderedPackets }) => known(reorderedPackets),
   },
   {
     name: "path_late_packets_total",
+    isOfSeveral: true,
     type: "counter",
     help: "Packets that the path was the first to bring, behind later ones by any path.",
     of: ({ latePackets }) => known(latePackets),
   },
   {
     name: "path_duplicate_packets_total",
+    isOfSeveral: true,
     type: "counter",
     help: "Copies by the path of packets that had come before; with policy Duplicate.",
     of: ({ duplicatePackets }) => known(duplicatePackets),
   },
   {
     name: "path_saved_packets_total",
+    isOfSeveral: true,
     type: "counter",
     help: "Packets that no other path brought while others were in use; with policy Duplicate.",
     of: ({ savedPackets }) => known(savedPackets),
   },
   {
     name: "path_fec_recovered_packets_total",
+    isOfSeveral: true,
     type: "counter",
     help: "Lost packets that parity which came by the path made again.",
     of: ({ recoveredPackets }) => known(recoveredPackets),
@@ -179,11 +186,13 @@ const FAMILIES: readonly Family[] = [
     read: ({ peers }: TunnelStatus) =>
       peers.flatMap((peer) => within({ peer: peer.name }, of(peer))),
   })),
-  ...PATH_FIGURES.map(({ of, ...family }) => ({
+  ...PATH_FIGURES.map(({ of, isOfSeveral = false, ...family }) => ({
     ...family,
     read: ({ peers }: TunnelStatus) =>
       peers.flatMap(({ name, paths = [] }) =>
-        paths.flatMap((path) => within({ peer: name, path: nameOf(path) }, of(path))),
+        (isOfSeveral && paths.length < 2 ? [] : paths).flatMap((path) =>
+          within({ peer: name, path: nameOf(path) }, of(path)),
+        ),
       ),
   })),
   ...COUNTERS.map(
