@@ -4,9 +4,18 @@
  * in FROM. Layers are kept outside the tree, so that a build without changes takes seconds. Nothing
  * of this machine's settings gets into the image: apt's and npm's are mounted during the build.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { cp, mkdir, rm } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { delimiter, join, matchesGlob } from "node:path";
 import { debianMirror } from "../support/debian-mirror.ts";
 import { online } from "../support/owner.ts";
 import { ensureCommands } from "../support/packages.ts";
@@ -20,6 +29,8 @@ const IMAGE_REPOSITORY = "docker.io/library/fairlead";
 const BASE = "docker.io/library/node:24-bookworm-slim";
 /** Home of the user that runs the steps of a build, inside the image. */
 const BUILD_HOME = join("/", "root");
+/** What the archive was built from. */
+const SOURCES = "fairlead.sources";
 const BUILD_TIMEOUT_MS = 25 * 60_000;
 const STEP_TIMEOUT_MS = 5 * 60_000;
 
@@ -36,15 +47,21 @@ export async function ensureImage(say: (line: string) => void): Promise<ImageArc
   await ensureCommands(["buildah", "mmdebstrap"]);
   mkdirSync(folder(), { recursive: true });
   const reference = `${IMAGE_REPOSITORY}:${version()}`;
+  const path = join(folder(), "fairlead.tar");
+  const sources = `${reference} ${hashOfSources()}`;
+  if (existsSync(path) && read(SOURCES) === sources) {
+    return { path, reference, bytes: statSync(path).size };
+  }
   if ((await buildah(["inspect", "--type", "image", BASE])).status !== 0) {
     say("making the base image of the Dockerfile, half a minute");
     await makeBase();
   }
+  // Of a build that is killed nobody knows what the archive is.
+  await rm(join(folder(), SOURCES), { force: true });
   say("building the image from the Dockerfile, minutes when nothing is cached");
   // The first stage by a name of its own, or its layers count as left over.
   await build("localhost/fairlead-build", ["--target", "build"]);
   await build(reference, []);
-  const path = join(folder(), "fairlead.tar");
   const id = (await buildahFine(["images", "--quiet", "--no-trunc", reference])).trim();
   if (!existsSync(path) || read("fairlead.id") !== id) {
     await rm(`${path}.new`, { force: true });
@@ -54,7 +71,28 @@ export async function ensureImage(say: (line: string) => void): Promise<ImageArc
     // What a killed build still holds is not removed, and costs space only.
     await buildah(["rmi", "--prune"]);
   }
+  writeFileSync(join(folder(), SOURCES), sources);
   return { path, reference, bytes: statSync(path).size };
+}
+
+/** Of everything that the build can see, by .dockerignore: what it names with "!" and nothing else. */
+function hashOfSources(): string {
+  const lines = readFileSync(join(ROOT, ".dockerignore"), "utf8").split("\n");
+  const named = lines.filter((line) => line.startsWith("!")).map((line) => line.slice(1));
+  const left = lines.filter((line) => line.startsWith("**/"));
+  const hash = createHash("sha256");
+  const add = (path: string): void => {
+    if (left.some((pattern) => matchesGlob(path, pattern))) return;
+    const stat = statSync(join(ROOT, path));
+    if (stat.isDirectory()) {
+      for (const name of readdirSync(join(ROOT, path)).sort()) add(join(path, name));
+      return;
+    }
+    hash.update(`${path} ${stat.mode & 0o777} ${stat.size}\n`);
+    hash.update(readFileSync(join(ROOT, path)));
+  };
+  for (const path of ["Dockerfile", ".dockerignore", ...named]) add(path);
+  return hash.digest("hex");
 }
 
 async function build(tag: string, options: readonly string[]): Promise<void> {
