@@ -10,7 +10,7 @@ import { type Namespace, Network } from "../support/netns.ts";
 import { OpenvpnPeer } from "../support/openvpn-peer.ts";
 import { Scratch } from "../support/scratch.ts";
 import { stockClientConfig, stockServerConfig } from "../support/stock-config.ts";
-import { pause, waitFor } from "../support/wait.ts";
+import { waitFor } from "../support/wait.ts";
 import { createLink, type Link, PEER } from "./links.ts";
 
 const MINUTE = { timeout: 60_000 };
@@ -163,8 +163,12 @@ test("of listed remotes the second is taken when the first is dead", MINUTE, asy
   const dial = dialDocuments({ profile });
   const dialFile = await writeDocuments(scratch.file("client.yaml"), dial);
   await using ours = await startFairlead(client, [dialFile], { folder: scratch.file("client") });
-  await pause(1500);
-  assert.match((await ours.tunnel())?.peers[0]?.remote ?? "", /^192\.0\.2\.99:/, "in their order");
+  const tried = await waitFor(
+    () => `a remote that is tried: ${ours.log}`,
+    async () => (await ours.tunnel())?.peers[0]?.remote || undefined,
+    20_000,
+  );
+  assert.match(tried, /^192\.0\.2\.99:/, "in their order");
   await ours.waitUntilUp(15_000);
   assert.match((await ours.tunnel())?.peers[0]?.remote ?? "", /^192\.0\.2\.1:1194$/);
   assert.deepEqual(await ping(client, "10.20.0.1"), { sent: 3, received: 3 });
