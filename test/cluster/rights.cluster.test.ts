@@ -3,6 +3,7 @@ import { after, before, test } from "node:test";
 import type { Program } from "../support/process.ts";
 import { waitFor } from "../support/wait.ts";
 import { ControlPlane } from "./control-plane.ts";
+import { installNetworkKind } from "./network-attachments.ts";
 import { installChart, OPERATOR, startOperator } from "./operator-program.ts";
 import { certManagerKinds } from "./programs.ts";
 
@@ -12,6 +13,8 @@ const stack: AsyncDisposableStack = new AsyncDisposableStack();
 
 before(async () => {
   plane = stack.use(await ControlPlane.start({ hasControllers: true }));
+  // kubectl asks about a kind by its group only where the kind is known: of another nobody may anything.
+  await installNetworkKind(plane);
 });
 after(async () => await stack.disposeAsync());
 
@@ -97,7 +100,6 @@ test("kinds of cert-manager are the operator's only where it is told so, and iss
     ...[`create certificaterequests.${group}`, `update certificates.${group} --subresource=status`],
   ];
   const asked = [...allowed, ...refused];
-  // kubectl asks about a kind by its group only where the kind is known.
   for (const file of await certManagerKinds())
     await plane.kubectl("apply", "--server-side", "-f", file);
   const kinds = ["certificates", "clusterissuers"].map((name) => `crd/${name}.${group}`);
