@@ -58,15 +58,15 @@ function runFolder(index: number): string {
   return scratch.file(`replica-${index}`);
 }
 
-/** One replica as its pod would run it, with the rights of its own account. */
-function startGateway(index: number): Program {
+/** One replica as its pod would run it, made from `template`, with the rights of its own account. */
+function startGateway(index: number, template: string): Program {
   const command = [join(ROOT, "node_modules/.bin/node"), join(ROOT, "cli/main.ts"), "gateway"];
   const flags = ["--namespace", "default", "--tunnel", "g", "--run", runFolder(index)];
   const [own, other] = index === 0 ? BEAT_PORTS : [...BEAT_PORTS].reverse();
   flags.push("--heartbeat-port", String(own), "--replica", `127.0.0.1:${other}`);
-  const environment = { POD_NAME: `g-gateway-${index}` };
+  const environment = { POD_NAME: `g-gateway-${index}`, FAIRLEAD_POD_TEMPLATE: template };
   const gateway = Program.start([...command, ...flags, "--kubeconfig", account], { environment });
-  gateways.push(gateway);
+  gateways[index] = gateway;
   return gateway;
 }
 
@@ -86,7 +86,7 @@ function logs(): string {
 }
 
 test("of two replicas one carries frames, and a stock client connects with the profile Secret", async () => {
-  const [active, standby] = [startGateway(0), startGateway(1)];
+  const [active, standby] = [startGateway(0, "former"), startGateway(1, "former")];
   await Promise.race([
     active.waitForOutput(/this replica is active/),
     standby.waitForOutput(/this replica is active/),
@@ -192,6 +192,31 @@ test("a killed replica is followed by the other long before its Lease runs out, 
     async () => (await peerOf(1 - index))?.state === "Up",
     40_000,
   );
+});
+
+test("a replica in an old pod hands over to one in a new pod, once that could go on at once", async (context) => {
+  const index = (await peerOf(0)) === undefined ? 1 : 0;
+  const former = gateways[index];
+  const secret = await shown("secret", "g-gateway", "{.data.pod-template}");
+  const template = Buffer.from(secret, "base64").toString();
+  assert.match(template, /^[0-9a-f]{16}$/);
+  const next = startGateway(1 - index, template);
+  await next.waitForOutput(/"standing by"/, 30_000);
+  const startedMs = performance.now();
+  await next.waitForOutput(/this replica is active/, 30_000);
+  context.diagnostic(`active ${(performance.now() - startedMs).toFixed(0)} ms after standing by`);
+  assert.equal(await former?.waitForEnd(), 0, logs());
+  assert.match(former?.output ?? "", /this one hands over/);
+  await waitFor(
+    () => `the session at the new replica: ${logs()}`,
+    async () => (await peerOf(1 - index))?.state === "Up",
+    40_000,
+  );
+  // Neither of two that are made the same hands over to the other.
+  startGateway(index, template);
+  await gateways[index]?.waitForOutput(/"standing by"/, 30_000);
+  await pause(2_000);
+  assert.doesNotMatch(next.output, /this one hands over/);
 });
 
 test("without the API server the active replica goes on", async () => {
