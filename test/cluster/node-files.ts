@@ -3,7 +3,7 @@
  * network and their name server. Everything they write lies below one folder or in mounts that only
  * the node sees.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** What the texts are made from. */
@@ -28,6 +28,10 @@ export function writeNodeFiles(settings: NodeSettings): void {
   const { folder } = settings;
   mkdirSync(join(folder, "cni"), { recursive: true });
   mkdirSync(join(folder, "pods"), { recursive: true });
+  mkdirSync(join(folder, "plugins"), { recursive: true });
+  for (const name of readdirSync(PLUGINS)) {
+    symlinkSync(join(PLUGINS, name), join(folder, "plugins", name));
+  }
   const write = (name: string, text: string): void => writeFileSync(join(folder, name), text);
   write("init.sh", INIT);
   write("containerd.toml", containerd(settings));
@@ -35,6 +39,27 @@ export function writeNodeFiles(settings: NodeSettings): void {
   write("kube-proxy.json", JSON.stringify(kubeProxy(settings)));
   write("cni/10-pods.conflist", JSON.stringify(network(settings)));
   write("Corefile", nameServer(settings));
+}
+
+/** Debian's CNI plugins. */
+const PLUGINS = "/usr/lib/cni";
+
+/**
+ * Puts Multus in front of the pods' network: the program by itself, without a daemon, with the
+ * administrator's kubeconfig. containerd takes it up by itself, and pods that are made from then on
+ * get what their annotation asks for.
+ */
+export function addMultus(settings: NodeSettings, program: string): void {
+  const { adminKubeconfig, folder } = settings;
+  symlinkSync(program, join(folder, "plugins", "multus"));
+  const config = {
+    ...{ cniVersion: "0.4.0", name: "multus", type: "multus", logLevel: "error" },
+    ...{ kubeconfig: adminKubeconfig, binDir: join(folder, "plugins") },
+    ...{ confDir: join(folder, "multus"), cniDir: join(folder, "multus-state") },
+    delegates: [network(settings)],
+  };
+  // containerd takes the first of the folder.
+  writeFileSync(join(folder, "cni", "00-multus.conf"), JSON.stringify(config));
 }
 
 /**
@@ -77,7 +102,7 @@ state = "/run/containerd"
   restrict_oom_score_adj = true
   tolerate_missing_hugetlb_controller = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+    bin_dir = "${folder}/plugins"
     conf_dir = "${folder}/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"

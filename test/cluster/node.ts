@@ -13,7 +13,7 @@ import { Scratch } from "../support/scratch.ts";
 import { waitFor } from "../support/wait.ts";
 import { makeControlGroup, removeControlGroup } from "./cgroups.ts";
 import { ControlPlane } from "./control-plane.ts";
-import { writeNodeFiles } from "./node-files.ts";
+import { addMultus, type NodeSettings, writeNodeFiles } from "./node-files.ts";
 import { ensurePrograms, NODE_PROGRAMS, programPath } from "./programs.ts";
 import { makeToolImage, TOOL_IMAGE } from "./tool-image.ts";
 
@@ -37,6 +37,7 @@ export class ClusterNode implements AsyncDisposable {
   readonly #scratch: Scratch;
   readonly #init: Program;
   readonly #initPid: number;
+  readonly #settings: NodeSettings;
   readonly #programs: Program[] = [];
 
   private constructor(parts: {
@@ -45,12 +46,14 @@ export class ClusterNode implements AsyncDisposable {
     readonly scratch: Scratch;
     readonly init: Program;
     readonly initPid: number;
+    readonly settings: NodeSettings;
   }) {
     this.namespace = parts.namespace;
     this.plane = parts.plane;
     this.#scratch = parts.scratch;
     this.#init = parts.init;
     this.#initPid = parts.initPid;
+    this.#settings = parts.settings;
   }
 
   /** Starts a node with the images of some archives; ready when pods can be placed. */
@@ -59,7 +62,6 @@ export class ClusterNode implements AsyncDisposable {
       ...["containerd", "runc", "nft", "iptables", "busybox", "openssl", "socat", "ip"],
       "/usr/lib/cni/bridge",
     ] as const);
-    const say = (line: string): void => void process.stderr.write(`${line}\n`);
     await ensurePrograms(NODE_PROGRAMS, say);
     await using stack = new AsyncDisposableStack();
     const scratch = stack.use(await Scratch.create());
@@ -72,10 +74,11 @@ export class ClusterNode implements AsyncDisposable {
     const plane = stack.use(await ControlPlane.start({ hasControllers: true, host }));
     const controlGroup = await makeControlGroup();
     stack.defer(removeControlGroup);
-    await writeFiles(scratch, plane, controlGroup);
+    const settings = await settingsOf(scratch, plane, controlGroup);
+    writeNodeFiles(settings);
     const init = stack.use(startInit(namespace, scratch));
     const initPid = await firstProcess(init, scratch);
-    const node = new ClusterNode({ namespace, plane, scratch, init, initPid });
+    const node = new ClusterNode({ namespace, plane, scratch, init, initPid, settings });
     await node.#start([await makeToolImage(scratch.path), ...archives]);
     stack.move();
     return node;
@@ -90,6 +93,12 @@ export class ClusterNode implements AsyncDisposable {
   async load(archive: string): Promise<void> {
     const command = ["ctr", "-n", "k8s.io", "images", "import", archive];
     await runFine(this.inside(command), { timeoutMs: IMPORT_MS });
+  }
+
+  /** Installs Multus: pods that are made from now on can have several networks. */
+  async installMultus(): Promise<void> {
+    await ensurePrograms(["multus"], say);
+    addMultus(this.#settings, programPath("multus"));
   }
 
   /** What the node's programs printed, for the text of a failure. */
@@ -141,21 +150,25 @@ export class ClusterNode implements AsyncDisposable {
   }
 }
 
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
 const KUBELET = `/O=system:nodes/CN=system:node:${NODE.name}`;
 
-async function writeFiles(
+async function settingsOf(
   scratch: Scratch,
   plane: ControlPlane,
   controlGroup: string,
-): Promise<void> {
+): Promise<NodeSettings> {
   const names = [`DNS:${NODE.name}`, `IP:${NODE.address}`];
-  writeNodeFiles({
+  return {
     ...{ folder: scratch.path, address: NODE.address, pods: NODE.pods, controlGroup },
     ...(await plane.serverCertificate("kubelet-server", names)),
     pauseImage: TOOL_IMAGE,
     adminKubeconfig: plane.kubeconfig,
     proxyKubeconfig: await plane.certificateConfig("proxy", "/CN=system:kube-proxy"),
-  });
+  };
 }
 
 /** Not by `ip netns exec`: that mounts another /sys, without control groups. */

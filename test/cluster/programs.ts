@@ -28,6 +28,11 @@ const CERT_MANAGER: Module = {
   folder: join(import.meta.dirname, "gomod-cert-manager"),
   files: ["go.mod", "go.sum", "main.go"],
 };
+/** Apart for the same reason, with the cluster's own versions of what both use. */
+const MULTUS: Module = {
+  folder: join(import.meta.dirname, "gomod-multus"),
+  files: ["go.mod", "go.sum"],
+};
 
 const BUILD_TIMEOUT_MS = 40 * 60_000;
 /** Without what only debuggers read. */
@@ -50,7 +55,8 @@ export type ClusterProgram =
   | "kube-proxy"
   | "coredns"
   | "helm"
-  | "cert-manager";
+  | "cert-manager"
+  | "multus";
 
 /** A main package, and what `go build` calls the program of it. */
 interface Source {
@@ -74,6 +80,11 @@ const SOURCES: Readonly<Record<ClusterProgram, Source>> = {
   coredns: { module: CLUSTER, package: "./coredns", output: "coredns" },
   helm: { module: CLUSTER, package: "helm.sh/helm/v3/cmd/helm", output: "helm" },
   "cert-manager": { module: CERT_MANAGER, package: ".", output: "fairlead-test-cert-manager" },
+  multus: {
+    module: MULTUS,
+    package: "gopkg.in/k8snetworkplumbingwg/multus-cni.v4/cmd/multus",
+    output: "multus",
+  },
 };
 
 /** What every control plane needs. */
@@ -111,7 +122,7 @@ export async function ensurePrograms(
   if (missing.length === 0) return;
   say(`building ${missing.join(", ")}: minutes when nothing of them is cached`);
   const startMs = performance.now();
-  for (const module of [CLUSTER, CERT_MANAGER]) {
+  for (const module of new Set(missing.map((name) => SOURCES[name].module))) {
     const own = missing.filter((name) => SOURCES[name].module === module);
     if (own.length > 0) await build(module, own, version);
   }
