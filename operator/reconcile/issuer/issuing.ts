@@ -37,7 +37,7 @@ export interface Obtained {
 /** What it works with. */
 export interface IssuingOptions {
   readonly api: Pick<Api, "call">;
-  readonly children: Children;
+  readonly children: Pick<Children, "ensure">;
   readonly clock: Clock;
   readonly world: Pick<World, "certificates" | "secrets">;
 }
