@@ -89,6 +89,38 @@ test("what waited to be put in order is told with how long, and is no drop", () 
   assert.match(renderStatus([one], true), /\n {2}reorder\.expired +2\n/);
 });
 
+test("what crossed each path is a table of its own, with what only it brought", () => {
+  const path = {
+    ...{
+      uplink: "isp-a",
+      remote: "203.0.113.1:1194",
+      isUsable: true,
+      isAlive: true,
+      isActive: true,
+    },
+    ...{ reorderedPackets: 0, rttMs: 11.2, rttMsP50: 11, rttMsP99: 30 },
+    ...{ packetsIn: 1, bytesIn: 2000, packetsOut: 2, bytesOut: 3000 },
+    ...{ latePackets: 4, duplicatePackets: 5, savedPackets: 6, recoveredPackets: 7 },
+  };
+  const lastChange = { at: "2026-08-01T00:00:01.000Z", cause: "silent" };
+  const uplink = { name: "isp-a", isUsable: true, cause: "address 192.0.2.2", address: "" };
+  const peers = tunnel.peers.map((peer) =>
+    peer.state === "Up" ? { ...peer, paths: [path], unrecoverablePackets: 8 } : peer,
+  );
+  const shown = { ...tunnel, peers, uplinks: [{ ...uplink, lastChange }] };
+  const text = renderStatus([{ ...status, tunnels: [shown] }], false);
+  assert.match(
+    text,
+    / {2}UPLINK +STATE +CAUSE +LAST CHANGE\n {2}isp-a +Usable +address 192\.0\.2\.2 +2026-08-01T00:00:01Z: silent\n/,
+  );
+  assert.match(text, /\n {2}box: 8 packets were lost though parity came: too little\n/);
+  assert.match(text, / {2}11\.2 ms, p99 30 ms {2}/);
+  assert.match(
+    text,
+    /\n {2}BY PATH OF +UPLINK +IN +OUT +LATE +DUPLICATES +SAVED +RECOVERED\n {2}box +isp-a +2\.0 kB +3\.0 kB +4 +5 +6 +7\n/,
+  );
+});
+
 test("a small status is one screen of aligned tables", () => {
   assert.deepEqual(renderStatus([status], false).split("\n"), [
     "TUNNEL       ROLE    STATE  PEERS  STATIONS  INTERFACE      MTU",
